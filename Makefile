@@ -1,0 +1,32 @@
+# Two commands on a fresh Debian 12 machine: make demo, make test. Each does all its own set-up.
+SHELL := /bin/bash
+export PATH := $(if $(PATH),$(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
+STORE ?= sqlite
+export STORE
+PYTHON := .venv/bin/python
+
+.PHONY: help demo test check lock clean
+help:
+	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
+	@echo "make test            all tests, after style, types and import rules"
+	@echo "make check           style, types and import rules only"
+	@echo "make lock            make the lock files anew"
+
+demo:
+	@scripts/setup demo
+	@$(PYTHON) -m smile_iot demo --store $(STORE) $(DEMO_ARGS)
+
+test:
+	@scripts/setup test
+	@scripts/check
+	@$(PYTHON) -m pytest -q $(TEST_ARGS)
+
+check:
+	@scripts/setup test
+	@scripts/check
+
+lock:
+	@scripts/lock
+
+clean:
+	rm -rf .venv build var *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

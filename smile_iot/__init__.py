@@ -1,0 +1,1 @@
+"""The command ``smile-iot`` and the wiring of one machine. Nobody imports it; it loads each part lazily."""
