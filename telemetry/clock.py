@@ -4,7 +4,8 @@ A ``Clock`` gives the wall time, the boot id, CLOCK_BOOTTIME and the sync state.
 machine; ``VirtualClock`` runs ``t0 + (monotonic - m0) x speed`` with the same numbers in all processes of a
 demo (CLOCK_MONOTONIC is one for the whole machine). Network, serial and BLE timers stay real.
 
-The environment variable ``SMILE_IOT_CLOCK`` = ``t0_ms:m0_ns:speed[:synced|unsynced]`` chooses the virtual one.
+The environment variable ``SMILE_IOT_CLOCK`` chooses the virtual one:
+``t0_ms:m0_ns:speed[:synced|unsynced[:until_ms:then_speed]]``.
 """
 
 from __future__ import annotations
@@ -98,15 +99,27 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class VirtualClock:
-    """``t0_ms + (monotonic - m0_ns) x speed``. Boot time runs at the same speed; the sync state is planned."""
+    """``t0_ms + (monotonic - m0_ns) x speed``; from virtual time ``until_ms`` on it runs at ``then_speed``.
+
+    Boot time runs with it; the sync state is planned.
+    """
 
     t0_ms: int
     m0_ns: int
     speed: float
     planned_sync: Sync = Sync.SYNCED
+    until_ms: int | None = None
+    then_speed: float = 1.0
 
     def _elapsed_ns(self) -> int:
-        return int((time.monotonic_ns() - self.m0_ns) * self.speed)
+        real_ns = time.monotonic_ns() - self.m0_ns
+        elapsed_ns = int(real_ns * self.speed)
+        if self.until_ms is None:
+            return elapsed_ns
+        until_ns = (self.until_ms - self.t0_ms) * 1_000_000
+        if elapsed_ns <= until_ns:
+            return elapsed_ns
+        return until_ns + int((real_ns - until_ns / self.speed) * self.then_speed)
 
     def now_ms(self) -> int:
         return self.t0_ms + self._elapsed_ns() // 1_000_000
@@ -121,10 +134,12 @@ class VirtualClock:
         return (Sync.SYNCED, 50) if self.planned_sync is Sync.SYNCED else (Sync.UNSYNCED, None)
 
     def real_seconds(self, virtual_s: float) -> float:
-        return virtual_s / self.speed
+        past = self.until_ms is not None and self.now_ms() >= self.until_ms
+        return virtual_s / (self.then_speed if past else self.speed)
 
     def to_environment(self) -> str:
-        return f"{self.t0_ms}:{self.m0_ns}:{self.speed}:{self.planned_sync}"
+        text = f"{self.t0_ms}:{self.m0_ns}:{self.speed}:{self.planned_sync}"
+        return text if self.until_ms is None else f"{text}:{self.until_ms}:{self.then_speed}"
 
 
 def clock_from_environment(value: str | None = None) -> Clock:
@@ -135,6 +150,10 @@ def clock_from_environment(value: str | None = None) -> Clock:
     parts = text.split(":")
     try:
         planned = Sync(parts[3]) if len(parts) > 3 else Sync.SYNCED
-        return VirtualClock(int(parts[0]), int(parts[1]), float(parts[2]), planned)
+        until_ms = int(parts[4]) if len(parts) > 4 else None
+        then_speed = float(parts[5]) if len(parts) > 5 else 1.0
+        return VirtualClock(int(parts[0]), int(parts[1]), float(parts[2]), planned, until_ms, then_speed)
     except (ValueError, IndexError) as error:
-        raise ConfigError(ENVIRONMENT_KEY, f"{text!r} is not t0_ms:m0_ns:speed[:synced|unsynced]") from error
+        raise ConfigError(
+            ENVIRONMENT_KEY, f"{text!r} is not t0_ms:m0_ns:speed[:sync[:until_ms:then_speed]]"
+        ) from error

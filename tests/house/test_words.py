@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_PATH = re.compile(r"`((?:docs|edge|gateway|ingest|alerts|api|telemetry|smile_iot|firmware_sim|tests|scripts|deploy|dashboards|benchmarks)/[\w./-]+)`")
+_FOLDERS = (
+    "docs|edge|gateway|ingest|alerts|api|telemetry|smile_iot|firmware_sim|tests|scripts|deploy|dashboards|benchmarks"
+)
+_PATH = re.compile(rf"`((?:{_FOLDERS})/[\w./-]+)`")
 _HOSTS = ("pypi" + ".org", "files.python" + "hosted", "registry.npmjs" + ".org", "deb.debian" + ".org")
 
 
