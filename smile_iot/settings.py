@@ -1,0 +1,170 @@
+"""All settings of the server side: one table, one TOML file, and the environment.
+
+``SETTINGS`` is the one place where a setting is named, typed, given its default and explained; ``docs/settings.md`` is
+printed from it (a test keeps them equal). A value comes from the environment (``SMILE_IOT_MQTT_HOST`` for
+``mqtt.host``), else from the file, else from the default. Secrets are never settings: a setting names the
+file that holds one. An unknown key is an error, so that a typing mistake is not a silent default.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from telemetry.errors import ConfigError
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. ``default`` gives the type; "" for a path or text that may be left out."""
+
+    key: str
+    default: Value
+    meaning: str
+
+    @property
+    def environment(self) -> str:
+        return "SMILE_IOT_" + self.key.upper().replace(".", "_")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("server.data_dir", "var", "folder of the embedded files: journal, store, records, outbox to SMILE"),
+    Setting("server.shard", "1", "shard of sites that this machine's ingest owns"),
+    Setting("mqtt.host", "127.0.0.1", "broker's host name"),
+    Setting("mqtt.port", 1883, "broker's port"),
+    Setting("mqtt.username", "ingest", "ingest's account at the broker"),
+    Setting("mqtt.password_file", "", "file with that account's password"),
+    Setting("mqtt.ca_file", "", "CA certificate of the broker; empty: no TLS (loopback only)"),
+    Setting("journal.url", "", "postgresql://... of the journal; empty: SQLite in the data folder"),
+    Setting("records.url", "", "SQLAlchemy URL of the records; empty: SQLite in the data folder"),
+    Setting(
+        "records.password_file", "", "file with the database password that records.url and journal.url leave out"
+    ),
+    Setting("store.kind", "sqlite", "time series: sqlite or influx"),
+    Setting("store.influx_url", "http://127.0.0.1:8086", "InfluxDB's address (1.x behind a rewrite, 2.x, 3.x)"),
+    Setting("store.influx_org", "smile-iot", "InfluxDB organisation"),
+    Setting("store.influx_bucket", "smile_iot", "InfluxDB bucket, or database/retention policy"),
+    Setting("store.influx_token_file", "", "file with InfluxDB's token (1.x: user:password)"),
+    Setting("smile.core_url", "", "SMILE core's base address; empty: nothing is sent to SMILE"),
+    Setting("smile.main_url", "", "SMILE main's base address"),
+    Setting("smile.wms_url", "", "SMILE WMS's base address"),
+    Setting("smile.username", "", "our account of manager role at SMILE"),
+    Setting("smile.password_file", "", "file with that account's password"),
+    Setting("smile.program_id", 1, "x-program-id (1 is immunization)"),
+    Setting("smile.server_zone", "UTC", "zone of SMILE's server, proved by reading back"),
+    Setting(
+        "smile.assumed_humidity_percent", "60", "humidity sent where a logger has no such sensor; marked as assumed"
+    ),
+    Setting("smile.resend_uncertain", False, "send again what may have been stored when its answer was lost"),
+    Setting("api.host", "127.0.0.1", "address the pages listen on"),
+    Setting("api.port", 8080, "port of the pages"),
+    Setting("api.secure_cookies", False, "set the Secure mark on cookies (behind TLS: true)"),
+    Setting("api.public_url", "http://127.0.0.1:8080", "address people see, used in messages"),
+    Setting("alerts.profiles_file", "", "TOML of profiles in place of the built-in ones"),
+    Setting("alerts.mail_from", "smile-iot@localhost", "sender of alarm messages by e-mail"),
+)
+_BY_KEY = {s.key: s for s in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked values, asked by key: ``settings.text("mqtt.host")``."""
+
+    values: Mapping[str, Value]
+
+    def text(self, key: str) -> str:
+        return str(self.values[key])
+
+    def number(self, key: str) -> int:
+        return int(self.values[key])
+
+    def switch(self, key: str) -> bool:
+        return bool(self.values[key])
+
+    def path(self, key: str) -> Path | None:
+        text = self.text(key)
+        return Path(text) if text else None
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.text("server.data_dir"))
+
+    def secret(self, key: str) -> str:
+        """What the file named by ``key`` holds, without its last newline; "" when the setting is empty."""
+        path = self.path(key)
+        if path is None:
+            return ""
+        try:
+            return path.read_text().strip()
+        except OSError as error:
+            raise ConfigError(
+                key, f"cannot read {path}", advice="check that the file is there and readable"
+            ) from error
+
+
+def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings:
+    """Defaults, then the file, then the environment; raises ConfigError that names the setting."""
+    values: dict[str, Value] = {s.key: s.default for s in SETTINGS}
+    if file is not None:
+        values |= _from_file(file)
+    for setting in SETTINGS:
+        if setting.environment in environment:
+            values[setting.key] = _from_text(setting, environment[setting.environment])
+    return Settings(values)
+
+
+def _from_file(file: Path) -> dict[str, Value]:
+    try:
+        tables = tomllib.loads(file.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(file), str(error)) from error
+    found: dict[str, Value] = {}
+    for table, keys in tables.items():
+        if not isinstance(keys, dict):
+            raise ConfigError(table, "stands outside any table", advice="write [mqtt] and below it host = ...")
+        for name, value in keys.items():
+            key = f"{table}.{name}"
+            if key not in _BY_KEY:
+                raise ConfigError(key, "is not a setting", advice="smile-iot settings lists them all")
+            if type(value) is not type(_BY_KEY[key].default):
+                raise ConfigError(key, f"{value!r} is not a {type(_BY_KEY[key].default).__name__}")
+            found[key] = value
+    return found
+
+
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _from_text(setting: Setting, text: str) -> Value:
+    kind: Callable[[str], Value] = type(setting.default)
+    try:
+        return _WORDS[text.lower()] if isinstance(setting.default, bool) else kind(text)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(setting.environment, f"{text!r} is not a {type(setting.default).__name__}") from error
+
+
+def settings_table() -> str:
+    """The Markdown table of ``docs/settings.md``."""
+    rows = ["| setting | default | environment | meaning |", "|---|---|---|---|"]
+    for s in SETTINGS:
+        default = (
+            f"`{str(s.default).lower() if isinstance(s.default, bool) else s.default}`" if s.default != "" else ""
+        )
+        rows.append(f"| `{s.key}` | {default} | `{s.environment}` | {s.meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def to_toml(values: Mapping[str, Value]) -> str:
+    """Write values as the TOML that ``load_settings`` reads (for the demo and the tests)."""
+    tables: dict[str, list[str]] = {}
+    for key, value in values.items():
+        table, name = key.split(".", 1)
+        text = str(value).lower() if isinstance(value, bool) else value if isinstance(value, int | float) else None
+        if text is None:
+            text = '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+        tables.setdefault(table, []).append(f"{name} = {text}")
+    return "\n".join(f"[{table}]\n" + "\n".join(lines) + "\n" for table, lines in tables.items())
