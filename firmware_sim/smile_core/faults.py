@@ -109,10 +109,10 @@ class FaultMiddleware:
 
         match fault.kind if fault else None:
             case FaultKind.CUT:
-                _cut(send)
+                await _cut(send)
             case FaultKind.LOST_ANSWER:
                 await self.app(scope, receive, _swallow)
-                _cut(send)
+                await _cut(send)
             case FaultKind.ERROR_500 | FaultKind.ERROR_503 as kind:
                 await _refuse(kind, scope["path"], noting)
             case FaultKind.SLOW if fault:
@@ -138,12 +138,13 @@ async def _swallow(_: Message) -> None:
     return None
 
 
-def _cut(send: Send) -> None:
+async def _cut(send: Send) -> None:
     """Abort the TCP connection: uvicorn's `send` is a method of the object that holds the transport."""
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if transport is None:
         raise ConnectionCutError("connection cut on demand")
     transport.abort()
+    await asyncio.sleep(0)  # lets the server see the loss, so it does not call the missing answer an error
 
 
 async def _refuse(kind: FaultKind, path: str, send: Send) -> None:
