@@ -1,0 +1,49 @@
+"""All kinds of record in one list; ``verify_chain`` walks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.records import model, tables
+from gateway.records.tx import Kind
+
+
+def _own_id(row: Mapping[str, Any]) -> str:
+    return str(row["id"])
+
+
+SITE = Kind("site", tables.sites, model.Site, ("id",), site_of=_own_id)
+EQUIPMENT = Kind("equipment", tables.equipment, model.Equipment, ("id",))
+DEVICE = Kind("device", tables.devices, model.Device, ("serial",))
+BATCH = Kind("batch", tables.batches, model.Batch, ("id",))
+PLACEMENT = Kind("placement", tables.placements, model.Placement, ("id",))
+VVM = Kind("vvm", tables.vvm_observations, model.VvmObservation, ("id",))
+FINDING = Kind("finding", tables.findings, model.Finding, ("id",))
+ALARM = Kind("alarm", tables.alarms, model.AlarmRow, ("finding",))
+VERDICT = Kind("verdict", tables.verdicts, model.Verdict, ("id",))
+BAG = Kind("bag", tables.bags, model.Bag, ("site", "code"))
+WEIGHING = Kind("weighing", tables.weighings, model.WeighingRecord, ("id",))
+CORRECTION = Kind("correction", tables.corrections, model.Correction, ("id",))
+# What machines put aside is not a change of a record; what a person does with it is.
+QUARANTINE = Kind("quarantine", tables.quarantine, model.QuarantineItem, ("id",), complete=False)
+# Temperatures go to SMILE by the thousand: only discards and weights are audited.
+ATTACHMENT = Kind("attachment", tables.attachments, model.Attachment, ("kind", "subject", "target"), complete=False)
+USER = Kind("user", tables.users, model.User, ("name",), secret=frozenset({"password_hash", "contacts"}))
+
+REGISTRY_KINDS: tuple[Kind[Any], ...] = (SITE, EQUIPMENT, DEVICE)
+ALL_KINDS: tuple[Kind[Any], ...] = (
+    *REGISTRY_KINDS,
+    BATCH,
+    PLACEMENT,
+    VVM,
+    FINDING,
+    ALARM,
+    VERDICT,
+    BAG,
+    WEIGHING,
+    CORRECTION,
+    QUARANTINE,
+    ATTACHMENT,
+    USER,
+)

@@ -1,0 +1,100 @@
+"""Messages that were not accepted: they wait, with their reason, until a person or a registration settles them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, func, insert, select
+
+from gateway.records import tables
+from gateway.records.errors import Code, Refused
+from gateway.records.kinds import QUARANTINE
+from gateway.records.model import Actor, QuarantineItem, QuarantineState
+from gateway.records.part import Part, equal
+from gateway.records.tx import Act
+
+
+def item_id(item: QuarantineItem) -> str:
+    """The id of an item that has none: the same message for the same reason waits once."""
+    parts = (item.topic.encode(), item.epoch.encode(), item.reason.encode(), item.payload)
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def waiting_ids(connection: Connection, serial: str) -> tuple[str, ...]:
+    """Items that wait and speak of this serial, oldest first."""
+    q, s = tables.quarantine, tables.quarantine_serials
+    query = (
+        select(q.c.id)
+        .join(s, s.c.item == q.c.id)
+        .where(s.c.serial == serial, q.c.state == QuarantineState.WAITING)
+        .order_by(q.c.received_ms, q.c.id)
+    )
+    return tuple(connection.execute(query).scalars())
+
+
+class QuarantinePart(Part):
+    """Putting aside is a machine's act and leaves no audit row; what becomes of an item does."""
+
+    def quarantine(self, items: QuarantineItem | Sequence[QuarantineItem]) -> tuple[str, ...]:
+        """Put messages aside; returns their ids. The same message again changes nothing."""
+        given = [items] if isinstance(items, QuarantineItem) else list(items)
+        ids = []
+        with self._write() as tx:
+            for item in given:
+                row = QUARANTINE.row(replace(item, id=item.id or item_id(item)))
+                ids.append(str(row["id"]))
+                tx.lock_site(item.site)
+                if tx.get(QUARANTINE, row["id"]) is not None:
+                    continue
+                tx.connection.execute(insert(tables.quarantine).values(row))
+                serials = [{"item": row["id"], "serial": serial} for serial in sorted(set(item.serials))]
+                if serials:
+                    tx.connection.execute(insert(tables.quarantine_serials), serials)
+        return tuple(ids)
+
+    def quarantine_item(self, item_id: str) -> QuarantineItem:
+        return self._need(QUARANTINE, item_id)
+
+    def quarantine_items(
+        self,
+        site: str | None = None,
+        state: QuarantineState | str | None = QuarantineState.WAITING,
+        limit: int | None = None,
+    ) -> list[QuarantineItem]:
+        """Oldest first; ``state`` None: all."""
+        c = QUARANTINE.table.c
+        where = [*equal(QUARANTINE, site=site)]
+        if state is not None:
+            where.append(c.state == QuarantineState(state))
+        return self._all(QUARANTINE, *where, order_by=(c.received_ms, c.id), limit=limit)
+
+    def quarantine_counts(self, site: str | None = None) -> dict[str, int]:
+        """How many items wait, by reason."""
+        c = tables.quarantine.c
+        where = (*equal(QUARANTINE, site=site), c.state == QuarantineState.WAITING)
+        query = select(c.reason, func.count().label("waiting")).where(*where).group_by(c.reason).order_by(c.reason)
+        with self._db.read() as connection:
+            return {str(row.reason): int(row.waiting) for row in connection.execute(query)}
+
+    def waiting_for(self, serial: str) -> list[QuarantineItem]:
+        """What waits for this device to be registered, oldest first."""
+        with self._db.read() as connection:
+            return [self.quarantine_item(i) for i in waiting_ids(connection, serial)]
+
+    def settle_quarantine(
+        self, item_id: str, state: QuarantineState | str, actor: Actor, reason: str, at_ms: int
+    ) -> QuarantineItem:
+        """Mark a waiting item replayed or discarded, with a reason; to discard takes a person."""
+        state = QuarantineState(state)
+        if state is QuarantineState.DISCARDED and actor.is_system:
+            raise Refused(Code.PERSON_REQUIRED, "a message is discarded by a person", field="actor")
+        with self._write() as tx:
+            tx.lock_site(tx.need(QUARANTINE, item_id).site)
+            item = tx.need(QUARANTINE, item_id)
+            if item.state != QuarantineState.WAITING or state is QuarantineState.WAITING:
+                raise Refused(Code.NOT_WAITING, f"{item_id} is {item.state}")
+            settled = replace(item, state=state)
+            tx.put(QUARANTINE, settled, Act(actor, reason, at_ms), action=f"quarantine_{state}")
+            return settled
