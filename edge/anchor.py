@@ -3,7 +3,8 @@
 When the kernel says "synced" for the first time in a boot, the event ``clock_anchored`` {boot_id, boottime_ns,
 utc_ms, max_error_ms, source} is a fact of its own, and undated facts of the same boot that were not sent yet are
 dated: utc of a fact = anchor + difference of CLOCK_BOOTTIME. Facts sent undated keep their stamp; the server dates
-them by the same event and the same sum. A boot that never gets an anchor stays undated. The raw stamp is never rewritten.
+them by the same event and the same sum. A boot that never gets an anchor stays undated. The raw stamp is never
+rewritten.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ class Anchorer:
         self.synced = False
 
     def look(self, sent_to: int) -> bool:
-        """Anchor this boot if it has none and the clock is good; True if facts changed. ``sent_to``: highest sent number."""
+        """Anchor this boot if it has none and its clock is good; True if facts changed.
+
+        ``sent_to`` is the highest number that was sent: facts up to it are not dated here (see the module).
+        """
         state, max_error_ms = self._clock.sync()
         was, self.synced = self.synced, state is Sync.SYNCED
         boot_id = self._clock.boot_id()

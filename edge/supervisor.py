@@ -35,7 +35,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Waits of ``low_s`` doubling to ``high_s``, each x 0.5 to 1.5; a life of ``steady_s`` starts again at ``low_s``."""
+    """Waits of ``low_s`` doubling to ``high_s``, each x 0.5 to 1.5; from ``low_s`` again after ``steady_s`` of life."""
 
     low_s: float = 0.5
     high_s: float = 60.0
@@ -61,7 +61,7 @@ async def supervise(
         try:
             await life()
             outage.began("ended by itself")
-        except Exception as error:  # noqa: BLE001  (a supervisor: see above)
+        except Exception as error:
             if isinstance(error, (*expected, NeighbourDownError)):
                 outage.began(str(error) or type(error).__name__)
             else:

@@ -20,6 +20,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from edge.decoders.frames import Advert, DecodedAdvert, FrameError, Measurement
+from telemetry.readings import Quality
 
 SERVICE_UUID = "0000fcd2-0000-1000-8000-00805f9b34fb"
 _VERSION = 2
@@ -45,6 +46,8 @@ _SKIPPED: dict[int, int] = {
     **dict.fromkeys((0x04, 0x05, 0x0A, 0x0B, 0x42, 0x4B, 0xF2), 3),
     **dict.fromkeys((0x3E, 0x4C, 0x4D, 0x4E, 0x4F, 0x50, 0xF1), 4),
 }
+# BTHome names no "no value"; the SIG's temperature characteristic 0x2A6E, the same s16, does.
+_NO_TEMPERATURE = -0x8000
 _BINARY = ("mains_power_on", "door_open")
 
 
@@ -77,9 +80,11 @@ def decode_service_data(data: bytes) -> DecodedAdvert:
             raw = int.from_bytes(_take(data, at, size), "little", signed=signed)
             if quantity in _BINARY and raw > 1:
                 raise FrameError("bad_value", f"{quantity} = {raw}")
+            value = None if quantity == "temperature_c" and raw == _NO_TEMPERATURE else raw * Decimal(factor)
+            quality = Quality.GOOD if value is not None else Quality.SENSOR_FAULT
             again = sum(m.quantity == quantity for m in measurements)
             channel = str(again + 1) if again else ""
-            measurements.append(Measurement(quantity, raw * Decimal(factor), channel=channel))
+            measurements.append(Measurement(quantity, value, quality, channel))
             at += size
         elif object_id in _SKIPPED:
             _take(data, at, _SKIPPED[object_id])

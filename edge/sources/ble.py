@@ -34,7 +34,7 @@ _QUEUE = 4096
 
 
 class BleSource:
-    """Adverts of ``devices`` into the outbox: all readings of a packet and the hint that it was heard in one commit."""
+    """Adverts of ``devices`` into the outbox: a packet's readings and the hint that it was heard in one commit."""
 
     def __init__(
         self,
