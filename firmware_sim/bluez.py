@@ -83,6 +83,9 @@ class GattServer(Protocol):
     async def wrote(self, uuid: str, data: bytes, notify: Notify) -> None:
         """A central wrote to a characteristic."""
 
+    def subscribed(self, uuid: str, notify: Notify) -> None:
+        """A central turned a characteristic's notifications on."""
+
     def read(self, uuid: str) -> bytes:
         """A central reads a characteristic."""
 
@@ -222,11 +225,12 @@ class _Characteristic(ServiceInterface):
 
     @dbus_method(name="StartNotify")
     def start_notify(self) -> None:
-        self._linked()
+        gatt = self._linked()
         if "notify" not in self.spec.flags:
             raise _error("NotSupported", "Operation is not supported")
         self.notifying_to.add(self.device.fake.caller)
         self.emit_properties_changed({"Notifying": True})
+        gatt.subscribed(self.spec.uuid, self.device.notify)
 
     @dbus_method(name="StopNotify")
     def stop_notify(self) -> None:

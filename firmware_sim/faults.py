@@ -57,6 +57,7 @@ ENDS: dict[str, FaultKind] = {
     "probe_ok": FaultKind.PROBE_FAULT,
     "replug": FaultKind.UNPLUG,
     "speak": FaultKind.SILENCE,
+    "in_range": FaultKind.OUT_OF_RANGE,
     "adapter_on": FaultKind.ADAPTER_OFF,
     "accept_connect": FaultKind.REFUSE_CONNECT,
 }
@@ -66,8 +67,8 @@ ENDS: dict[str, FaultKind] = {
 class Fault:
     """One window. ``target`` is an equipment id, a device serial, or "" (the radio, or all BLE devices).
 
-    ``ratio`` is the share of frames a wire fault hits; ``notifications`` belongs to ``drop_after``; ``down_s``
-    (real seconds) to ``bluez_restart``; ``mode`` to ``probe_fault`` (``no_value`` or ``omit``).
+    ``ratio`` is the share of frames a wire fault hits; ``notifications`` and ``links`` belong to ``drop_after``;
+    ``down_s`` (real seconds) to ``bluez_restart``; ``mode`` to ``probe_fault`` (``no_value`` or ``omit``).
     """
 
     kind: FaultKind
@@ -76,6 +77,7 @@ class Fault:
     target: str = ""
     ratio: float = 1.0
     notifications: int = 0
+    links: int = 1
     down_s: float = 1.0
     mode: str = "no_value"
 

@@ -233,10 +233,11 @@ def parse_fault(
     target = _target(read, kind, equipment, devices)
     ratio = float(read.number("ratio", 1.0, low=0, high=1)) if kind in _WIRE_DAMAGE else 1.0
     notifications = int(read.integer("notifications")) if kind is FaultKind.DROP_AFTER else 0
+    links = int(read.integer("links", 1, low=1)) if kind is FaultKind.DROP_AFTER else 1
     down_s = float(read.number("down_s", 1.0, low=0, high=60)) if kind is FaultKind.BLUEZ_RESTART else 1.0
     mode = str(read.choice("mode", ProbeFault, "no_value")) if kind is FaultKind.PROBE_FAULT else "no_value"
     read.end()
-    return Fault(kind, at_s, at_s + for_s, target, ratio, notifications, down_s, mode)
+    return Fault(kind, at_s, at_s + for_s, target, ratio, notifications, links, down_s, mode)
 
 
 class ProbeFault(StrEnum):

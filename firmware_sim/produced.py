@@ -11,13 +11,12 @@ from typing import IO, Self
 from firmware_sim.loggers import LoggerSample
 
 
-class Ledger:
-    """An append-only file of JSON lines; a line is with the kernel when a method returns, so a kill loses none."""
+class LineFile:
+    """An append-only file of JSON lines; a line is with the kernel when ``write`` returns, so a kill loses none."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[str] | None = None
-        self.counts: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._file = self.path.open("a", encoding="utf-8")
@@ -32,9 +31,17 @@ class Ledger:
     def write(self, line: dict[str, object]) -> None:
         """One line, flushed."""
         if self._file is None:
-            raise RuntimeError("the ledger is not open")
+            raise RuntimeError(f"{self.path.name} is not open")
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._file.flush()
+
+
+class Ledger(LineFile):
+    """``produced.ndjson``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.counts: dict[str, int] = {}
 
     def reading(self, serial: str, quantity: str, t_ms: int, value: str | None, seq: int) -> None:
         """A measurement; ``value`` None for a broken probe; ``seq`` is the device's running sample number."""

@@ -30,6 +30,7 @@ class PtyPort:
         self._on_bytes = on_bytes
         self._master = -1
         self._slave = -1
+        self._line = asyncio.Lock()  # one frame at a time: an answer waits for a greeting to end
 
     @property
     def plugged(self) -> bool:
@@ -68,6 +69,10 @@ class PtyPort:
 
     async def send(self, chunks: Sequence[bytes]) -> None:
         """Put these bytes on the line at its speed, with a pause between chunks. What nobody takes is lost."""
+        async with self._line:
+            await self._paced(chunks)
+
+    async def _paced(self, chunks: Sequence[bytes]) -> None:
         loop = asyncio.get_running_loop()
         for i, chunk in enumerate(chunks):
             if i:

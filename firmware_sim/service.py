@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from firmware_sim.ble_logger import Broadcaster, BthomeLogger
-from firmware_sim.bluez import FakeBlueZ, Peripheral
+from firmware_sim.bluez import FakeBlueZ, GattServer, Peripheral
 from firmware_sim.bus import PrivateBus
 from firmware_sim.clock import VirtualClock
 from firmware_sim.control import serve_control
 from firmware_sim.faults import ENDS, Fault, FaultBook, FaultKind
 from firmware_sim.loggers import Sampler
+from firmware_sim.modbus_probe import ModbusProbe
 from firmware_sim.plan import (
     BLE,
     ClockPlan,
@@ -28,8 +30,12 @@ from firmware_sim.plan import (
     parse_fault,
     parse_load,
 )
-from firmware_sim.produced import Ledger
+from firmware_sim.produced import Ledger, LineFile
+from firmware_sim.pty_port import PtyPort
+from firmware_sim.ruuvi_tag import RuuviTag
+from firmware_sim.scale import Platform
 from firmware_sim.serial_scale import AsciiScale, platform_of
+from firmware_sim.sics_scale import SicsScale
 from firmware_sim.thermal import ThermalModel
 from firmware_sim.wire import Wire
 
@@ -41,6 +47,16 @@ def clock_of(plan: ClockPlan) -> VirtualClock:
     t0_ms = time.time_ns() // 1_000_000 if plan.t0_ms is None else plan.t0_ms
     m0_ns = time.monotonic_ns() if plan.m0_ns is None else plan.m0_ns
     return VirtualClock(t0_ms, m0_ns, plan.speed)
+
+
+class SerialFace(Protocol):
+    """A device on a serial line."""
+
+    port: PtyPort
+    wire: Wire
+
+    async def run(self) -> None:
+        """Live, for ever."""
 
 
 class Simulator:
@@ -55,11 +71,14 @@ class Simulator:
         self.book = FaultBook(list(plan.faults))
         self.ledger = Ledger(folder / "produced.ndjson")
         self._models = {e.id: ThermalModel(e, plan.seed, self.book) for e in plan.equipment}
-        self._loggers: list[BthomeLogger] = []
-        self._ports: dict[str, AsciiScale] = {}
+        self._commands = LineFile(folder / "commands.ndjson")
+        self._loggers: list[Coroutine[Any, Any, None]] = []
+        self._tags: dict[str, RuuviTag] = {}
+        self._ports: dict[str, SerialFace] = {}
+        self._platforms: dict[str, Platform] = {}
         self._bus: PrivateBus | None = None
         self._fake: FakeBlueZ | None = None
-        self._restarts: dict[int, bool] = {}
+        self._used: dict[Fault, int] = {}
 
     async def __aenter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -77,6 +96,8 @@ class Simulator:
 
     async def _open(self) -> None:
         self._stack.enter_context(self.ledger)
+        self._stack.enter_context(self._commands)
+        self._stack.callback(self._never_awaited)
         if any(device.kind in BLE for device in self._plan.devices):
             self._bus = await self._stack.enter_async_context(PrivateBus(self._folder))
             self._fake = await self._stack.enter_async_context(FakeBlueZ(self._bus.address))
@@ -108,48 +129,95 @@ class Simulator:
     async def run(self) -> None:
         """Until cancelled; the devices measure until the plan's ``end_s``."""
         async with asyncio.TaskGroup() as group:
-            for logger in self._loggers:
-                group.create_task(logger.run(self._plan.end_s))
+            while self._loggers:
+                group.create_task(self._loggers.pop())
             for serial, face in self._ports.items():
                 group.create_task(face.run(), name=serial)
             group.create_task(self._follow_faults(), name="faults")
+
+    def _never_awaited(self) -> None:
+        for logger in self._loggers:
+            logger.close()
 
     def _add_scale(self, plan: Scale) -> None:
         platform = platform_of(plan, self._plan.seed, self._plan.loads.get(plan.serial, ()))
         wire = Wire(plan.serial, self._plan.seed, self.book)
         link = self._folder / f"tty-{plan.serial}"
-        if plan.kind is not DeviceKind.SCALE_ASCII:
-            raise PlanError("devices", f"{plan.kind} is not simulated yet")
-        self._ports[plan.serial] = AsciiScale(plan, platform, wire, self.clock, self.ledger, link)
+        self._platforms[plan.serial] = platform
+        if plan.kind is DeviceKind.SCALE_ASCII:
+            self._ports[plan.serial] = AsciiScale(plan, platform, wire, self.clock, self.ledger, link)
+            return
+
+        def note(command: str, answer: str) -> None:
+            self._note(plan.serial, {"command": command, "answer": answer})
+
+        self._ports[plan.serial] = SicsScale(plan, platform, wire, self.clock, self.ledger, link, note)
+
+    def _note(self, serial: str, what: dict[str, object]) -> None:
+        self._commands.write({"device": serial, "t_ms": self.clock.now_ms(), **what})
 
     def _add_thermometer(self, plan: Thermometer) -> None:
-        if plan.kind is not DeviceKind.BTHOME:
-            raise PlanError("devices", f"{plan.kind} is not simulated yet")
+        seed, model = self._plan.seed, self._models[plan.equipment]
+        resolution_c = Decimal("0.1") if plan.kind is DeviceKind.MODBUS else Decimal("0.01")
+        sampler = Sampler(plan.serial, model, plan.interval_s, seed, self.book, resolution_c)
+        if plan.kind is DeviceKind.MODBUS:
+            wire, link = Wire(plan.serial, seed, self.book), self._folder / f"tty-{plan.serial}"
+            probe = ModbusProbe(plan, sampler, wire, self.clock, self.ledger, link, seed)
+            self._ports[plan.serial] = probe
+        elif plan.kind is DeviceKind.RUUVI:
+            tag = RuuviTag(
+                plan,
+                sampler,
+                self.clock,
+                self.book,
+                self.ledger,
+                seed,
+                lambda said: self._note(plan.serial, {"event": said}),
+            )
+            self._tags[plan.serial] = tag
+            name = "Ruuvi " + plan.address.replace(":", "")[-4:]
+            self._loggers.append(tag.run(self._plan.end_s, self._on_air(plan, name, tag)))
+        else:
+            logger = BthomeLogger(plan, sampler, self._on_air(plan, plan.serial), self.clock, self.book, self.ledger)
+            self._loggers.append(logger.run(self._plan.end_s))
+
+    def _on_air(self, plan: Thermometer, local_name: str, gatt: GattServer | None = None) -> Broadcaster:
         if self._fake is None:
             raise PlanError("devices", "a BLE device needs the bus")
-        model = self._models[plan.equipment]
-        sampler = Sampler(plan.serial, model, plan.interval_s, self._plan.seed, self.book, Decimal("0.01"))
-        peripheral = Peripheral(plan.address, plan.serial)
-        air = Broadcaster(self._fake, peripheral, self.clock, self.book, plan.serial, self._plan.seed)
-        self._loggers.append(BthomeLogger(plan, sampler, air, self.clock, self.book, self.ledger))
+        peripheral = Peripheral(plan.address, local_name, gatt, lambda: self._link_life(plan.serial))
+        return Broadcaster(self._fake, peripheral, self.clock, self.book, plan.serial, self._plan.seed)
+
+    def _link_life(self, serial: str) -> int | None:
+        """How many notifications a new link to this device will carry; None for all."""
+        fault = self.book.active(FaultKind.DROP_AFTER, serial, self.clock.now_s())
+        if fault is None or self._used.get(fault, 0) >= fault.links:
+            return None
+        self._used[fault] = self._used.get(fault, 0) + 1
+        self._note(serial, {"event": f"link will drop after {fault.notifications} notifications"})
+        return fault.notifications
 
     async def _follow_faults(self) -> None:
         while True:
             now_s = self.clock.now_s()
-            for face in self._ports.values():
-                if face.wire.unplugged(now_s):
-                    face.port.unplug()
-                else:
-                    face.port.plug()
+            self._apply_faults(now_s)
             if self._fake is not None:
-                self._fake.set_powered(not self.book.is_on(FaultKind.ADAPTER_OFF, "", now_s))
                 await self._restart_when_due(self._fake, now_s)
             await asyncio.sleep(FAULT_CHECK_S)
 
+    def _apply_faults(self, now_s: float) -> None:
+        """Cables and the adapter's power, as the book says for this virtual second."""
+        for face in self._ports.values():
+            if face.wire.unplugged(now_s):
+                face.port.unplug()
+            else:
+                face.port.plug()
+        if self._fake is not None:
+            self._fake.set_powered(not self.book.is_on(FaultKind.ADAPTER_OFF, "", now_s))
+
     async def _restart_when_due(self, fake: FakeBlueZ, now_s: float) -> None:
-        for fault in self.book.faults:
-            if fault.kind is FaultKind.BLUEZ_RESTART and fault.at_s <= now_s and not self._restarts.get(id(fault)):
-                self._restarts[id(fault)] = True
+        for fault in tuple(self.book.faults):
+            if fault.kind is FaultKind.BLUEZ_RESTART and fault.at_s <= now_s and fault not in self._used:
+                self._used[fault] = 1
                 await fake.restart(fault.down_s)
 
     def answer(self, value: object) -> dict[str, object]:
@@ -163,23 +231,25 @@ class Simulator:
         if what == "load":
             rest = {key: item for key, item in value.items() if key != "do"}
             serial, load = parse_load(rest, "", self._plan.devices, now_s)
-            self._ports[serial].platform.add(load)
+            self._platforms[serial].add(load)
             return {"at_s": load.at_s}
         if what == "unload":
-            self._scale(value).platform.unload()
+            self._platform(value).unload()
             return {"at_s": now_s}
         if what in ENDS:
             ended = self.book.clear(ENDS[what], str(value.get("equipment") or value.get("device") or ""), now_s)
+            self._apply_faults(now_s)
             return {"at_s": now_s, "ended": ended}
         fault = parse_fault(value, "", self._plan.equipment, self._plan.devices, now_s)
         self.book.add(fault)
+        self._apply_faults(now_s)
         return {"at_s": fault.at_s}
 
-    def _scale(self, value: dict[str, object]) -> AsciiScale:
-        face = self._ports.get(str(value.get("device")))
-        if face is None:
+    def _platform(self, value: dict[str, object]) -> Platform:
+        platform = self._platforms.get(str(value.get("device")))
+        if platform is None:
             raise PlanError("device", f"there is no scale {value.get('device')!r}")
-        return face
+        return platform
 
     def _status(self, now_s: float) -> dict[str, object]:
         return {
@@ -187,8 +257,9 @@ class Simulator:
             "t_ms": self.clock.unix_ms(now_s),
             "ended": now_s > self._plan.end_s,
             "produced": dict(self.ledger.counts),
+            "memory": {serial: tag.stored for serial, tag in self._tags.items()},
             "faults": [_told(fault) for fault in self.book.faults if fault.covers(now_s)],
-            "loads_waiting": {serial: face.platform.waiting() for serial, face in self._ports.items()},
+            "loads_waiting": {serial: platform.waiting() for serial, platform in self._platforms.items()},
         }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,6 @@ def test_an_adapter_that_is_off_says_so(plan: dict[str, Any], start_sim: Start) 
     async def scan() -> None:
         await BleakScanner.discover(timeout=0.1)
 
-    time.sleep(0.2)
     with pytest.raises(BleakBluetoothNotAvailableError, match="powered"):
         asyncio.run(scan())
     sim.control(do="adapter_on")
