@@ -30,7 +30,6 @@ from gateway.smile.retry import MinuteGate
 
 _LOG = logging.getLogger(__name__)
 PUSH_PATHS = {Route.COLD: "/api/v2/histories/push", Route.ROOM: "/api/warehouse/histories/push"}
-TIMEOUT = httpx.Timeout(60.0, connect=10.0)  # duty 18
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # A 422 with these words is SMILE's own trouble, not ours (smile-and-waste item 10; no code exists for it).
 _DATABASE_TROUBLE = "database connection error"
@@ -90,10 +89,14 @@ class Account:
     password: str = field(repr=False)
 
 
-def new_http(verify: bool = True) -> httpx.AsyncClient:
-    """The HTTP client of the adapter. No connection is kept: a server that closes an idle one would turn the next
-    push into a lost answer."""
-    return httpx.AsyncClient(timeout=TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0), verify=verify)
+def new_http(connect_s: float = 10.0, read_s: float = 60.0) -> httpx.AsyncClient:
+    """The HTTP client of the adapter, with the time-outs of duty 18.
+
+    No connection is kept: a server that closes an idle one would turn the next push into a lost answer. The
+    environment is not asked for a proxy: settings come from the config alone.
+    """
+    timeout = httpx.Timeout(read_s, connect=connect_s)
+    return httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
 
 
 class Session:

@@ -8,7 +8,7 @@ proves nothing until the item's own ``result`` was read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -92,14 +92,13 @@ def smile_serial(text: str) -> str:
     return serial
 
 
-def ambiguous_serials(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """SMILE serials that two or more of our names would share: {serial: (name, name)}; upper and lower case
-    count as the same, since the database's collation decides and we cannot see it."""
-    seen: dict[str, dict[str, str]] = {}
-    for name in names:
-        serial = smile_serial(name)
-        seen.setdefault(serial.casefold(), {})[name] = serial
-    return {next(iter(m.values())): tuple(sorted(m)) for m in seen.values() if len(m) > 1}
+def shared_serials(named: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Groups of our serials that would be one logger in SMILE; ``named`` is {our serial: SMILE serial}. Upper and
+    lower case count as the same, since the database's collation decides and we cannot see it."""
+    groups: dict[str, list[str]] = {}
+    for serial, name in named.items():
+        groups.setdefault(name.casefold(), []).append(serial)
+    return [tuple(sorted(group)) for group in groups.values() if len(group) > 1]
 
 
 # --- reading -> item (duties 1 to 5) -------------------------------------------------------------------------

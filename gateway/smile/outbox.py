@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS beside(
 CREATE TABLE IF NOT EXISTS offsets(reader TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS posts(
   key TEXT PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL, text TEXT NOT NULL DEFAULT '',
-  attempts INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL DEFAULT 0, recorded INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL DEFAULT 0,
   added_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
 _SCHEMA_VERSION = 1
@@ -404,6 +404,13 @@ class SmileOutbox:
         counts["conflicts"] = self._db.execute("SELECT COUNT(*) FROM conflicts").fetchone()[0]
         return counts
 
+    def counts_by_device(self) -> dict[str, dict[str, int]]:
+        """{device: {state: rows}}."""
+        found: dict[str, dict[str, int]] = {}
+        for row in self._db.execute("SELECT device, state, COUNT(*) AS n FROM items GROUP BY device, state"):
+            found.setdefault(row["device"], {})[row["state"]] = row["n"]
+        return found
+
     def rows(self, state: State) -> list[tuple[str, int, str]]:
         """(device, second, reason) of a state, oldest first."""
         found = self._db.execute("SELECT device, t_s, reason FROM items WHERE state=? ORDER BY t_s, device", (state,))
@@ -456,21 +463,9 @@ class SmileOutbox:
         """``next_ms`` None: finished, never tried again."""
         with self._write():
             self._db.execute(
-                "UPDATE posts SET state=?, text=?, attempts=attempts+1, next_ms=?, changed_ms=?, recorded=0 "
-                "WHERE key=?",
+                "UPDATE posts SET state=?, text=?, attempts=attempts+1, next_ms=?, changed_ms=? WHERE key=?",
                 (state, text, -1 if next_ms is None else next_ms, now_ms, key),
             )
-
-    def unrecorded_posts(self, limit: int = 50) -> list[Post]:
-        """Posts whose present state is not in the records yet (``attachments``)."""
-        return [
-            _post(r)
-            for r in self._db.execute("SELECT * FROM posts WHERE recorded=0 AND state<>'new' LIMIT ?", (limit,))
-        ]
-
-    def recorded(self, key: str) -> None:
-        with self._write():
-            self._db.execute("UPDATE posts SET recorded=1 WHERE key=?", (key,))
 
 
 def _extra(item: Item) -> str:

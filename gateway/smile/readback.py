@@ -71,7 +71,8 @@ def _whole_hours_off(held: set[tuple[int, Decimal]], witnesses: Sequence[Item]) 
     a steady refrigerator says 4.5 °C at every full hour."""
     if len(witnesses) < 3:
         return None
-    for off_h in (*range(-14, 0), *range(1, 15)):
+    offsets: list[int] = [h for h in range(-14, 15) if h]
+    for off_h in offsets:
         if all(_place(w, off_h) in held for w in witnesses):
             return off_h * 3_600_000
     return None

@@ -17,7 +17,9 @@ from gateway.smile.client import Answer, Wms
 from gateway.smile.port import BagLabel, BagWeight, Outcome, PostResult, program_value
 
 MAX_LINK_TEXT = 64  # smile-core-api 6.2: material_ids at most 64 signs; bast_no is kept as short
-HELD_FLAGS = frozenset({"UNSTABLE", "OVERLOAD", "UNDERLOAD", "OVER_RANGE", "NEGATIVE", "INVALID", "ZERO_ERROR"})
+HELD_FLAGS = frozenset(
+    {"UNSTABLE", "OVERLOAD", "UNDERLOAD", "OVER_RANGE", "NEGATIVE", "INVALID", "ZERO_ERROR", "TERA_EXPIRED"}
+)
 _ALREADY = "already registered"  # WMS has no codes; its texts are not translated (6.4)
 _NOT_FOUND = "not found"
 _MUST_BE_UNIQUE = "must be unique"
