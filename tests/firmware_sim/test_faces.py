@@ -210,7 +210,7 @@ def test_an_mt_sics_scale_weighs_tares_and_writes_down_what_it_was_told(start_si
         sim.control(do="unload", device="SC-0002")
         assert _ask(port, b"TAC") == b"TAC A\r\n"
         port.write(b"SIR\r\n")
-        seen = [port.readline() for _ in range(12)]
+        seen = [port.readline() for _ in range(30)]
         assert seen[-1] == b"S S      0.000 kg\r\n"
         assert all(line.startswith((b"S D", b"S S")) for line in seen)
         port.write(b"@\r\n")
