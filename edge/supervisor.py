@@ -35,7 +35,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Waits of ``low_s`` doubling to ``high_s``, each x 0.5 to 1.5; from ``low_s`` again after ``steady_s`` of life."""
+    """Waits of ``low_s`` doubling to ``high_s``, each x 0.5 to 1.5; from ``low_s`` again after ``steady_s``."""
 
     low_s: float = 0.5
     high_s: float = 60.0

@@ -226,7 +226,7 @@ def _loaded(
     e_kg: Decimal,
 ) -> tuple[State, tuple[Outcome, ...]]:
     gross_kg = mass_kg if basis is Basis.GROSS else mass_kg + tare_kg
-    rounded = (gross_kg.quantize(_GRAM), tare_kg.quantize(_GRAM))
+    rounded = (_to_gram(gross_kg), _to_gram(tare_kg))
     flags = ["ROUNDED"] if rounded != (gross_kg, tare_kg) else []
     gross_kg, tare_kg = rounded
     net_kg = gross_kg - tare_kg
@@ -244,6 +244,12 @@ def _loaded(
         flags.append("NOT_ZEROED")
     captured = Captured(gross_kg, tare_kg, net_kg, _tare_mode(frame, basis, tare_kg), tuple(flags), frame.raw)
     return replace(state, phase=Phase.LOADED, captured_kg=gross_kg, unwatched=False, said=frozenset()), (captured,)
+
+
+def _to_gram(mass_kg: Decimal) -> Decimal:
+    """At most three places, as the contract has them; the digits shown are kept where they fit."""
+    fits = int(mass_kg.as_tuple().exponent) >= -3
+    return mass_kg if fits else mass_kg.quantize(_GRAM, ROUND_HALF_EVEN)
 
 
 def _tare_mode(frame: WeightFrame, basis: Basis, tare_kg: Decimal) -> str:

@@ -1,0 +1,120 @@
+"""What only the file can do: last over a restart, a SIGKILL, a full disk and a restored backup."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.outbox import SqliteOutbox
+from telemetry.errors import NeighbourDownError
+from telemetry.readings import Ranges
+
+
+def test_everything_lasts_over_a_restart(tmp_path: Path, make: Any) -> None:
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading(), make.weighing(), make.event()], {"k": "v"})
+    box.received(Ranges([(1, 1)]), Ranges())
+    epoch, pending, usage = box.epoch, box.pending(9), box.usage()
+    box.close()
+    again = SqliteOutbox(tmp_path / "o.db")
+    assert (again.epoch, again.pending(9), again.hint("k")) == (epoch, pending, "v")
+    assert (again.usage().rows, again.usage().numbered_to) == (usage.rows, usage.numbered_to)
+    again.close()
+
+
+def test_it_is_as_durable_as_promised(tmp_path: Path) -> None:
+    """data-path.md 4: WAL with synchronous=FULL (2) lost 0 rows in 400 simulated power cuts; NORMAL lost in 96 %."""
+    box = SqliteOutbox(tmp_path / "o.db")
+    assert box._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert box._db.execute("PRAGMA synchronous").fetchone()[0] == 2
+    box.close()
+
+
+def test_a_copy_put_in_its_place_starts_a_new_epoch(tmp_path: Path, make: Any) -> None:
+    path, backup = tmp_path / "o.db", tmp_path / "backup.db"
+    box = SqliteOutbox(path)
+    box.append([make.reading(), make.reading(value="6")])
+    box.received(Ranges([(1, 1)]), Ranges())
+    epoch = box.epoch
+    box.close()
+    shutil.copy(path, backup)
+    box = SqliteOutbox(path)
+    assert box.epoch == epoch
+    box.append([make.reading(value="7")])
+    box.close()
+    backup.replace(path)
+    box = SqliteOutbox(path)
+    assert box.epoch != epoch
+    assert [n.seq for n in box.pending(9)] == [1]
+    assert box.last_reading("LOG-1/temperature_c") is not None
+    box.close()
+
+
+def test_two_words_are_kept_once(tmp_path: Path, make: Any) -> None:
+    """Rows stay small: stream and boot ids are interned (about 60 to 100 bytes a plain reading)."""
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading()] * 5000)
+    box._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert box.usage().bytes / 5000 < 100
+    box.close()
+
+
+def test_a_full_disk_takes_nothing_and_says_try_again(tmp_path: Path, make: Any) -> None:
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading()])
+    pages = box._db.execute("PRAGMA page_count").fetchone()[0]
+    box._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(NeighbourDownError) as caught:
+        box.append([make.reading(f"LOG-{i}/temperature_c") for i in range(5000)], {"heard": "x"})
+    assert caught.value.again
+    assert (box.usage().numbered_to, box.hint("heard")) == (1, None)
+    box._db.execute("PRAGMA max_page_count=1000000")
+    assert box.append([make.reading("LOG-7/temperature_c")]) == Ranges([(2, 2)])
+    assert box.last_reading("LOG-7/temperature_c") is not None
+    box.close()
+
+
+def test_a_folder_that_is_a_file_is_told_plainly(tmp_path: Path) -> None:
+    (tmp_path / "o.db").mkdir()
+    with pytest.raises(NeighbourDownError, match="restart the agent"):
+        SqliteOutbox(tmp_path / "o.db")
+
+
+_WRITER = """
+import sys
+from decimal import Decimal
+from pathlib import Path
+from edge.outbox import SqliteOutbox
+from telemetry.readings import Reading, Stamp, Sync
+box = SqliteOutbox(Path(sys.argv[1]))
+stamp = Stamp("b", 1, 1, Sync.SYNCED, 1)
+while True:
+    span = box.append([Reading("L/temperature_c", Decimal(5), 1, stamp)] * 3, {"n": str(box.usage().numbered_to + 3)})
+    print(span.spans[0][1], flush=True)
+"""
+
+
+def test_sigkill_loses_nothing_that_was_told(tmp_path: Path, wait_for: Callable[..., Any]) -> None:
+    """Five kills in the middle of writing: each told number is there, no gap, and the hint fits the facts."""
+    path = tmp_path / "o.db"
+    for _ in range(5):
+        writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        told = [int(writer.stdout.readline()) for _ in range(20)]
+        writer.send_signal(signal.SIGKILL)
+        told += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+        writer.wait()
+        writer.stdout.close()
+        box = SqliteOutbox(path)
+        numbers = [n.seq for n in box.pending(1 << 20)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert numbers[-1] >= told[-1]
+        assert box.hint("n") == str(numbers[-1])
+        box.close()
