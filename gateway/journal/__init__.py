@@ -1,0 +1,12 @@
+"""The journal: an append-only log of accepted uploads, written once, fsynced, then receipted (``design.md``).
+
+Readers (time series, alerts, SMILE) read it by offset and commit their offset with their own result, so a dead
+reader stops neither receipts nor the other readers.
+"""
+
+from __future__ import annotations
+
+from gateway.journal.model import Entry, Journal, open_journal
+from gateway.journal.sqlite import SqliteJournal
+
+__all__ = ["Entry", "Journal", "SqliteJournal", "open_journal"]

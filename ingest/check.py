@@ -1,0 +1,163 @@
+"""Decide over one message: what of it is journaled, what is quarantined and why. Pure.
+
+    topic, bytes ─▶ parse_up ─▶ decode_upload ─▶ address, kind, epoch ─▶ each fact: device, clock ─▶ Checked
+                       └──────────────┴─ whole message to quarantine      └─ these facts to quarantine
+
+A whole-message fault keeps the bytes as they came. Facts at fault become an upload of their own, re-encoded (its
+``mac`` is dropped: it covered the original bytes); the rest is journaled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from ingest.quarantine import Fault, Reason, plain
+from telemetry.contract import Upload, decode_upload, encode_upload
+from telemetry.errors import ContractError, NeighbourDownError
+from telemetry.readings import Event, Fact, Numbered, Ranges, Reading, Sync
+from telemetry.topics import EdgeAddress, parse_up
+
+# facts/cold-chain.md 10: later than the receive time + 5 min is a bad clock, not a reading.
+CLOCK_AHEAD_MS = 5 * 60 * 1000
+# An epoch is a random id; it becomes a database key and part of names, so it keeps to the letters of a topic.
+_EPOCH = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+
+Registry = Callable[[str], str | None]
+"""The site at which a device serial is registered, or None. May raise NeighbourDownError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One message as the broker gave it."""
+
+    topic: str
+    payload: bytes
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The decision. ``upload`` and ``address`` are None when the whole message is at fault.
+
+    ``payload`` is what to journal, None when nothing is left; ``accepted`` its numbers.
+    """
+
+    address: EdgeAddress | None = None
+    upload: Upload | None = None
+    payload: bytes | None = None
+    accepted: Ranges = field(default_factory=Ranges)
+    faults: tuple[Fault, ...] = ()
+
+
+def check(arrived: Arrived, registry: Registry) -> Checked:
+    """Decide over one message. Never raises for what the message holds."""
+    try:
+        address, kind = parse_up(arrived.topic)
+    except ContractError as error:
+        return _refused(arrived, error.reason, error.detail)
+    try:
+        return _check_upload(arrived, address, kind, registry)
+    except NeighbourDownError:  # the registry, not the message
+        raise
+    except ContractError as error:
+        return _refused(arrived, error.reason, error.detail, address)
+    except Exception as error:  # noqa: BLE001  (a fault of our own code must not stop the line; it is counted)
+        return _refused(arrived, Reason.DECODER_FAULT, repr(error), address)
+
+
+def _check_upload(arrived: Arrived, address: EdgeAddress, kind: str, registry: Registry) -> Checked:
+    upload = decode_upload(arrived.payload)
+    if upload.edge != address.edge:
+        return _refused(arrived, Reason.ADDRESS_MISMATCH, f"upload says edge {upload.edge!r}", address)
+    if upload.kind != kind:
+        return _refused(arrived, Reason.KIND_MISMATCH, f"upload says {upload.kind}, topic {kind}", address)
+    if not _EPOCH.fullmatch(upload.epoch):
+        return _refused(arrived, Reason.BAD_EPOCH, repr(upload.epoch), address)
+    return _check_facts(arrived, address, upload, registry)
+
+
+def _refused(arrived: Arrived, reason: str, detail: str, address: EdgeAddress | None = None) -> Checked:
+    site, edge = (address.site, address.edge) if address else ("", "")
+    fault = Fault(
+        str(reason), plain(detail), plain(arrived.topic), arrived.payload, arrived.received_at_ms, site, edge
+    )
+    return Checked(address=address, faults=(fault,))
+
+
+def _check_facts(arrived: Arrived, address: EdgeAddress, upload: Upload, registry: Registry) -> Checked:
+    homes: dict[str, str | None] = {}
+    good: list[Numbered] = []
+    bad: dict[tuple[str, str], list[Numbered]] = {}
+    for numbered in upload.facts:
+        reason, serial = _verdict(numbered.fact, address, arrived.received_at_ms, registry, homes)
+        if reason is None:
+            good.append(numbered)
+        else:
+            bad.setdefault((reason, serial), []).append(numbered)
+    if not bad:
+        return Checked(address, upload, arrived.payload, upload.ranges)
+    faults = tuple(
+        _fault_of(arrived, address, upload, reason, serial, facts) for (reason, serial), facts in bad.items()
+    )
+    rest = replace(upload, facts=tuple(good), mac=None)
+    return Checked(address, rest, _encoded(rest) if good else None, rest.ranges, faults)
+
+
+def _encoded(upload: Upload) -> bytes:
+    """Our own words for part of an upload, proved to say the same."""
+    payload = encode_upload(upload)
+    if decode_upload(payload).facts != upload.facts:
+        raise ContractError(Reason.DECODER_FAULT, "a part of this upload cannot be told in our own words")
+    return payload
+
+
+def _verdict(
+    fact: Fact, address: EdgeAddress, received_at_ms: int, registry: Registry, homes: dict[str, str | None]
+) -> tuple[Reason | None, str]:
+    """(reason or None, serial of the device)."""
+    serial, must_be_known = device_of(fact)
+    if serial not in homes:
+        homes[serial] = registry(serial)
+    home = homes[serial]
+    if home is None and must_be_known:
+        return Reason.UNKNOWN_DEVICE, serial
+    if home is not None and home != address.site:
+        return Reason.OTHER_SITE, serial
+    ahead = fact.sampled_at_ms is not None and fact.sampled_at_ms > received_at_ms + CLOCK_AHEAD_MS
+    if ahead and fact.stamp.sync is Sync.SYNCED:
+        return Reason.CLOCK_AHEAD, serial
+    return None, serial
+
+
+def device_of(fact: Fact) -> tuple[str, bool]:
+    """(serial, whether it must be registered).
+
+    An event may be about the edge itself or a place (``clock_anchored``, ``power_lost``): only what names a
+    stream or happened to a device must belong to a registered one.
+    """
+    if isinstance(fact, Reading):
+        return fact.stream_id.partition("/")[0], True
+    if isinstance(fact, Event):
+        serial, stream, _ = fact.subject.partition("/")
+        return plain(serial), bool(stream) or fact.kind.startswith("device_")
+    return fact.device_serial, True
+
+
+def _fault_of(
+    arrived: Arrived, address: EdgeAddress, upload: Upload, reason: str, serial: str, facts: list[Numbered]
+) -> Fault:
+    own = replace(upload, facts=tuple(facts), mac=None)
+    return Fault(
+        str(reason),
+        f"{len(facts)} {upload.kind} of {serial}",
+        plain(arrived.topic),
+        _encoded(own),
+        arrived.received_at_ms,
+        address.site,
+        address.edge,
+        upload.epoch,
+        serial,
+        own.ranges,
+    )

@@ -1,0 +1,88 @@
+"""Settings of ingest as values. ``smile_iot`` reads them from TOML and environment; nothing here does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from telemetry.errors import ConfigError
+
+
+class StoreKind(StrEnum):
+    """Which time series store is filled."""
+
+    SQLITE = "sqlite"
+    INFLUX = "influx"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerConfig:
+    """Where the MQTT broker is and how to log in. ``ca_file`` set means TLS."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    keepalive_s: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """The time series store. SQLite wants ``path``; InfluxDB wants the others and an ``index_path`` of its own."""
+
+    kind: StoreKind = StoreKind.SQLITE
+    path: Path = Path("store.db")
+    url: str = ""
+    org: str = ""
+    bucket: str = ""
+    token: str = field(default="", repr=False)
+    index_path: Path = Path("influx_index.db")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything ingest needs. Times are real seconds: network timers never follow the virtual clock.
+
+    ``shard`` is this worker's own ("+" for all); ``client_id`` must stay the same, the broker keeps our queue under
+    it. ``queue_messages`` bounds memory: beyond it the socket is not read. ``filler_path`` keeps the filler's offset
+    and the undated readings; by default it is the SQLite store's own file, so that both are lost or kept together.
+    """
+
+    journal: str = "journal.db"
+    ledger_path: Path = Path("ledger.db")
+    shard: str = "+"
+    client_id: str = ""
+    broker: BrokerConfig = field(default_factory=BrokerConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
+    filler_path: Path | None = None
+    queue_messages: int = 2_000
+    batch_messages: int = 500
+    batch_bytes: int = 8 << 20
+    sweep_s: float = 2.0
+    gap_wait_s: float = 60.0
+    gap_again_s: float = 600.0
+    fill_rows: int = 20_000
+    fill_entries: int = 500
+    poll_s: float = 0.5
+    retry_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key in ("queue_messages", "batch_messages", "batch_bytes", "fill_rows", "fill_entries"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"ingest.{key}", "must be at least 1")
+        if self.store.kind is StoreKind.INFLUX and not (self.store.url and self.store.bucket):
+            raise ConfigError("ingest.store", "InfluxDB wants url and bucket")
+
+    @property
+    def mqtt_client_id(self) -> str:
+        return self.client_id or f"smile-iot-ingest-{'all' if self.shard == '+' else self.shard}"
+
+    @property
+    def filler_file(self) -> Path:
+        if self.filler_path is not None:
+            return self.filler_path
+        return self.store.path if self.store.kind is StoreKind.SQLITE else self.store.index_path

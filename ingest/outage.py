@@ -1,0 +1,25 @@
+"""Log an outage once and its end once (house style: errors)."""
+
+from __future__ import annotations
+
+import logging
+
+_log = logging.getLogger("ingest")
+
+
+class Outage:
+    """Remembers whether a neighbour is down, so that retries are not log lines."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._is_down = False
+
+    def down(self, error: object) -> None:
+        if not self._is_down:
+            self._is_down = True
+            _log.warning("%s does not answer, trying on: %s", self._name, error)
+
+    def up(self) -> None:
+        if self._is_down:
+            self._is_down = False
+            _log.warning("%s answers again", self._name)

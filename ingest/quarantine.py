@@ -1,0 +1,85 @@
+"""Quarantine: where an unacceptable message waits with its reason. Never for vaccines.
+
+The real place is ``gateway.records``; ingest knows only this port. ``put`` is durable at return and repeatable:
+the same bytes for the same reason wait once, so that a kill between ``put`` and the ledger does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from telemetry.readings import Ranges
+
+
+class Reason(StrEnum):
+    """Our own words beside those of ContractError.reason; stable, they are counted and shown."""
+
+    UNKNOWN_DEVICE = "unknown_device"
+    OTHER_SITE = "other_site"
+    CLOCK_AHEAD = "clock_ahead"
+    ADDRESS_MISMATCH = "address_mismatch"
+    KIND_MISMATCH = "kind_mismatch"
+    BAD_EPOCH = "bad_epoch"
+    DECODER_FAULT = "decoder_fault"
+    STORE_REJECTED = "store_rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes to quarantine: whole messages with their bytes, or facts as an upload of their own.
+
+    ``site``, ``edge`` and ``epoch`` are "" where the message does not say them credibly. ``serial`` is the device
+    in question, "" for whole messages. ``seqs`` are the numbers held (none for whole messages).
+    """
+
+    reason: str
+    detail: str
+    topic: str
+    payload: bytes
+    received_at_ms: int
+    site: str = ""
+    edge: str = ""
+    epoch: str = ""
+    serial: str = ""
+    seqs: Ranges = field(default_factory=Ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A quarantined upload of known facts that waits for its device to be registered."""
+
+    item_id: str
+    site: str
+    edge: str
+    epoch: str
+    serial: str
+    received_at_ms: int
+    payload: bytes
+
+
+class QuarantinePort(Protocol):
+    """Raises NeighbourDownError while the place does not answer."""
+
+    def put(self, faults: Sequence[Fault]) -> None:
+        """Durable at return; a fault that waits already is not doubled."""
+        ...
+
+    def waiting_serials(self) -> list[str]:
+        """Serials with items that wait for reason ``unknown_device``."""
+        ...
+
+    def waiting(self, serial: str) -> list[Waiting]:
+        """The items of this serial that wait for reason ``unknown_device``, oldest first."""
+        ...
+
+    def replayed(self, item_ids: Sequence[str]) -> None:
+        """Mark items as journaled."""
+        ...
+
+
+def plain(text: str, limit: int = 200) -> str:
+    """``text`` fit for any database: no NUL, no lone surrogate, at most ``limit`` signs."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")[:limit]

@@ -1,0 +1,111 @@
+"""Run ingest: the receiver and the filler, each in its own thread with its own connections.
+
+Threads, because both sides block by nature (paho's network loop, fsync) and share nothing but a wake-up; a dead store
+then stops the filler alone. A thread that dies of a fault of ours ends the service with that fault, and whoever
+supervises starts it anew: everything durable is repeatable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from gateway.journal import open_journal
+from ingest.check import Registry
+from ingest.config import Config, StoreConfig, StoreKind
+from ingest.filler import Filler
+from ingest.intake import Intake
+from ingest.ledger import Ledger
+from ingest.quarantine import QuarantinePort
+from ingest.receiver import Receiver
+from ingest.store import SqliteStore, Store
+from ingest.undated import FillerState
+from telemetry.clock import Clock
+from telemetry.errors import NeighbourDownError
+
+T = TypeVar("T")
+
+
+def open_store(config: StoreConfig, *, read_only: bool = False) -> Store:
+    """The store that the settings name. ``read_only`` for the api's process."""
+    if config.kind is StoreKind.SQLITE:
+        return SqliteStore(config.path, read_only=read_only)
+    from ingest.store.influx import InfluxStore
+
+    return InfluxStore(
+        config.url, config.org, config.bucket, config.token, index_path=None if read_only else config.index_path
+    )
+
+
+async def run(
+    config: Config, clock: Clock, registry: Registry, quarantine: QuarantinePort, stop: asyncio.Event
+) -> None:
+    """Receive, journal, receipt and fill until ``stop``.
+
+    ``registry`` is called from one thread, ``quarantine`` from two, never from the event loop's.
+    """
+    halt = threading.Event()
+    filler_wake = threading.Event()
+    threads = [
+        asyncio.create_task(asyncio.to_thread(_receive, config, clock, registry, quarantine, filler_wake, halt)),
+        asyncio.create_task(asyncio.to_thread(_fill, config, quarantine, filler_wake, halt)),
+    ]
+    watch = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([*threads, watch], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        halt.set()
+        filler_wake.set()
+        watch.cancel()
+        outcomes = await asyncio.gather(*threads, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def _receive(
+    config: Config,
+    clock: Clock,
+    registry: Registry,
+    quarantine: QuarantinePort,
+    filler_wake: threading.Event,
+    halt: threading.Event,
+) -> None:
+    with contextlib.ExitStack() as stack:
+        journal = _try_on(lambda: open_journal(config.journal), halt, config.retry_s)
+        if journal is None:
+            return
+        stack.callback(journal.close)
+        ledger = Ledger(config.ledger_path)
+        stack.callback(ledger.close)
+        intake = Intake(journal, ledger, quarantine, registry)
+        if _try_on(lambda: (intake.start(),), halt, config.retry_s) is not None:
+            Receiver(config, intake, clock, filler_wake.set).run(halt)
+
+
+def _fill(config: Config, quarantine: QuarantinePort, wake: threading.Event, halt: threading.Event) -> None:
+    with contextlib.ExitStack() as stack:
+        journal = _try_on(lambda: open_journal(config.journal), halt, config.retry_s)
+        store = _try_on(lambda: open_store(config.store), halt, config.retry_s)
+        if journal is None or store is None:
+            return
+        stack.callback(journal.close)
+        stack.callback(store.close)
+        state = FillerState(config.filler_file)
+        stack.callback(state.close)
+        filler = Filler(config, journal, store, state, quarantine)
+        filler.wake = wake
+        filler.run(halt)
+
+
+def _try_on(make: Callable[[], T], halt: threading.Event, retry_s: float) -> T | None:
+    """Call until the neighbour answers; None when halted before."""
+    while not halt.is_set():
+        try:
+            return make()
+        except NeighbourDownError:
+            halt.wait(retry_s)
+    return None

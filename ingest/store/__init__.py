@@ -1,0 +1,8 @@
+"""The time series store: rows by stream and time, filled from the journal, read by api and dashboards."""
+
+from __future__ import annotations
+
+from ingest.store.model import AppendResult, Cursor, Page, Row, Store
+from ingest.store.sqlite import SqliteStore
+
+__all__ = ["AppendResult", "Cursor", "Page", "Row", "SqliteStore", "Store"]

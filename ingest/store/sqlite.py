@@ -1,0 +1,196 @@
+"""The time series in one SQLite file: WAL, synchronous=FULL, readers in other processes beside one writer.
+
+A plain table: rowid, one unique index for the identity and one for reading in time order (``facts/data-path.md`` 4
+measures what sealed blocks would save; they come behind the same contract). Values are whole thousandths, so that a
+decimal comes back as it went in.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ingest.store.identity import Identity, Said, said, sort_rows
+from ingest.store.model import AppendResult, Cursor, Page, Row, from_thousandths
+from telemetry.errors import NeighbourDownError
+from telemetry.readings import Origin, Quality, Sync
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS streams(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS stream_sites(site TEXT NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(site, stream))
+  WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sources(
+  id INTEGER PRIMARY KEY, site TEXT NOT NULL, edge TEXT NOT NULL, epoch TEXT NOT NULL, UNIQUE(site, edge, epoch));
+CREATE TABLE IF NOT EXISTS readings(
+  stream INTEGER NOT NULL, t_ms INTEGER NOT NULL, device_seq INTEGER NOT NULL, variant INTEGER NOT NULL,
+  value INTEGER, quality TEXT NOT NULL, origin TEXT NOT NULL, source INTEGER NOT NULL, seq INTEGER NOT NULL,
+  sync TEXT NOT NULL, max_error_ms INTEGER, received_at_ms INTEGER NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS readings_in_order ON readings(stream, t_ms, device_seq, variant);
+CREATE UNIQUE INDEX IF NOT EXISTS readings_by_number ON readings(stream, device_seq, variant) WHERE device_seq >= 0;
+"""
+_SELECT = """
+SELECT o.site, s.name, r.t_ms, r.value, r.quality, r.origin, r.device_seq, r.variant, o.edge, o.epoch, r.seq, r.sync,
+       r.max_error_ms, r.received_at_ms
+FROM readings r JOIN streams s ON s.id = r.stream JOIN sources o ON o.id = r.source
+"""
+_ORDER = "ORDER BY r.t_ms, r.device_seq, r.variant LIMIT ?"
+_BEFORE_ALL = Cursor(-1, -2, -1)
+
+
+class SqliteStore:
+    """One writer; an object may be shared by threads. ``read_only`` for the api: it never makes the file."""
+
+    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
+        self._lock = threading.Lock()
+        self._path = str(path)
+        self._streams: dict[str, int] = {}
+        self._sources: dict[tuple[str, str, str], int] = {}
+        self._known_sites: set[tuple[str, int]] = set()
+        with self._down():
+            target = f"file:{quote(self._path)}" + ("?mode=ro" if read_only else "")
+            self._db = sqlite3.connect(target, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
+            if not read_only:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.executescript(_SCHEMA)
+
+    @contextmanager
+    def _down(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise NeighbourDownError(
+                "store", f"{self._path}: {error}", advice="see whether the disk is full"
+            ) from error
+
+    # --- write ------------------------------------------------------------------------------------------------
+
+    def append(self, rows: Sequence[Row]) -> AppendResult:
+        with self._lock, self._down():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                result = self._append(rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._forget_ids()
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+        return result
+
+    def _append(self, rows: Sequence[Row]) -> AppendResult:
+        divided = sort_rows(rows, self._contents)
+        self._db.executemany(
+            "INSERT INTO readings VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", [self._columns(row) for row in divided.fresh]
+        )
+        return AppendResult(len(divided.fresh), divided.duplicates, divided.conflicts, tuple(divided.rejected))
+
+    def _contents(self, identity: Identity) -> list[Said]:
+        """What is stored of an identity, by variant."""
+        name, by_number, number = identity
+        stream = self._stream_id(name, make=False)
+        if stream is None:
+            return []
+        where = "device_seq = ?" if by_number else "t_ms = ? AND device_seq = -1"
+        query = f"SELECT value, quality FROM readings WHERE stream = ? AND {where} ORDER BY variant"  # noqa: S608
+        return [(value, quality) for value, quality in self._db.execute(query, (stream, number))]
+
+    def _columns(self, row: Row) -> tuple[object, ...]:
+        stream = self._stream_id(row.stream_id, make=True)
+        assert stream is not None  # noqa: S101  (made just now)
+        if (row.site, stream) not in self._known_sites:
+            self._db.execute("INSERT OR IGNORE INTO stream_sites VALUES (?,?)", (row.site, stream))
+            self._known_sites.add((row.site, stream))
+        value, quality = said(row)
+        cursor = row.cursor
+        source = self._source_id((row.site, row.edge, row.epoch))
+        places = (stream, row.t_ms, cursor.device_seq, row.variant, value, quality, row.origin.value)
+        return (*places, source, row.seq, row.sync.value, row.max_error_ms, row.received_at_ms)
+
+    def _stream_id(self, name: str, *, make: bool) -> int | None:
+        if name not in self._streams:
+            if make:
+                self._db.execute("INSERT OR IGNORE INTO streams(name) VALUES (?)", (name,))
+            found = self._db.execute("SELECT id FROM streams WHERE name = ?", (name,)).fetchone()
+            if found is None:
+                return None
+            self._streams[name] = found[0]
+        return self._streams[name]
+
+    def _source_id(self, source: tuple[str, str, str]) -> int:
+        if source not in self._sources:
+            self._db.execute("INSERT OR IGNORE INTO sources(site, edge, epoch) VALUES (?,?,?)", source)
+            found = self._db.execute("SELECT id FROM sources WHERE (site, edge, epoch) = (?,?,?)", source)
+            self._sources[source] = found.fetchone()[0]
+        return self._sources[source]
+
+    def _forget_ids(self) -> None:
+        """A rolled back transaction took its new ids with it."""
+        self._streams.clear()
+        self._sources.clear()
+        self._known_sites.clear()
+
+    # --- read -------------------------------------------------------------------------------------------------
+
+    def read(
+        self, stream_id: str, from_ms: int, to_ms: int, *, limit: int = 10_000, after: Cursor | None = None
+    ) -> Page:
+        where = "WHERE s.name = ? AND r.t_ms >= ? AND r.t_ms < ? AND (r.t_ms, r.device_seq, r.variant) > (?,?,?)"
+        at = after or _BEFORE_ALL
+        low = max(from_ms, at.t_ms)
+        rows = self._rows(f"{_SELECT} {where} {_ORDER}", (stream_id, low, to_ms, *at, limit + 1))
+        more = len(rows) > limit
+        return Page(tuple(rows[:limit]), rows[limit - 1].cursor if more else None)
+
+    def latest(self, stream_ids: Sequence[str]) -> dict[str, Row]:
+        query = f"{_SELECT} WHERE s.name = ? ORDER BY r.t_ms DESC, r.device_seq DESC, r.variant DESC LIMIT 1"
+        found = {name: self._rows(query, (name,)) for name in stream_ids}
+        return {name: rows[0] for name, rows in found.items() if rows}
+
+    def streams(self, site: str | None = None) -> list[str]:
+        query = "SELECT DISTINCT s.name FROM stream_sites x JOIN streams s ON s.id = x.stream"
+        if site is None:
+            return [name for (name,) in self._query(f"{query} ORDER BY s.name", ())]
+        return [name for (name,) in self._query(f"{query} WHERE x.site = ? ORDER BY s.name", (site,))]
+
+    def count(self, stream_id: str) -> int:
+        query = "SELECT count(*) FROM readings r JOIN streams s ON s.id = r.stream WHERE s.name = ?"
+        return int(self._query(query, (stream_id,))[0][0])
+
+    def _query(self, query: str, arguments: Iterable[object]) -> list[Any]:
+        with self._lock, self._down():
+            return self._db.execute(query, tuple(arguments)).fetchall()
+
+    def _rows(self, query: str, arguments: Iterable[object]) -> list[Row]:
+        return [_row(columns) for columns in self._query(query, arguments)]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+
+def _row(columns: Sequence[Any]) -> Row:
+    site, name, t_ms, value, quality, origin, device_seq, variant, edge, epoch, seq, sync, max_error_ms, at_ms = (
+        columns
+    )
+    return Row(
+        site=site,
+        stream_id=name,
+        t_ms=t_ms,
+        value=from_thousandths(value),
+        quality=Quality(quality),
+        origin=Origin(origin),
+        device_seq=None if device_seq < 0 else device_seq,
+        variant=variant,
+        edge=edge,
+        epoch=epoch,
+        seq=seq,
+        sync=Sync(sync),
+        max_error_ms=max_error_ms,
+        received_at_ms=at_ms,
+    )

@@ -1,0 +1,263 @@
+"""From the journal into the store: offsets, kills between the steps, undated readings and their anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.journal import Entry, SqliteJournal
+from ingest.config import Config
+from ingest.filler import Filler
+from ingest.store import Row, SqliteStore
+from ingest.undated import FillerState, date_of, read_undated
+from telemetry.contract import encode_upload
+from telemetry.errors import NeighbourDownError
+from telemetry.readings import Stamp, Sync
+
+S = "T1/temperature_c"
+
+
+@dataclass
+class Bench:
+    folder: Path
+    quarantine: Any
+    config: Config
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.journal = SqliteJournal(self.folder / "journal.db")
+        self.store = SqliteStore(self.folder / "store.db")
+        self.state = FillerState(self.folder / "store.db")
+        self.filler = Filler(self.config, self.journal, self.store, self.state, self.quarantine)
+        self.filler.start()
+
+    def put(self, make: Any, facts: Any, kind: str = "readings", *, entry_kind: str = "") -> None:
+        payload = encode_upload(make.upload(facts, kind))
+        entry = Entry("SITE1", "E1", make.epoch, entry_kind or kind, make.t0 + 5, payload)
+        self.journal.append([entry])
+
+    def fill(self) -> None:
+        while self.filler.step():
+            pass
+
+    def rows(self) -> list[Row]:
+        return list(self.store.read(S, 0, 1 << 43).rows)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, quarantine_module: Any) -> Bench:
+    return Bench(tmp_path, quarantine_module.SqliteQuarantine(tmp_path / "q.db"), Config())
+
+
+@pytest.fixture
+def undated(make: Any) -> Callable[..., Any]:
+    """``undated(seq, boottime_s)``: a reading without a date, taken this long after boot."""
+
+    def reading(seq: int, boottime_s: int, value: str = "5.0", boot_id: str = "boot1") -> Any:
+        stamp = Stamp(boot_id, boottime_s * 1_000_000_000, 0, Sync.UNSYNCED)
+        return make.reading(seq, value, sampled_at_ms=None, stamp=stamp)
+
+    return reading
+
+
+@pytest.fixture
+def anchor(make: Any) -> Callable[..., Any]:
+    """``anchor(seq, boottime_s, utc_ms)``: the clock was set then."""
+
+    def event(seq: int, boottime_s: int, utc_ms: int, boot_id: str = "boot1", sync: Sync = Sync.SYNCED) -> Any:
+        stamp = Stamp(boot_id, boottime_s * 1_000_000_000, utc_ms, sync, 40)
+        return make.event(seq, "clock_anchored", "E1", sampled_at_ms=utc_ms, stamp=stamp)
+
+    return event
+
+
+def test_what_is_journaled_is_stored_with_its_stamp_and_source(bench: Bench, make: Any) -> None:
+    bench.put(make, [make.reading(1, "4.125", device_seq=9), make.reading(2, None)])
+    bench.fill()
+    first, second = bench.rows()
+    assert (first.seq, first.t_ms, str(first.value), first.device_seq) == (1, make.t0 + 60_000, "4.125", 9)
+    assert (first.site, first.edge, first.epoch, first.sync, first.max_error_ms) == (
+        "SITE1",
+        "E1",
+        "epoch1",
+        "synced",
+        50,
+    )
+    assert (first.received_at_ms, second.value, second.quality) == (make.t0 + 5, None, "sensor_fault")
+
+
+def test_hello_events_and_weighings_make_no_rows_and_do_not_stop_it(bench: Bench, make: Any) -> None:
+    bench.put(make, [], "hello")
+    bench.put(make, [make.event(1, "power_lost", "E1")], "events")
+    bench.put(make, [make.weighing(2)], "weighings")
+    bench.put(make, [make.reading(3)], entry_kind="import")
+    bench.fill()
+    assert [r.seq for r in bench.rows()] == [3]
+    assert bench.state.offset == bench.journal.last_offset()
+
+
+def test_a_kill_between_store_and_offset_stores_nothing_twice(bench: Bench, make: Any) -> None:
+    bench.put(make, [make.reading(n) for n in range(1, 6)])
+    done = bench.state.done
+    bench.state.done = lambda offset, rows: (_ for _ in ()).throw(RuntimeError("SIGKILL"))  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        bench.filler.step()
+    assert done is not None
+    bench.restart()
+    bench.fill()
+    assert [r.seq for r in bench.rows()] == [1, 2, 3, 4, 5]
+    assert bench.filler.counters.duplicates == 5
+
+
+def test_a_dead_store_keeps_the_offset_where_it_was(bench: Bench, make: Any) -> None:
+    bench.put(make, [make.reading(1)])
+    append = bench.store.append
+    bench.store.append = lambda rows: (_ for _ in ()).throw(NeighbourDownError("store", "gone"))  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(NeighbourDownError):
+            bench.filler.step()
+    bench.store.append = append  # type: ignore[method-assign]
+    bench.fill()
+    assert [r.seq for r in bench.rows()] == [1]
+
+
+def test_a_step_is_bounded_by_rows(bench: Bench, make: Any) -> None:
+    bench.config = replace(bench.config, fill_rows=3)
+    bench.restart()
+    for n in range(1, 8):
+        bench.put(make, [make.reading(n)])
+    assert bench.filler.step() == 3
+    bench.fill()
+    assert len(bench.rows()) == 7
+
+
+def test_an_entry_that_cannot_be_read_goes_to_quarantine_and_the_next_is_stored(bench: Bench, make: Any) -> None:
+    bench.journal.append([Entry("SITE1", "E1", "epoch1", "readings", 1, b"{broken")])
+    bench.put(make, [make.reading(1)])
+    bench.fill()
+    assert [r.seq for r in bench.rows()] == [1]
+    ((reason, _, topic, payload, _),) = bench.quarantine.rows()
+    assert (reason, topic, payload) == ("not_json", "journal", b"{broken")
+
+
+def test_a_row_that_the_store_rejects_goes_to_quarantine(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    """An anchor that dates a reading before 1970 dates nothing that can be stored."""
+    bench.put(make, [undated(1, 0)])
+    bench.put(make, [anchor(2, 100, 50_000)], "events")
+    bench.fill()
+    assert bench.rows() == []
+    assert [(r[0], r[1]) for r in bench.quarantine.rows()] == [("store_rejected", f"{S}: bad_time")]
+
+
+def test_a_new_journal_is_read_from_its_beginning(bench: Bench, make: Any) -> None:
+    for n in (1, 2, 3):
+        bench.put(make, [make.reading(n)])
+    bench.fill()
+    for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+        (bench.folder / name).unlink(missing_ok=True)
+    bench.restart()
+    bench.put(make, [make.reading(4)])
+    bench.fill()
+    assert [r.seq for r in bench.rows()] == [1, 2, 3, 4]
+
+
+# --- undated readings (design.md promise 8) ----------------------------------------------------------------------
+
+
+def test_undated_readings_wait_in_a_table_of_their_own(bench: Bench, make: Any, undated: Callable[..., Any]) -> None:
+    bench.put(make, [undated(1, 10), undated(2, 20), make.reading(3)])
+    bench.fill()
+    assert [r.seq for r in bench.rows()] == [3]
+    ((site, edge, waiting),) = [(c.site, c.edge, c.waiting) for c in read_undated(bench.folder / "store.db")]
+    assert (site, edge, waiting) == ("SITE1", "E1", 2)
+
+
+def test_an_anchor_of_the_same_boot_dates_those_before_and_after_it(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    """utc = anchor + boot time difference; the raw stamp is not rewritten."""
+    bench.put(make, [undated(1, 10), undated(2, 20, boot_id="other")])
+    bench.put(make, [anchor(3, 100, make.t0)], "events")
+    bench.put(make, [undated(4, 130)])
+    bench.fill()
+    assert [(r.seq, r.t_ms - make.t0, r.sync) for r in bench.rows()] == [
+        (1, -90_000, "unsynced"),
+        (4, 30_000, "unsynced"),
+    ]
+    assert [c.waiting for c in read_undated(bench.folder / "store.db")] == [1]
+
+
+def test_the_nearest_of_several_anchors_dates_and_a_date_never_moves(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    """The second anchor says that the clock had drifted 2 s; what was dated before keeps its key."""
+    early = [undated(1, 10)]
+    bench.put(make, early)
+    bench.put(make, [anchor(2, 100, make.t0)], "events")
+    bench.fill()
+    bench.put(make, [anchor(3, 200, make.t0 + 102_000)], "events")
+    bench.put(make, [undated(4, 190), undated(5, 110)])
+    bench.put(make, early)  # comes again
+    bench.fill()
+    assert [(r.seq, r.t_ms - make.t0) for r in bench.rows()] == [(1, -90_000), (5, 10_000), (4, 92_000)]
+
+
+def test_an_anchor_of_an_unsynced_clock_dates_nothing(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    bench.put(make, [undated(1, 10)])
+    bench.put(make, [anchor(2, 100, make.t0, sync=Sync.UNSYNCED)], "events")
+    bench.fill()
+    assert bench.rows() == []
+
+
+@pytest.mark.parametrize("where", ["learn", "store", "done"])
+def test_a_kill_between_any_two_steps_of_dating_loses_and_doubles_nothing(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any], where: str
+) -> None:
+    bench.put(make, [undated(1, 10), make.reading(2)])
+    bench.put(make, [anchor(3, 100, make.t0)], "events")
+    bench.put(make, [undated(4, 110)])
+
+    def kill(*_: Any) -> Any:
+        raise RuntimeError("SIGKILL")
+
+    if where == "learn":
+        bench.state.learn = kill  # type: ignore[method-assign]
+    elif where == "store":
+        bench.store.append = kill  # type: ignore[method-assign]
+    else:
+        bench.state.done = kill  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        bench.filler.step()
+    bench.restart()
+    bench.put(make, [anchor(5, 111, make.t0 + 99_000)], "events")  # known now, must not redate
+    bench.fill()
+    dates = {r.seq: r.t_ms - make.t0 for r in bench.rows()}
+    assert dates[1] == -90_000
+    assert dates[4] == 10_000  # journal order decides, not where the batch was cut
+    assert sorted(r.seq for r in bench.rows()) == [1, 2, 4]
+
+
+def test_a_boot_id_may_hold_any_text(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    bench.put(make, [undated(1, 10, boot_id="\ud800\x00ä")])
+    bench.put(make, [anchor(2, 11, make.t0, boot_id="\ud800\x00ä")], "events")
+    bench.fill()
+    assert [r.t_ms - make.t0 for r in bench.rows()] == [-1000]
+
+
+@pytest.mark.parametrize(
+    ("anchor_ns", "reading_ns", "expected"), [(0, 0, 1000), (0, 1_999_999, 1001), (1_000_000, 0, 999), (1, 0, 999)]
+)
+def test_dates_are_whole_milliseconds_rounded_down(anchor_ns: int, reading_ns: int, expected: int) -> None:
+    assert date_of(1000, anchor_ns, reading_ns) == expected

@@ -1,0 +1,224 @@
+"""From messages to the journal without a broker: duplicates, quarantine, receipts, kills between the steps."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.journal import Entry
+from ingest.ledger import EpochKey, read_ledger
+from telemetry.contract import decode_upload
+from telemetry.errors import NeighbourDownError
+from telemetry.readings import Ranges
+
+KEY = EpochKey("SITE1", "E1", "epoch1")
+
+
+def journaled(pipeline: Any) -> list[int]:
+    found: list[int] = []
+    for _, entry in pipeline.journal.after(0, 10_000):
+        found += [n.seq for n in decode_upload(entry.payload).facts]
+    return found
+
+
+def test_a_batch_is_one_commit_and_its_epochs_get_receipts(pipeline: Any, make: Any) -> None:
+    keys = pipeline.intake.take([make.message([make.reading(1)]), make.message([make.reading(2), make.reading(3)])])
+    assert keys == [KEY]
+    receipt = pipeline.ledger.receipt(KEY)
+    assert (receipt.epoch, receipt.have, receipt.quarantined) == ("epoch1", Ranges([(1, 3)]), Ranges())
+    assert next(e.payload for _, e in pipeline.journal.after(0, 9)) == make.message([make.reading(1)]).payload
+
+
+def test_the_same_upload_again_is_counted_and_answered_but_not_journaled(pipeline: Any, make: Any) -> None:
+    message = make.message([make.reading(1), make.reading(2)])
+    pipeline.intake.take([message, message])
+    assert pipeline.intake.take([message]) == [KEY]
+    assert journaled(pipeline) == [1, 2]
+    assert pipeline.ledger.state(KEY).duplicates == 4
+
+
+def test_an_upload_that_is_partly_new_is_journaled_whole(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.message([make.reading(1)])])
+    pipeline.intake.take([make.message([make.reading(1), make.reading(2)])])
+    assert journaled(pipeline) == [1, 1, 2]
+    assert pipeline.ledger.state(KEY).have == Ranges([(1, 2)])
+    assert pipeline.ledger.state(KEY).duplicates == 1
+
+
+def test_quarantined_numbers_stand_apart_in_the_receipt(pipeline: Any, make: Any) -> None:
+    """design.md's receipt: have [[1,148],[160,171]], quarantined [[150,150]]."""
+    message = make.message([make.reading(1), make.reading(2, stream="NEW/temperature_c"), make.reading(3)])
+    pipeline.intake.take([message])
+    pipeline.intake.take([message])  # comes again: nothing waits twice
+    receipt = pipeline.ledger.receipt(KEY)
+    assert receipt.have == Ranges([(1, 1), (3, 3)])
+    assert receipt.quarantined == Ranges([(2, 2)])
+    assert len(pipeline.quarantine.rows()) == 1
+
+
+def test_registering_a_device_replays_its_quarantine(pipeline: Any, make: Any) -> None:
+    news = [make.reading(n, stream="NEW/temperature_c") for n in (1, 2)]
+    pipeline.intake.take([make.message([news[0]]), make.message([news[1], make.reading(3)])])
+    assert pipeline.intake.sweep() == []
+    pipeline.homes["NEW"] = "SITE1"
+    assert pipeline.intake.sweep() == [KEY]
+    assert sorted(journaled(pipeline)) == [1, 2, 3]
+    assert pipeline.ledger.receipt(KEY).have == Ranges([(1, 3)])
+    assert not pipeline.ledger.receipt(KEY).quarantined
+    assert pipeline.intake.sweep() == []
+    assert {row[4] for row in pipeline.quarantine.rows()} == {"replayed"}
+
+
+def test_a_device_registered_at_another_site_stays_in_quarantine(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.message([make.reading(1, stream="NEW/temperature_c")])])
+    pipeline.homes["NEW"] = "SITE2"
+    assert pipeline.intake.sweep() == []
+    assert journaled(pipeline) == []
+    assert pipeline.ledger.receipt(KEY).quarantined == Ranges([(1, 1)])
+
+
+def test_a_replay_cut_off_before_its_mark_journals_nothing_twice(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.message([make.reading(1, stream="NEW/temperature_c")])])
+    pipeline.homes["NEW"] = "SITE1"
+    mark = pipeline.quarantine.replayed
+    pipeline.quarantine.replayed = lambda ids: (_ for _ in ()).throw(RuntimeError("SIGKILL"))
+    with pytest.raises(RuntimeError):
+        pipeline.intake.sweep()
+    pipeline.quarantine.replayed = mark
+    pipeline.restart()
+    pipeline.intake.sweep()
+    assert journaled(pipeline) == [1]
+
+
+def test_hello_says_what_was_produced_so_that_a_silent_loss_shows(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.hello(5), make.message([make.reading(2)])])
+    (line,) = read_ledger(pipeline.folder / "ledger.db")
+    assert (line.numbered_to, line.received, line.missing) == (5, 1, Ranges([(1, 1), (3, 5)]))
+    assert [e.kind for _, e in pipeline.journal.after(0, 9)] == ["hello", "readings"]
+
+
+@pytest.mark.parametrize("said", [True, -3, 1 << 70, "9", None, [1]])
+def test_a_hello_that_says_nonsense_claims_nothing(pipeline: Any, make: Any, said: object) -> None:
+    pipeline.intake.take([make.hello(said)])  # type: ignore[arg-type]
+    assert pipeline.ledger.state(KEY).numbered_to == 0
+
+
+def test_thinned_numbers_are_thinned_and_neither_received_nor_missing(pipeline: Any, make: Any) -> None:
+    """design.md promise 1: the ledger says "thinned", never "received"."""
+    thinned = make.event(9, "readings_thinned", "E1", detail={"ranges": "[[2,4],[6,6]]"})
+    pipeline.intake.take([make.message([make.reading(1)]), make.message([thinned], "events")])
+    (line,) = read_ledger(pipeline.folder / "ledger.db")
+    assert (line.received, line.thinned) == (2, 4)
+    assert line.missing == Ranges([(5, 5), (7, 8)])
+
+
+@pytest.mark.parametrize("text", ["x", "[[1]]", "[[2,1]]", '[["a","b"]]', "7", "[[0,2]]", None, 5])
+def test_a_thinning_that_cannot_be_read_thins_nothing(pipeline: Any, make: Any, text: object) -> None:
+    event = make.event(1, "readings_thinned", "E1", detail={"ranges": text})
+    pipeline.intake.take([make.message([event], "events")])
+    assert not pipeline.ledger.state(KEY).thinned
+
+
+def test_two_epochs_are_two_lines_and_the_newest_hello_is_current(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.hello(3, at_ms=1_000)])
+    make.epoch = "epoch2"
+    pipeline.intake.take([make.hello(1, at_ms=2_000)])
+    make.epoch = "epoch1"
+    pipeline.intake.take([make.message([make.reading(1)], at_ms=3_000)])  # a late message of the old outbox
+    lines = {line.epoch: line for line in read_ledger(pipeline.folder / "ledger.db")}
+    assert {e: line.current for e, line in lines.items()} == {"epoch1": False, "epoch2": True}
+    assert pipeline.ledger.current_keys() == [EpochKey("SITE1", "E1", "epoch2")]
+
+
+def test_a_kill_between_journal_and_ledger_is_made_good_at_start(pipeline: Any, make: Any) -> None:
+    pipeline.ledger.commit = lambda changes, offset: (_ for _ in ()).throw(RuntimeError("SIGKILL"))
+    message = make.message([make.reading(1), make.reading(2)])
+    with pytest.raises(RuntimeError):
+        pipeline.intake.take([message])
+    pipeline.restart()
+    assert pipeline.ledger.receipt(KEY).have == Ranges([(1, 2)])
+    pipeline.intake.take([message])  # the broker sends it again
+    assert journaled(pipeline) == [1, 2]
+
+
+def test_a_kill_between_quarantine_and_journal_quarantines_nothing_twice(pipeline: Any, make: Any) -> None:
+    append = pipeline.journal.append
+    pipeline.journal.append = lambda entries: (_ for _ in ()).throw(NeighbourDownError("journal", "gone"))
+    message = make.message([make.reading(1), make.reading(2, stream="NEW/temperature_c")])
+    for _ in range(3):
+        with pytest.raises(NeighbourDownError):
+            pipeline.intake.take([message])
+    assert not pipeline.ledger.states
+    pipeline.journal.append = append
+    pipeline.intake.take([message])
+    assert len(pipeline.quarantine.rows()) == 1
+    assert journaled(pipeline) == [1]
+
+
+def test_a_journal_restored_from_a_backup_takes_the_ledgers_claims_back(pipeline: Any, make: Any) -> None:
+    """A receipt never claims what the journal lost; the gap is then asked for."""
+    pipeline.intake.take([make.message([make.reading(1)])])
+    backup = pipeline.journal.after(0, 9)
+    pipeline.intake.take([make.message([make.reading(2)])])
+    for name in ("journal.db", "journal.db-wal", "journal.db-shm"):
+        (pipeline.folder / name).unlink(missing_ok=True)
+    pipeline.restart()
+    assert pipeline.ledger.state(KEY).have == Ranges()
+    pipeline.journal.append([entry for _, entry in backup])
+    pipeline.restart()
+    assert pipeline.ledger.state(KEY).have == Ranges([(1, 1)])
+
+
+def test_the_ledger_outlives_forgotten_entries(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.message([make.reading(n)]) for n in (1, 2, 3)])
+    pipeline.journal.forget(pipeline.journal.last_offset() + 1)
+    pipeline.restart()
+    assert pipeline.ledger.receipt(KEY).have == Ranges([(1, 3)])
+
+
+def test_reopened_numbers_are_missing_and_journaled_again(pipeline: Any, make: Any) -> None:
+    """A lost store after the journal's retention: the operator reopens, the edge re-sends (promise 3)."""
+    message = make.message([make.reading(n) for n in (1, 2, 3)])
+    pipeline.intake.take([message])
+    pipeline.ledger.reopen(KEY, Ranges([(2, 3)]))
+    pipeline.restart()
+    assert pipeline.ledger.state(KEY).missing == Ranges([(2, 3)])
+    pipeline.intake.take([message])
+    assert journaled(pipeline) == [1, 2, 3, 1, 2, 3]
+
+
+def test_an_unreadable_journal_entry_does_not_stop_the_start(pipeline: Any, make: Any) -> None:
+    pipeline.journal.append(
+        [Entry("SITE1", "E1", "epoch1", "readings", 1, b"\xff"), Entry("S", "", "", "import", 1, b"")]
+    )
+    pipeline.restart()
+    assert pipeline.intake.take([make.message([make.reading(1)])]) == [KEY]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5, unique=True), min_size=1, max_size=8), st.data())
+def test_however_uploads_overlap_and_batches_fall_every_number_is_journaled(
+    pipeline: Any, make: Any, uploads: list[list[int]], data: Any
+) -> None:
+    """The receipt holds exactly the numbers sent, the journal holds each at least once."""
+    make.epoch = uuid.uuid4().hex
+    messages = [make.message([make.reading(n) for n in sorted(numbers)]) for numbers in uploads]
+    while messages:
+        size = data.draw(st.integers(1, len(messages)))
+        pipeline.intake.take(messages[:size])
+        messages = messages[size:]
+    sent = {n for numbers in uploads for n in numbers}
+    key = EpochKey("SITE1", "E1", make.epoch)
+    assert pipeline.ledger.receipt(key).have == Ranges.of(sent)
+    mine = [e for _, e in pipeline.journal.after(0, 100_000) if e.epoch == make.epoch]
+    assert {n.seq for e in mine for n in decode_upload(e.payload).facts} == sent
+    assert numbers_of(mine) == sent
+
+
+def numbers_of(entries: Iterable[Entry]) -> set[int]:
+    return {number for entry in entries for number in decode_upload(entry.payload).ranges}
