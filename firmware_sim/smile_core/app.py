@@ -18,9 +18,7 @@ from firmware_sim.smile_core.wire import ApiError, route
 from firmware_sim.smile_core.wms_wire import not_found_body, wms_route
 
 
-def create_app(
-    seed: Seed | None = None, settings: Settings | None = None, *, state: State | None = None
-) -> Starlette:
+def create_app(seed: Seed | None = None, settings: Settings | None = None, *, state: State | None = None) -> SmileApp:
     """The SMILE port: core under /core, main under /main, WMS under /wms. `app.state.smile` is its State."""
     if state is None:
         state = State(seed if seed is not None else load_seed(), settings if settings is not None else Settings())

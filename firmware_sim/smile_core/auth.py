@@ -145,10 +145,12 @@ def main_caller(state: State, request: Request) -> MainCaller:
     """The caller of a main route with its program (facts section 1, `x-program-id`, and section 2, token check)."""
     program = program_id(request)
     account = api_account(state, request)
+    entity = state.entity(account)
+    if entity is None:
+        raise unauthorized()
     if program not in account.programs:
         raise ApiError(403, {"message": "auth.not_access_program"})
-    entity = state.entity(account)
-    if entity is None or program not in entity.programs:
+    if program not in entity.programs:
         raise unauthorized()
     return MainCaller(account, entity, request.headers.get("device-type", "web"))
 

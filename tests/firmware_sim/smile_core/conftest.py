@@ -53,7 +53,7 @@ class Lab:
         app = self.control_app if control else self.app
 
         async def once() -> httpx.Response:
-            transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+            transport = httpx.ASGITransport(app=app)
             async with httpx.AsyncClient(transport=transport, base_url="http://lab") as client:
                 return await client.request(method, path, **kwargs)
 
@@ -92,7 +92,8 @@ class Lab:
 
     def excursion(self, serial: str) -> str | None:
         rows = self.call("GET CORE/asset-monitoring-temperature").json()["data"]
-        return next(row["excursion"] for row in rows if row["rtmd"]["serial_number"] == serial)
+        found: str | None = next(row["excursion"] for row in rows if row["rtmd"]["serial_number"] == serial)
+        return found
 
 
 @pytest.fixture

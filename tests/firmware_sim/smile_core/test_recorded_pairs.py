@@ -1,8 +1,8 @@
 """The recorded pairs of facts/smile-core-api.md sections 8.2-8.5, replayed over HTTP (section 11 item 11).
 
 Without settings they run against the stand-in, in process. To run them against the real programs (the contract's
-other direction) prepare a database as in section 8.1 with the rows of `firmware_sim/smile_core/lab.toml` and without the
-loggers that 8.3 registers, then set
+other direction) prepare a database as in section 8.1 with the rows of `firmware_sim/smile_core/lab.toml`; 8.3 itself
+registers LABLOG0001, so leave that row out and link it by hand before 8.4. Then set
 
     SMILE_CORE_URL SMILE_MAIN_URL SMILE_WMS_URL   base addresses, e.g. http://127.0.0.1:3000/core
     SMILE_AUTH_URL                                base address of the auth service, for the pairs marked `only: real`
@@ -33,6 +33,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "scenarios"
     ]
 }
+NOT_RUN = "not run: "
 PAIRS = [(key, number, pair["pair"]) for key, one in SCENARIOS.items() for number, pair in enumerate(one["pairs"])]
 
 
@@ -92,7 +93,7 @@ class Replay:
     def password(self, name: str) -> str:
         if REAL:
             return self.passwords[name]
-        return next(row.password for row in self.lab.state.seed.accounts if row.username == name)
+        return str(next(row.password for row in self.lab.state.seed.accounts if row.username == name))
 
     def fill(self, value: Any) -> Any:
         """Put saved values and passwords into texts."""
@@ -153,7 +154,7 @@ class Replay:
         if pair.get("only") == "real" and (not REAL or pair["call"].split("/")[0].split()[1] not in REAL):
             return self.absent(pair)
         if REAL and "fault" in pair:
-            return []
+            return [NOT_RUN + "the fault cannot be armed in the real programs"]
         self.before(pair)
         kwargs = {"headers": self.headers(pair), **self.body(pair)}
         call = self.fill(pair["call"])
@@ -173,7 +174,7 @@ class Replay:
     def absent(self, pair: dict[str, Any]) -> list[str]:
         """A pair of a route that section 11 does not list: the stand-in must not have it."""
         if REAL:
-            return []
+            return [NOT_RUN + "SMILE_AUTH_URL is not set"]
         status = self.send(self.fill(pair["call"]), headers=self.headers(pair)).status_code
         return [] if status == 404 else [f"the stand-in has a route that section 11 does not list: {status}"]
 
@@ -252,7 +253,10 @@ def test_the_recorded_reply_comes_back(
     key: str, number: int, pair: str, outcomes: Any, make_lab: Callable[..., Any], push_item: dict[str, Any]
 ) -> None:
     """facts 8.2-8.5, section 11 item 11."""
-    assert not outcomes(key, make_lab, push_item)[number], pair
+    problems = outcomes(key, make_lab, push_item)[number]
+    if problems and problems[0].startswith(NOT_RUN):
+        pytest.skip(problems[0])
+    assert not problems, pair
 
 
 def test_a_wrong_reply_is_seen() -> None:
