@@ -1,7 +1,7 @@
 """All settings of the server side: one table, one TOML file, and the environment.
 
-``SETTINGS`` is the one place where a setting is named, typed, given its default and explained; ``docs/settings.md`` is
-printed from it (a test keeps them equal). A value comes from the environment (``SMILE_IOT_MQTT_HOST`` for
+``SETTINGS`` is the one place where a setting is named, typed, given its default and explained; ``docs/settings.md``
+is printed from it (a test keeps them equal). A value comes from the environment (``SMILE_IOT_MQTT_HOST`` for
 ``mqtt.host``), else from the file, else from the default. Secrets are never settings: a setting names the
 file that holds one. An unknown key is an error, so that a typing mistake is not a silent default.
 """

@@ -197,3 +197,8 @@ class Ranges:
 def dated(reading: Reading, sampled_at_ms: int) -> Reading:
     """The reading with a time found later (an anchor); its stamp is left as it was."""
     return replace(reading, sampled_at_ms=sampled_at_ms)
+
+
+def date_by_anchor(anchor_utc_ms: int, anchor_boottime_ns: int, boottime_ns: int) -> int:
+    """UTC ms of a boot time by an anchor of the same boot (devices.md 7); whole ms, rounded down."""
+    return anchor_utc_ms + (boottime_ns - anchor_boottime_ns) // 1_000_000

@@ -1,0 +1,21 @@
+"""Settings of the alerts service as values; ``smile_iot`` reads them from TOML and environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """``memory_path`` is our own file: facts, undated readings, and our places in the two feeds.
+
+    ``poll_s`` is real time between looks at the journal. ``public_url`` stands in messages.
+    """
+
+    memory_path: Path = Path("alerts.db")
+    profiles_files: tuple[Path, ...] = ()
+    poll_s: float = 0.2
+    batch_entries: int = 500
+    public_url: str = ""
+    mail_from: str = ""

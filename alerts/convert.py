@@ -1,0 +1,97 @@
+"""Between the rules' values and the records' values, in both directions and without loss."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from alerts.rules import Kind, Level, RuleFinding
+from gateway.journal import Entry
+from gateway.records import Finding, WeighingRecord
+from telemetry.quantities import parse_stream_id
+from telemetry.readings import Weighing
+
+
+def record_of(finding: RuleFinding, site: str) -> Finding:
+    """A rule's finding as the records keep it; what has no column of its own stands in ``evidence``."""
+    evidence: dict[str, Any] = {
+        "stream": finding.stream_id,
+        "level": finding.level.value,
+        "limit_c": None if finding.limit_c is None else str(finding.limit_c),
+        "comparator": finding.comparator,
+        "after_s": finding.after_s,
+        "mode": finding.mode,
+        "known_s": finding.known_s,
+        "unknown_s": finding.unknown_s,
+        "reason": finding.reason,
+        "supersedes": list(finding.supersedes),
+    }
+    return Finding(
+        id=finding.finding_id,
+        rule=finding.rule,
+        code=finding.code,
+        kind=finding.kind.value,
+        site=site,
+        equipment=finding.equipment or None,
+        batch=finding.batch,
+        episode_start_ms=finding.episode_start_ms,
+        event_ms=finding.event_ms,
+        detected_ms=finding.detected_ms,
+        end_ms=finding.end_ms,
+        extreme_c=finding.extreme_c,
+        profile=finding.profile,
+        profile_version=finding.profile_version,
+        supersedes=finding.supersedes[0] if finding.supersedes else None,
+        evidence=evidence,
+        alarms=finding.level is Level.ALARM,
+        device=parse_stream_id(finding.stream_id).serial if finding.stream_id else None,
+    )
+
+
+def rule_finding_of(record: Finding) -> RuleFinding:
+    """The inverse of ``record_of``."""
+    evidence = record.evidence
+    limit_c = evidence.get("limit_c")
+    return RuleFinding(
+        finding_id=record.id,
+        code=record.code,
+        level=Level(evidence["level"]),
+        kind=Kind(str(record.kind)),
+        equipment=record.equipment or "",
+        stream_id=str(evidence["stream"]),
+        batch=record.batch,
+        profile=record.profile,
+        profile_version=record.profile_version,
+        limit_c=None if limit_c is None else Decimal(str(limit_c)),
+        comparator=str(evidence["comparator"]),
+        after_s=int(evidence["after_s"]),
+        mode=str(evidence["mode"]),
+        episode_start_ms=record.episode_start_ms,
+        event_ms=record.event_ms,
+        end_ms=record.end_ms,
+        extreme_c=record.extreme_c,
+        known_s=int(evidence["known_s"]),
+        unknown_s=int(evidence["unknown_s"]),
+        reason=str(evidence["reason"]),
+        detected_ms=record.detected_ms,
+        supersedes=tuple(str(s) for s in evidence["supersedes"]),
+    )
+
+
+def weighing_record(entry: Entry, weighing: Weighing) -> WeighingRecord:
+    """A captured weight as the records keep it."""
+    return WeighingRecord(
+        id=weighing.weighing_id,
+        site=entry.site,
+        device=weighing.device_serial,
+        gross_kg=weighing.gross_kg,
+        tare_kg=weighing.tare_kg,
+        net_kg=weighing.net_kg,
+        t_ms=weighing.sampled_at_ms,
+        raw_frame=weighing.raw_frame,
+        flags=weighing.flags,
+        tare_mode=weighing.tare_mode,
+        e_kg=weighing.e_kg,
+        edge=entry.edge,
+        received_ms=entry.received_at_ms,
+    )

@@ -1,0 +1,159 @@
+"""The virtual site's processes: the broker, SMILE's stand-in, the devices, the edge and the server side.
+
+Every one is a process of its own that runs the very code of a real site; they share nothing but bytes, files and
+the numbers of the virtual clock. ``World`` starts and stops them; it judges nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from smile_iot.demo.mosquitto import Mosquitto
+from smile_iot.demo.scenario import Scenario
+from smile_iot.processes import Program, free_port, wait_port
+from smile_iot.settings import Value, to_toml
+from telemetry.clock import ENVIRONMENT_KEY, VirtualClock
+from telemetry.errors import NeighbourDownError
+
+EDGE = "edge-1"
+SHARD = "1"
+
+
+@dataclass(slots=True)
+class World:
+    """One run in one folder. ``clock`` exists after ``start_time``."""
+
+    folder: Path
+    scenario: Scenario
+    site: str
+    store_kind: str = "sqlite"
+    then_speed: float = 30.0
+    programs: dict[str, Program] = field(default_factory=dict)
+    broker: Mosquitto | None = None
+    clock: VirtualClock | None = None
+    smile: dict[str, str] = field(default_factory=dict)
+    simulator: dict[str, Any] = field(default_factory=dict)
+    api_port: int = 0
+    closers: list[Any] = field(default_factory=list)
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def produced_file(self) -> Path:
+        return self.folder / "sim" / "produced.ndjson"
+
+    def python(self, name: str, *words: str, environment: dict[str, str] | None = None) -> Program:
+        """A Python program of ours by module, not yet started."""
+        settings = {"PYTHONUNBUFFERED": "1", **(environment or {})}
+        if self.clock is not None:
+            settings[ENVIRONMENT_KEY] = self.clock.to_environment()
+        program = Program(name, [sys.executable, "-m", *words], self.logs, settings)
+        self.programs[name] = program
+        return program
+
+    # --- neighbours ------------------------------------------------------------------------------------
+
+    def start_smile(self) -> None:
+        """The stand-in of the SMILE core, reached over HTTP only."""
+        program = self.python("smile-core", "firmware_sim.smile_core", "--port", "0", "--control-port", "0")
+        program.start()
+        self.smile = program.wait_ready()
+
+    def start_broker(self) -> None:
+        self.broker = Mosquitto(self.folder / "broker", {EDGE: (SHARD, self.site)})
+        self.broker.start()
+        if self.broker.program is not None:
+            self.programs["mosquitto"] = self.broker.program
+
+    def start_time(self) -> None:
+        """From here virtual time runs. Devices measure from its second 0, so they start at once after."""
+        self.clock = VirtualClock(
+            self.scenario.t0_ms,
+            time.monotonic_ns(),
+            self.scenario.speed,
+            until_ms=self.scenario.end_ms,
+            then_speed=self.then_speed,
+        )
+
+    def start_devices(self) -> None:
+        if self.clock is None:
+            raise RuntimeError("start_time comes first")
+        folder = self.folder / "sim"
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = folder / "plan.json"
+        plan.write_text(json.dumps(self.scenario.plan(self.clock.m0_ns, self.then_speed), indent=1))
+        program = self.python("devices", "firmware_sim", "--plan", str(plan), "--out", str(folder))
+        program.start()
+        self.simulator = program.wait_ready()
+
+    # --- ours ------------------------------------------------------------------------------------------
+
+    def write_server_config(self, smile_username: str, smile_password: str) -> Path:
+        if self.broker is None:
+            raise RuntimeError("the broker starts first")
+        self.data.mkdir(parents=True, exist_ok=True)
+        password = self.folder / "smile.password"
+        password.touch(mode=0o600)
+        password.write_text(smile_password)
+        self.api_port = self.api_port or free_port()
+        values: dict[str, Value] = {
+            "server.data_dir": str(self.data),
+            "server.shard": SHARD,
+            "mqtt.port": self.broker.port,
+            "mqtt.password_file": str(self.broker.password_files["ingest"]),
+            "store.kind": self.store_kind,
+            "smile.core_url": self.smile["core"],
+            "smile.main_url": self.smile["main"],
+            "smile.wms_url": self.smile["wms"],
+            "smile.username": smile_username,
+            "smile.password_file": str(password),
+            "api.port": self.api_port,
+            "api.public_url": f"http://127.0.0.1:{self.api_port}",
+        }
+        path = self.folder / "server.toml"
+        path.write_text(to_toml(values))
+        return path
+
+    def start_services(self, config: Path) -> None:
+        for name in ("ingest", "alerts", "smile", "api"):
+            self.python(name, "smile_iot", name, "--config", str(config)).start()
+        wait_port(self.api_port, "api")
+
+    def start_edge(self, config: Path) -> None:
+        environment = {str(k): str(v) for k, v in self.simulator.get("env", {}).items()}
+        self.python("edge", "smile_iot", "edge", "--config", str(config), environment=environment).start()
+
+    def kill_and_restart(self, name: str) -> None:
+        """SIGKILL and at once a new start, as a power cut and systemd would."""
+        self.programs[name].kill()
+        self.programs[name].start()
+
+    def check_alive(self) -> None:
+        """Raises NeighbourDownError with the log's end when a program died by itself."""
+        for program in self.programs.values():
+            if not program.alive:
+                raise NeighbourDownError(program.name, f"ended by itself:\n{program.tail()}")
+
+    def stop(self) -> None:
+        for name in ("edge", "api", "smile", "alerts", "ingest", "devices", "smile-core", "mosquitto"):
+            if name in self.programs:
+                self.programs[name].stop()
+        for close in self.closers:
+            close()
+
+
+def new_password() -> str:
+    """A random log-in for one run."""
+    return secrets.token_urlsafe(9)
