@@ -56,9 +56,12 @@ class Filler:
 
     def run(self, stop: threading.Event) -> None:
         """Fill until ``stop``. ``wake`` set from outside spares the wait for the next look."""
-        self.start()
+        started = False
         while not stop.is_set():
             try:
+                if not started:
+                    self.start()
+                    started = True
                 worked = self.step()
             except NeighbourDownError as error:
                 self._outage.down(error)

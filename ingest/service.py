@@ -19,6 +19,7 @@ from ingest.config import Config, StoreConfig, StoreKind
 from ingest.filler import Filler
 from ingest.intake import Intake
 from ingest.ledger import Ledger
+from ingest.outage import Outage
 from ingest.quarantine import QuarantinePort
 from ingest.receiver import Receiver
 from ingest.store import SqliteStore, Store
@@ -75,21 +76,21 @@ def _receive(
     halt: threading.Event,
 ) -> None:
     with contextlib.ExitStack() as stack:
-        journal = _try_on(lambda: open_journal(config.journal), halt, config.retry_s)
+        journal = _try_on("journal", lambda: open_journal(config.journal), halt, config.retry_s)
         if journal is None:
             return
         stack.callback(journal.close)
         ledger = Ledger(config.ledger_path)
         stack.callback(ledger.close)
         intake = Intake(journal, ledger, quarantine, registry)
-        if _try_on(lambda: (intake.start(),), halt, config.retry_s) is not None:
+        if _try_on("journal", lambda: (intake.start(),), halt, config.retry_s) is not None:
             Receiver(config, intake, clock, filler_wake.set).run(halt)
 
 
 def _fill(config: Config, quarantine: QuarantinePort, wake: threading.Event, halt: threading.Event) -> None:
     with contextlib.ExitStack() as stack:
-        journal = _try_on(lambda: open_journal(config.journal), halt, config.retry_s)
-        store = _try_on(lambda: open_store(config.store), halt, config.retry_s)
+        journal = _try_on("journal", lambda: open_journal(config.journal), halt, config.retry_s)
+        store = _try_on("store", lambda: open_store(config.store), halt, config.retry_s)
         if journal is None or store is None:
             return
         stack.callback(journal.close)
@@ -101,11 +102,16 @@ def _fill(config: Config, quarantine: QuarantinePort, wake: threading.Event, hal
         filler.run(halt)
 
 
-def _try_on(make: Callable[[], T], halt: threading.Event, retry_s: float) -> T | None:
+def _try_on(name: str, make: Callable[[], T], halt: threading.Event, retry_s: float) -> T | None:
     """Call until the neighbour answers; None when halted before."""
+    outage = Outage(name)
     while not halt.is_set():
         try:
-            return make()
-        except NeighbourDownError:
+            made = make()
+        except NeighbourDownError as error:
+            outage.down(error)
             halt.wait(retry_s)
+            continue
+        outage.up()
+        return made
     return None

@@ -1,0 +1,315 @@
+"""Ingest as a process behind a real Mosquitto: receipts, requests, kills, poison, outages.
+
+The publisher here keeps to the contract as an edge does: it forgets a fact only on a receipt.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from gateway.journal import SqliteJournal
+from ingest.ledger import read_ledger
+from ingest.store import SqliteStore
+from telemetry.contract import Receipt, Request, decode_receipt, decode_request, encode_upload
+from telemetry.readings import Ranges
+
+pytestmark = pytest.mark.neighbour("mosquitto")
+Eventually = Callable[..., None]
+
+
+@dataclass
+class IngestProcess:
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        script = Path(__file__).parent / "run_ingest.py"
+        root = Path(__file__).parents[2]
+        with (self.folder / "ingest.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(script), str(self.folder), str(self.port)], cwd=root, stdout=log, stderr=log,
+                env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def log(self) -> str:
+        return (self.folder / "ingest.log").read_text()
+
+    def journal(self) -> SqliteJournal:
+        return SqliteJournal(self.folder / "journal.db")
+
+
+@pytest.fixture
+def ingest(tmp_path: Path, broker: Any) -> Iterator[IngestProcess]:
+    process = IngestProcess(tmp_path, broker.port)
+    process.start()
+    yield process
+    process.kill()
+
+
+@dataclass
+class Edge:
+    """A publisher that honours receipts and requests."""
+
+    port: int
+    make: Any
+    receipts: list[Receipt] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    have: Ranges = field(default_factory=Ranges)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"edge-{self.make.epoch}")
+        self.client.on_connect = self._connected
+        self.client.on_message = self._heard
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect_async("127.0.0.1", self.port)
+        self.client.loop_start()
+
+    def _connected(self, client: mqtt.Client, *_: Any) -> None:
+        client.subscribe([(self.make.address.down("receipt"), 1), (self.make.address.down("request"), 1)])
+
+    def _heard(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if message.topic.endswith("/request"):
+            self.requests.append(decode_request(message.payload))
+            return
+        receipt = decode_receipt(message.payload)
+        self.receipts.append(receipt)
+        if receipt.epoch == self.make.epoch:
+            with self.lock:
+                self.have = self.have | receipt.have | receipt.quarantined
+
+    def send(self, facts: Any, kind: str = "readings") -> None:
+        self.publish(self.make.address.up(kind), encode_upload(self.make.upload(facts, kind)))
+
+    def hello(self, numbered_to: int) -> None:
+        self.publish(self.make.address.up("hello"), self.make.hello(numbered_to).payload)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.client.publish(topic, payload, qos=1)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def edge(broker: Any, maker_class: Any) -> Iterator[Edge]:
+    edge = Edge(broker.port, maker_class(t0=1_700_000_000_000))
+    yield edge
+    edge.close()
+
+
+def stored(folder: Path, stream: str = "T1/temperature_c") -> list[int]:
+    if not (folder / "store.db").exists():
+        return []
+    store = SqliteStore(folder / "store.db")
+    try:
+        return [row.seq for row in store.read(stream, 0, 1 << 43, limit=1_000_000).rows]
+    finally:
+        store.close()
+
+
+def test_an_upload_is_journaled_receipted_and_stored(
+    ingest: IngestProcess, edge: Edge, eventually: Eventually
+) -> None:
+    def sent_and_receipted() -> bool:
+        return edge.have == Ranges([(1, 2)])
+
+    def send() -> bool:  # the broker keeps nothing for an ingest that has not subscribed yet
+        edge.send([edge.make.reading(1), edge.make.reading(2)])
+        time.sleep(0.2)
+        return sent_and_receipted()
+
+    eventually(send, "a receipt")
+    eventually(lambda: stored(ingest.folder) == [1, 2], "rows in the store")
+    late = Edge(edge.port, edge.make)  # an edge that connects later finds the retained receipt
+    try:
+        eventually(lambda: late.have == Ranges([(1, 2)]), "the retained receipt")
+    finally:
+        late.close()
+
+
+def test_what_stays_missing_is_asked_for(ingest: IngestProcess, edge: Edge, eventually: Eventually) -> None:
+    """design.md promise 3. hello says 6 were produced; 2 to 3 and 5 to 6 never came."""
+
+    def send() -> bool:
+        edge.hello(6)
+        edge.send([edge.make.reading(1), edge.make.reading(4)])
+        time.sleep(0.2)
+        return bool(edge.receipts)
+
+    eventually(send, "a receipt")
+    eventually(lambda: bool(edge.requests), "a request")
+    assert edge.requests[0].seq == Ranges([(2, 3), (5, 6)])
+    edge.send([edge.make.reading(n) for n in edge.requests[0].seq])
+    eventually(lambda: stored(ingest.folder) == [1, 2, 3, 4, 5, 6], "the gap filled")
+    assert not read_ledger(ingest.folder / "ledger.db")[0].missing
+
+
+def test_a_device_registered_later_is_replayed_and_receipted(
+    ingest: IngestProcess, edge: Edge, eventually: Eventually
+) -> None:
+    def send() -> bool:
+        edge.send([edge.make.reading(1), edge.make.reading(2, stream="NEW1/temperature_c")])
+        time.sleep(0.2)
+        return any(r.quarantined == Ranges([(2, 2)]) for r in edge.receipts)
+
+    eventually(send, "a receipt that says quarantined")
+    (ingest.folder / "registered").write_text("NEW1")
+    eventually(lambda: edge.receipts[-1].have == Ranges([(1, 2)]), "a receipt that says received")
+    eventually(lambda: stored(ingest.folder, "NEW1/temperature_c") == [2], "the replayed row")
+
+
+def test_poison_does_not_stop_the_line(ingest: IngestProcess, edge: Edge, eventually: Eventually) -> None:
+    eventually(lambda: "journal.db" in {p.name for p in ingest.folder.iterdir()}, "the start")
+    prefix = "smile-iot/v1/s1/SITE1/E1/up"
+    rng = random.Random(7)
+    good = encode_upload(edge.make.upload([edge.make.reading(1)]))
+
+    def send() -> bool:
+        for n in range(40):
+            edge.publish(f"{prefix}/readings", rng.randbytes(rng.randrange(200)))
+            cut = rng.randrange(len(good))
+            edge.publish(f"{prefix}/readings", good[:cut] + rng.randbytes(3) + good[cut + 3 :])
+            edge.publish(f"{prefix}/{['nonsense', 'receipt', 'ré', ' '][n % 4]}", good)
+            edge.publish(f"smile-iot/v1/s 1/{n}/E1/up/readings", good)
+        edge.publish(f"{prefix}/readings", b'{"v":1,"kind":"readings","x":' + b"[" * 50_000)
+        edge.publish(f"{prefix}/readings", b" " * (1 << 20) + b"more")
+        edge.send([edge.make.reading(1)])
+        time.sleep(0.5)
+        return edge.have == Ranges([(1, 1)])
+
+    eventually(send, "the good one among the bad received", 30)
+    assert ingest.alive
+    with sqlite3.connect(ingest.folder / "quarantine.db") as db:
+        reasons = dict(db.execute("SELECT reason, count(*) FROM quarantine GROUP BY reason").fetchall())
+    db.close()
+    assert {"bad_topic", "unknown_encoding", "not_json", "too_large"} <= set(reasons)
+    eventually(lambda: stored(ingest.folder) == [1], "the good row")
+
+
+def test_a_dead_store_stops_neither_receipts_nor_journal(
+    ingest: IngestProcess, edge: Edge, eventually: Eventually
+) -> None:
+    """design.md: a dead database stops neither receipts nor alarms. Here the store's file becomes unusable."""
+
+    def send_until(numbers: range) -> None:
+        def send() -> bool:
+            edge.send([edge.make.reading(n) for n in numbers])
+            time.sleep(0.2)
+            return all(n in edge.have for n in numbers)
+
+        eventually(send, f"receipts for {numbers}")
+
+    send_until(range(1, 3))
+    eventually(lambda: stored(ingest.folder) == [1, 2], "first rows")
+    ingest.kill()
+    store = ingest.folder / "store.db"
+    backup = ingest.folder / "store.bak"
+    with sqlite3.connect(store) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    shutil.move(store, backup)
+    for name in ("store.db-wal", "store.db-shm"):
+        (ingest.folder / name).unlink(missing_ok=True)
+    store.mkdir()  # a folder where the file should be
+    ingest.start()
+    send_until(range(3, 6))
+    assert ingest.alive
+    store.rmdir()
+    shutil.move(backup, store)
+    eventually(lambda: stored(ingest.folder) == [1, 2, 3, 4, 5], "rows caught up from the journal")
+
+
+@pytest.mark.timeout(180)
+def test_ingest_and_broker_killed_again_and_again_every_reading_is_stored_once(
+    ingest: IngestProcess, broker: Any, edge: Edge, eventually: Eventually
+) -> None:
+    """design.md promise 1 and 2: SIGKILL of ingest (8 times) and of the broker (twice) while 3,000 uploads run."""
+    total, per_upload = 9_000, 3
+    stop = threading.Event()
+
+    def publish() -> None:
+        """Like the uplink: round after round send what has no receipt, oldest first."""
+        while not stop.is_set():
+            with edge.lock:
+                pending = [n for n in range(1, total + 1) if n not in edge.have]
+            if not pending:
+                return
+            for start in range(0, min(len(pending), 600), per_upload):
+                edge.send([edge.make.reading(n, str(n % 80)) for n in pending[start : start + per_upload]])
+            stop.wait(0.3)
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    rng = random.Random(1)
+    at_kill: list[int] = []
+    try:
+        for n in range(8):
+            time.sleep(0.3 + rng.random() * 0.7)
+            ingest.kill()
+            at_kill.append(len(edge.have))
+            if n in (2, 5):
+                broker.kill()
+                broker.start()
+            ingest.start()
+        eventually(lambda: len(edge.have) == total, "a receipt for every number", 100)
+    finally:
+        stop.set()
+        publisher.join()
+    eventually(lambda: len(stored(ingest.folder)) >= total, "every row in the store", 60)
+    assert sorted(stored(ingest.folder)) == list(range(1, total + 1))
+    assert len({n for n in at_kill if 0 < n < total}) >= 3, f"the kills did not fall into the work: {at_kill}"
+    (line,) = read_ledger(ingest.folder / "ledger.db")
+    assert (line.received, line.missing) == (total, Ranges())
+    # the ledger never claims more than the journal holds
+    journal = ingest.journal()
+    assert journal.last_offset() > 0
+    journal.close()
+
+
+def test_it_stops_when_told_and_starts_without_a_broker(
+    ingest: IngestProcess, broker: Any, edge: Edge, eventually: Eventually
+) -> None:
+    ingest.kill()
+    broker.kill()
+    ingest.start()
+    eventually(lambda: "no connection" in ingest.log() or "does not answer" in ingest.log(), "the outage logged")
+    broker.start()
+
+    def send() -> bool:
+        edge.send([edge.make.reading(1)])
+        time.sleep(0.2)
+        return edge.have == Ranges([(1, 1)])
+
+    eventually(send, "a receipt after the broker came", 30)
+    assert ingest.log().count("broker answers again") == 1
+    assert ingest.process is not None
+    ingest.process.send_signal(signal.SIGTERM)
+    assert ingest.process.wait(10) == 0
