@@ -1,0 +1,154 @@
+"""What a batch lived through: its placements joined with the readings of the places (cold-chain 6, 26). Pure.
+
+History = union of (place, from, to). At every instant the batch saw the held value of its place; of several
+streams in one place the worst; of several places at once (a split batch) the worst, and unknown in one is unknown
+for it. Time without a placement between the first and the last is unknown, not safe. The same fold as for streams
+then runs on this history with the product's limits: a duration may add up over two refrigerators, each fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+
+from alerts.rules.facts import ReadingFact, degrees, milli, plain_points
+from alerts.rules.finding import RuleFinding
+from alerts.rules.fold import Sample, Walker
+from alerts.rules.limits import Plan, Profile, Profiles, thresholds
+from alerts.rules.spans import Segment, cut, merge, segments
+
+_NO_GAP_MS = 1 << 60  # the gap rule was applied per stream; merged segments say themselves where they break
+FREEZING_M = -500  # -0.5 C and below (WHO PQS E003)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A batch stood in an equipment from ``from_ms`` until ``to_ms`` (None: still there)."""
+
+    batch: str
+    equipment: str
+    from_ms: int
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The history of one batch as one timeline, its sums in seconds, and the batch-level findings.
+
+    ``above_s``/``below_s`` are beyond the product's range, ``freezing_s`` at or below -0.5 C; known time only.
+    """
+
+    batch: str
+    from_ms: int
+    to_ms: int
+    timeline: tuple[Segment, ...]
+    findings: tuple[RuleFinding, ...]
+    known_s: int
+    unknown_s: int
+    above_s: int
+    below_s: int
+    freezing_s: int
+    min_c: Decimal | None
+    max_c: Decimal | None
+
+
+def timeline(
+    placements: Iterable[Placement], facts: Sequence[ReadingFact], profiles: Profiles, now_ms: int
+) -> list[Segment]:
+    """The stretches a batch saw, from its first placement until its last ended (or now). Empty without placements."""
+    stays = [p for p in placements if p.from_ms < min(now_ms, now_ms if p.to_ms is None else p.to_ms)]
+    if not stays:
+        return []
+    start = min(p.from_ms for p in stays)
+    end = max(min(now_ms, now_ms if p.to_ms is None else p.to_ms) for p in stays)
+    by_equipment = _by_equipment(facts)
+    parts = [(p.from_ms, min(end, end if p.to_ms is None else p.to_ms), p.equipment) for p in stays]
+    bounds = sorted({start, end, *(t for low, high, _ in parts for t in (low, high))})
+    places = {e: _place(by_equipment.get(e, {}), profiles, start, end, now_ms) for _, _, e in parts}
+    out: list[Segment] = []
+    for low, high in pairwise(bounds):
+        here = {e for a, b, e in parts if a <= low and b >= high}
+        out += (
+            merge([cut(places[e], low, high) for e in sorted(here)], each_counts=True) if here else cut([], low, high)
+        )
+    return out
+
+
+def _by_equipment(facts: Iterable[ReadingFact]) -> dict[str, dict[str, list[ReadingFact]]]:
+    out: dict[str, dict[str, list[ReadingFact]]] = {}
+    for f in facts:
+        out.setdefault(f.equipment, {}).setdefault(f.stream_id, []).append(f)
+    return out
+
+
+def _place(
+    streams: Mapping[str, list[ReadingFact]], profiles: Profiles, start: int, end: int, now_ms: int
+) -> list[Segment]:
+    """One equipment's history over [start, end): the worst of its streams."""
+    made: list[list[Segment]] = []
+    for stream_id, facts in sorted(streams.items()):
+        interval_s = profiles.settings(stream_id).interval_s
+        points = plain_points(facts)
+        made.append(cut(segments(points, None if interval_s is None else interval_s * 1000, now_ms), start, end))
+    return merge(made) if made else cut([], start, end)
+
+
+def expose(
+    batch: str,
+    placements: Iterable[Placement],
+    facts: Sequence[ReadingFact],
+    profiles: Profiles,
+    product_profile: Profile,
+    now_ms: int,
+) -> Exposure | None:
+    """The exposure of a batch as known at ``now_ms``; None when it was placed nowhere yet.
+
+    ``facts``: readings of every equipment it stood in, from one interval before each placement on (more does no
+    harm). Facts later than ``now_ms`` play no part. Batch findings carry ``batch`` and no equipment; reconcile them
+    with ``alerts.rules.reconcile``.
+    """
+    stays = [p for p in placements if p.batch == batch]
+    line = timeline(stays, facts, profiles, now_ms)
+    if not line:
+        return None
+    sigmas = (profiles.settings(s).sigma_c for s in {f.stream_id for f in facts})
+    sigma_c = max((s for s in sigmas if s is not None), default=None)
+    found = judge_timeline(line, Plan("", "", None, thresholds(product_profile, sigma_c), batch))
+    known = [s for s in line if s.low_m is not None]
+    high_m = None if product_profile.high_c is None else milli(product_profile.high_c)
+    low_m = None if product_profile.low_c is None else milli(product_profile.low_c)
+    return Exposure(
+        batch,
+        line[0].from_ms,
+        line[-1].to_ms,
+        tuple(line),
+        tuple(found),
+        _sum_s(s for s in line if s.known and not s.doubtful),
+        _sum_s(s for s in line if not s.known or s.doubtful),
+        _sum_s(s for s in known if high_m is not None and s.high_m is not None and s.high_m > high_m),
+        _sum_s(s for s in known if low_m is not None and s.low_m is not None and s.low_m < low_m),
+        _sum_s(s for s in known if s.low_m is not None and s.low_m <= FREEZING_M),
+        min((degrees(s.low_m) for s in known if s.low_m is not None), default=None),
+        max((degrees(s.high_m) for s in known if s.high_m is not None), default=None),
+    )
+
+
+def _sum_s(made: Iterable[Segment]) -> int:
+    return sum(s.length_ms for s in made) // 1000
+
+
+def judge_timeline(line: Sequence[Segment], plan: Plan) -> list[RuleFinding]:
+    """The findings of a merged timeline: each known stretch is one sample, at its start."""
+    walker = Walker(plan, line[0].from_ms if line else 0)
+    closed: list[RuleFinding] = []
+    held_ms, broken = 0, False
+    for s in line:
+        if s.known:
+            walker.advance(Sample(s.from_ms, s.low_m, s.high_m, s.doubtful, held_ms, _NO_GAP_MS, broken), closed)
+            held_ms, broken = s.length_ms, False
+        else:
+            broken = broken or s.breaks
+    found = closed + walker.open_findings()
+    return sorted(found, key=lambda f: (f.event_ms, f.finding_id))

@@ -1,0 +1,187 @@
+"""Reading profiles from TOML: ``alerts/profiles.toml`` and files that a country or a site adds.
+
+This module reads files; the rules get the values.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from alerts.rules.facts import milli
+from alerts.rules.finding import Level
+from alerts.rules.limits import Comparator, Limit, Mode, Profile
+from telemetry.errors import ConfigError
+
+_ID = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
+_PROFILE_KEYS = {"label", "low_c", "high_c", "sources", "limits", "extends", "max_gap_s", "ignore_first_s", "version"}
+_LIMIT_KEYS = {
+    "code",
+    "comparator",
+    "limit_c",
+    "alarm_after_s",
+    "mode",
+    "level",
+    "window_s",
+    "repeats",
+    "guard_code",
+    "source",
+    "verified",
+}
+
+
+def builtin_profiles() -> dict[str, Profile]:
+    """The profiles of the house, by id."""
+    return parse_profiles(
+        resources.files("alerts").joinpath("profiles.toml").read_text("utf-8"), "alerts/profiles.toml"
+    )
+
+
+def load_profiles(*paths: Path) -> dict[str, Profile]:
+    """The profiles of the house plus those of files; a file may extend or replace by id. Raises ConfigError."""
+    known = builtin_profiles()
+    for path in paths:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError("profiles", f"{path}: {error}", advice="check the path and that it is UTF-8") from error
+        known |= parse_profiles(text, str(path), known)
+    return known
+
+
+def parse_profiles(text: str, where: str, known: Mapping[str, Profile] | None = None) -> dict[str, Profile]:
+    """The profiles of one TOML text. ``extends`` may name one above in the text or one of ``known``.
+
+    Raises ConfigError with the place and what to write there.
+    """
+    try:
+        body = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("profiles", f"{where}: {error}") from error
+    version = body.pop("version", None)
+    if not isinstance(version, str) or not version:
+        raise ConfigError("version", f"{where}: a profile file says its version as a text")
+    made: dict[str, Profile] = {}
+    for name, table in body.items():
+        at = f"{where} [{name}]"
+        if not _ID.fullmatch(name) or not isinstance(table, dict):
+            raise ConfigError(name, f"{at}: an id is lower-case letters, digits and _, and heads a table")
+        made[name] = _profile(name, table, version, at, {**(known or {}), **made})
+    return made
+
+
+def _profile(name: str, table: dict[str, Any], version: str, at: str, known: Mapping[str, Profile]) -> Profile:
+    _only(table, _PROFILE_KEYS, at)
+    base = None
+    if "extends" in table:
+        base = known.get(table["extends"])
+        if base is None:
+            raise ConfigError("extends", f"{at}: {table['extends']!r} is not known above")
+    own = tuple(_limit(row, at) for row in _list(table, "limits", at))
+    own_codes = {x.code for x in own}
+    if len(own_codes) != len(own):
+        raise ConfigError("limits", f"{at}: a code stands twice")
+    limits = own if base is None else (*(x for x in base.limits if x.code not in own_codes), *own)
+    if not limits:
+        raise ConfigError("limits", f"{at}: at least one limit")
+    sources = tuple(str(s) for s in _list(table, "sources", at)) or (base.sources if base else ())
+    if not sources:
+        raise ConfigError("sources", f"{at}: say where the numbers come from")
+    low_c = _maybe_c(table, "low_c", at, base.low_c if base else None)
+    high_c = _maybe_c(table, "high_c", at, base.high_c if base else None)
+    if low_c is not None and high_c is not None and low_c >= high_c:
+        raise ConfigError("low_c", f"{at}: {low_c} is not below {high_c}")
+    gap_s = _whole(table, "max_gap_s", at, base.max_gap_s if base else None, 1)
+    return Profile(
+        name,
+        str(table.get("version", version)),
+        low_c,
+        high_c,
+        limits,
+        str(table.get("label", base.label if base else name)),
+        gap_s,
+        _whole(table, "ignore_first_s", at, base.ignore_first_s if base else 0, 0) or 0,
+        sources,
+    )
+
+
+def _limit(row: object, at: str) -> Limit:
+    if not isinstance(row, dict):
+        raise ConfigError("limits", f"{at}: each limit is a table")
+    _only(row, _LIMIT_KEYS, at)
+    code = row.get("code")
+    if not isinstance(code, str) or not _CODE.fullmatch(code):
+        raise ConfigError("code", f"{at}: {code!r} is not upper-case letters, digits and _")
+    at = f"{at} {code}"
+    limit_c = _maybe_c(row, "limit_c", at, None)
+    after_s = _whole(row, "alarm_after_s", at, None, 0)
+    if limit_c is None or after_s is None:
+        raise ConfigError("limit_c" if limit_c is None else "alarm_after_s", f"{at}: missing")
+    try:
+        comparator = Comparator(str(row.get("comparator")))
+        mode = Mode(row.get("mode", "single"))
+        level = Level(row.get("level", "alarm"))
+    except ValueError as error:
+        raise ConfigError("limits", f"{at}: {error}") from error
+    if mode is Mode.CUMULATIVE and after_s == 0:
+        raise ConfigError("alarm_after_s", f"{at}: a cumulative rule needs a time")
+    if row.get("repeats") and after_s == 0:
+        raise ConfigError("alarm_after_s", f"{at}: a repeating rule needs a time")
+    if not isinstance(row.get("source"), str) or not row["source"]:
+        raise ConfigError("source", f"{at}: say where the number comes from")
+    return Limit(
+        code,
+        comparator,
+        limit_c,
+        after_s,
+        mode,
+        level,
+        _whole(row, "window_s", at, None, 1),
+        bool(row.get("repeats", False)),
+        row.get("guard_code"),
+        row["source"],
+        bool(row.get("verified", True)),
+    )
+
+
+def _only(table: dict[str, Any], keys: set[str], at: str) -> None:
+    unknown = sorted(set(table) - keys)
+    if unknown:
+        raise ConfigError(unknown[0], f"{at}: unknown key; known are {', '.join(sorted(keys))}")
+
+
+def _list(table: dict[str, Any], key: str, at: str) -> list[Any]:
+    value = table.get(key, [])
+    if not isinstance(value, list):
+        raise ConfigError(key, f"{at}: {key} is a list")
+    return value
+
+
+def _whole(table: dict[str, Any], key: str, at: str, default: int | None, low: int) -> int | None:
+    value = table.get(key, default)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ConfigError(key, f"{at}: {key} is a whole number of seconds, at least {low}")
+    return value
+
+
+def _maybe_c(table: dict[str, Any], key: str, at: str, default: Decimal | None) -> Decimal | None:
+    """A temperature, written as a text so that no float comes near it."""
+    value = table.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise ConfigError(key, f'{at}: write {key} as a text, as in "8.0"')
+    try:
+        number = Decimal(value)
+        milli(number)
+    except (InvalidOperation, ValueError) as error:
+        raise ConfigError(key, f"{at}: {value!r} is not degrees with at most three places") from error
+    return number

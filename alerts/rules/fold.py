@@ -1,0 +1,432 @@
+"""Walking one stream forward in time: episodes, chains and rules of each threshold.
+
+    state of a threshold      in reading           out reading                     unknown reading
+    nothing open              -                    open run and chain              hold ends
+    run open, no longer gap   close run and chain  extend run, fire rules          hold ends
+    run open, longer gap      close run and chain  close run, new run, same chain  hold ends
+
+A walker is copied, never shared, once it has moved: chunks keep the one they start from (``stream.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+from alerts.rules.facts import Point, degrees
+from alerts.rules.finding import Kind, Level, RuleFinding, finding_id
+from alerts.rules.interval import Learner, max_gap_ms
+from alerts.rules.limits import SILENCE_INTERVALS, Limit, Plan, Threshold
+
+SILENT = "SILENT"
+CONFLICT = "CONFLICT"
+LOGGER_LOST = "logger_lost_in_excursion"
+
+
+class Side(IntEnum):
+    """A point as one threshold sees it."""
+
+    IN = 0
+    OUT = 1
+    UNKNOWN = 2
+
+
+def classify(threshold: Threshold, low_m: int | None, high_m: int | None, unknown: bool) -> Side:
+    """Out if any good value is beyond (the worse variant counts); unknown if any value is; else in."""
+    value = high_m if threshold.comparator.high else low_m
+    if value is not None and threshold.comparator.beyond(value, threshold.limit_m):
+        return Side.OUT
+    return Side.UNKNOWN if unknown or value is None else Side.IN
+
+
+@dataclass(slots=True)
+class Run:
+    """An episode: out-of-limit readings without a longer gap. ``fired``/``timer`` go with the single rules."""
+
+    start_ms: int
+    end_ms: int
+    extreme_m: int
+    known_ms: int
+    fired: list[int | None]
+    timer: list[int]
+
+    def copy(self) -> Run:
+        return Run(self.start_ms, self.end_ms, self.extreme_m, self.known_ms, self.fired[:], self.timer[:])
+
+
+@dataclass(slots=True)
+class Chain:
+    """Runs joined by longer gaps only. ``settled[i]``: rule i was confirmed by one of its runs."""
+
+    start_ms: int
+    end_ms: int
+    extreme_m: int
+    known_ms: int
+    gaps: int
+    fired: list[int | None]
+    settled: list[bool]
+
+    def copy(self) -> Chain:
+        return Chain(
+            self.start_ms,
+            self.end_ms,
+            self.extreme_m,
+            self.known_ms,
+            self.gaps,
+            self.fired[:],
+            self.settled[:],
+        )
+
+
+@dataclass(slots=True)
+class Total:
+    """A cumulative rule: out-of-limit holds inside the window, and what it has fired."""
+
+    holds: tuple[tuple[int, int], ...] = ()
+    first_ms: int | None = None  # first hold of the finding that stands open
+    event_ms: int = 0
+    at_event_ms: int = 0
+    extreme_m: int | None = None
+
+    def copy(self) -> Total:
+        return Total(self.holds, self.first_ms, self.event_ms, self.at_event_ms, self.extreme_m)
+
+
+@dataclass(slots=True)
+class Watch:
+    """One threshold's memory while walking."""
+
+    last_ms: int = 0
+    last_side: Side | None = None
+    last_known_ms: int | None = None
+    run: Run | None = None
+    chain: Chain | None = None
+    totals: list[Total] = field(default_factory=list)
+
+    def copy(self) -> Watch:
+        return Watch(
+            self.last_ms,
+            self.last_side,
+            self.last_known_ms,
+            None if self.run is None else self.run.copy(),
+            None if self.chain is None else self.chain.copy(),
+            [t.copy() for t in self.totals],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One step of a walk: the point's extremes, how long the sample before was held, and the gap in force."""
+
+    t_ms: int
+    low_m: int | None
+    high_m: int | None
+    unknown: bool
+    held_ms: int
+    max_gap_ms: int
+    breaks: bool = False  # a longer gap lies before this sample, whatever the times say (merged streams)
+
+
+class Walker:
+    """All thresholds of one plan. ``advance`` and ``finish`` append closed findings to a list of the caller."""
+
+    __slots__ = ("first_ms", "plan", "watches")
+
+    def __init__(self, plan: Plan, first_ms: int, watches: list[Watch] | None = None) -> None:
+        self.plan = plan
+        self.first_ms = first_ms
+        self.watches = watches or [Watch(totals=[Total() for _ in t.cumulatives]) for t in plan.thresholds]
+
+    def copy(self) -> Walker:
+        return Walker(self.plan, self.first_ms, [w.copy() for w in self.watches])
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Walker)
+            and self.first_ms == other.first_ms
+            and self.plan == other.plan
+            and self.watches == other.watches
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def advance(self, sample: Sample, closed: list[RuleFinding]) -> None:
+        for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True):
+            _advance(self.plan, threshold, watch, sample, self.first_ms, closed)
+
+    def open_findings(self) -> list[RuleFinding]:
+        """Findings of episodes that go on."""
+        found: list[RuleFinding] = []
+        for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True):
+            _close_run(self.plan, threshold, watch.run, found, ended=False)
+            _close_chain(self.plan, threshold, watch.chain, found, ended=False)
+            for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
+                _close_total(self.plan, threshold, rule, total, None, found)
+        return found
+
+    def in_excursion(self) -> bool:
+        """Whether the last reading was beyond a limit that alarms or leads to an alarm."""
+        return any(w.last_side is Side.OUT and w.run is not None for w in self.watches)
+
+
+def _advance(
+    plan: Plan, threshold: Threshold, watch: Watch, s: Sample, first_ms: int, closed: list[RuleFinding]
+) -> None:
+    settling = s.t_ms < first_ms + threshold.ignore_first_ms
+    side = Side.UNKNOWN if settling else classify(threshold, s.low_m, s.high_m, s.unknown)
+    if watch.last_side is Side.OUT and s.held_ms:
+        _hold(watch, watch.last_ms + s.held_ms, s.held_ms)
+    gap_ms = threshold.max_gap_ms or s.max_gap_ms
+    if side is not Side.UNKNOWN:
+        known_ms = watch.last_known_ms
+        broke = known_ms is not None and (s.t_ms - known_ms > gap_ms or (s.breaks and threshold.max_gap_ms is None))
+        watch.last_known_ms = s.t_ms
+        if side is Side.IN or broke:
+            _close_run(plan, threshold, watch.run, closed, ended=True)
+            watch.run = None
+        if side is Side.IN:
+            _close_chain(plan, threshold, watch.chain, closed, ended=True)
+            watch.chain = None
+        else:
+            value = s.high_m if threshold.comparator.high else s.low_m
+            assert value is not None  # noqa: S101  (classify says OUT only for a value)
+            _out(plan, threshold, watch, s.t_ms, value, broke, closed)
+    watch.last_ms, watch.last_side = s.t_ms, side
+    for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
+        _sum_up(plan, threshold, rule, total, s.t_ms, closed)
+        if not total.holds and side is not Side.OUT:
+            total.extreme_m = None
+
+
+def _hold(watch: Watch, end_ms: int, held_ms: int) -> None:
+    """The last out-of-limit reading was held until ``end_ms``."""
+    for episode in (watch.run, watch.chain):
+        if episode is not None:
+            episode.end_ms = end_ms
+            episode.known_ms += held_ms
+    for total in watch.totals:
+        if total.holds and total.holds[-1][1] == watch.last_ms:
+            total.holds = (*total.holds[:-1], (total.holds[-1][0], end_ms))
+        else:
+            total.holds = (*total.holds, (watch.last_ms, end_ms))
+
+
+def _out(
+    plan: Plan,
+    threshold: Threshold,
+    watch: Watch,
+    t_ms: int,
+    value: int,
+    broke: bool,
+    closed: list[RuleFinding],
+) -> None:
+    worse = max if threshold.comparator.high else min
+    rules = threshold.singles
+    n = len(rules)
+    chain = watch.chain
+    if chain is None:
+        chain = watch.chain = Chain(t_ms, t_ms, value, 0, 0, [None] * n, [False] * n)
+    elif broke:
+        chain.gaps += 1
+    run = watch.run
+    if run is None:
+        run = watch.run = Run(t_ms, t_ms, value, 0, [None] * n, [t_ms] * n)
+    run.end_ms = chain.end_ms = t_ms
+    run.extreme_m, chain.extreme_m = worse(run.extreme_m, value), worse(chain.extreme_m, value)
+    for total in watch.totals:
+        total.extreme_m = value if total.extreme_m is None else worse(total.extreme_m, value)
+    for i, rule in enumerate(rules):
+        after_ms = rule.alarm_after_s * 1000
+        if run.fired[i] is None and t_ms - run.timer[i] >= after_ms:
+            chain.settled[i] = True
+            if rule.repeats:
+                closed.append(_repeat(plan, threshold, rule, run, run.timer[i], t_ms))
+                run.timer[i] = t_ms
+            else:
+                run.fired[i] = t_ms
+        elif chain.gaps and not chain.settled[i] and chain.fired[i] is None and t_ms - chain.start_ms >= after_ms:
+            chain.fired[i] = t_ms
+
+
+def _sum_up(
+    plan: Plan, threshold: Threshold, rule: Limit, total: Total, t_ms: int, closed: list[RuleFinding]
+) -> None:
+    if rule.window_s is not None and total.holds:
+        since = t_ms - rule.window_s * 1000
+        if total.holds[0][0] < since:
+            total.holds = tuple((max(a, since), b) for a, b in total.holds if b > since)
+    sum_ms = sum(b - a for a, b in total.holds)
+    if total.first_ms is None and sum_ms >= rule.alarm_after_s * 1000 > 0:
+        total.first_ms, total.event_ms, total.at_event_ms = total.holds[0][0], t_ms, sum_ms
+    elif total.first_ms is not None and sum_ms < rule.alarm_after_s * 1000:
+        _close_total(plan, threshold, rule, total, t_ms, closed)
+        total.first_ms = None
+
+
+# --- findings ---------------------------------------------------------------------------------------------
+
+
+def _finding(plan: Plan, threshold: Threshold, rule: Limit, first_ms: int, event_ms: int) -> RuleFinding:
+    return RuleFinding(
+        finding_id(f"{threshold.profile}/{rule.code}", plan.subject, first_ms),
+        rule.code,
+        rule.level,
+        Kind.POSSIBLE if threshold.guard else Kind.CONFIRMED,
+        plan.equipment,
+        plan.stream_id,
+        plan.batch,
+        threshold.profile,
+        threshold.version,
+        degrees(threshold.limit_m),
+        threshold.comparator.value,
+        rule.alarm_after_s,
+        rule.mode.value,
+        first_ms,
+        event_ms,
+        None,
+        None,
+        0,
+        0,
+        reason="guard_band" if threshold.guard else "",
+    )
+
+
+def _close_run(plan: Plan, threshold: Threshold, run: Run | None, into: list[RuleFinding], *, ended: bool) -> None:
+    if run is None:
+        return
+    for rule, event_ms in zip(threshold.singles, run.fired, strict=True):
+        if event_ms is not None:
+            into.append(
+                replace(
+                    _finding(plan, threshold, rule, run.start_ms, event_ms),
+                    end_ms=run.end_ms if ended else None,
+                    extreme_c=degrees(run.extreme_m),
+                    known_s=run.known_ms // 1000,
+                    unknown_s=(run.end_ms - run.start_ms - run.known_ms) // 1000,
+                )
+            )
+
+
+def _close_chain(
+    plan: Plan, threshold: Threshold, chain: Chain | None, into: list[RuleFinding], *, ended: bool
+) -> None:
+    if chain is None:
+        return
+    for rule, event_ms in zip(threshold.singles, chain.fired, strict=True):
+        if event_ms is not None:
+            into.append(
+                replace(
+                    _finding(plan, threshold, rule, chain.start_ms, event_ms),
+                    kind=Kind.POSSIBLE,
+                    end_ms=chain.end_ms if ended else None,
+                    extreme_c=degrees(chain.extreme_m),
+                    known_s=chain.known_ms // 1000,
+                    unknown_s=(chain.end_ms - chain.start_ms - chain.known_ms) // 1000,
+                    reason="guard_band" if threshold.guard else "unknown_time",
+                )
+            )
+
+
+def _repeat(plan: Plan, threshold: Threshold, rule: Limit, run: Run, timer_ms: int, t_ms: int) -> RuleFinding:
+    return replace(
+        _finding(plan, threshold, rule, timer_ms, t_ms),
+        end_ms=t_ms,
+        extreme_c=degrees(run.extreme_m),
+        known_s=(t_ms - timer_ms) // 1000,
+    )
+
+
+def _close_total(
+    plan: Plan, threshold: Threshold, rule: Limit, total: Total, end_ms: int | None, into: list[RuleFinding]
+) -> None:
+    if total.first_ms is None:
+        return
+    into.append(
+        replace(
+            _finding(plan, threshold, rule, total.first_ms, total.event_ms),
+            end_ms=end_ms,
+            extreme_c=None if total.extreme_m is None else degrees(total.extreme_m),
+            known_s=total.at_event_ms // 1000,
+        )
+    )
+
+
+def silence(plan: Plan, last_ms: int, interval: int, lost: bool, end_ms: int | None) -> RuleFinding:
+    """No reading for 3 x interval after ``last_ms`` (design.md; cold-chain 6, 13; smile-and-waste 14)."""
+    after_ms = SILENCE_INTERVALS * interval
+    first = plan.thresholds[0] if plan.thresholds else None
+    return RuleFinding(
+        finding_id(SILENT, plan.subject, last_ms),
+        SILENT,
+        Level.ALARM,
+        Kind.CONFIRMED,
+        plan.equipment,
+        plan.stream_id,
+        plan.batch,
+        first.profile if first else "",
+        first.version if first else "",
+        None,
+        "",
+        after_ms // 1000,
+        "single",
+        last_ms,
+        last_ms + after_ms,
+        end_ms,
+        None,
+        0,
+        0 if end_ms is None else (end_ms - last_ms) // 1000,
+        reason=LOGGER_LOST if lost else "",
+    )
+
+
+def conflict(plan: Plan, p: Point) -> RuleFinding:
+    """The same identity with different values: both kept, flagged, the worse one counts (cold-chain 6, 9)."""
+    found = silence(plan, p.t_ms, 0, lost=False, end_ms=p.t_ms)
+    return replace(found, finding_id=finding_id(CONFLICT, plan.subject, p.t_ms), code=CONFLICT, level=Level.NOTICE)
+
+
+class StreamWalker:
+    """A walker with the gap rule of one stream: turns points into samples."""
+
+    __slots__ = ("last", "learner", "walker")
+
+    def __init__(self, walker: Walker, learner: Learner, last: Point | None = None) -> None:
+        self.walker = walker
+        self.learner = learner
+        self.last = last
+
+    def copy(self) -> StreamWalker:
+        learner = self.learner
+        return StreamWalker(self.walker.copy(), Learner(learner.declared_ms, learner.warm, learner.last), self.last)
+
+    def same_as(self, other: StreamWalker) -> bool:
+        """Whether both will say the same of all that follows."""
+        if self is other:
+            return True
+        return (
+            (None if self.last is None else self.last.t_ms) == (None if other.last is None else other.last.t_ms)
+            and (self.last is None or other.last is None or self.last.unknown == other.last.unknown)
+            and self.learner.last == other.learner.last
+            and self.learner.warm == other.learner.warm
+            and self.walker == other.walker
+        )
+
+    def advance_all(self, points: Sequence[Point], closed: list[RuleFinding]) -> None:
+        for p in points:
+            self.advance(p, closed)
+
+    def advance(self, p: Point, closed: list[RuleFinding]) -> None:
+        held_ms, gap_ms = 0, max_gap_ms(self.learner.interval_ms())
+        if self.last is not None:
+            difference = p.t_ms - self.last.t_ms
+            interval = self.learner.interval_ms()
+            held_ms = difference if difference <= gap_ms else interval
+            if difference >= SILENCE_INTERVALS * interval:
+                lost = self.walker.in_excursion()
+                closed.append(silence(self.walker.plan, self.last.t_ms, interval, lost, p.t_ms))
+            self.learner.saw(difference)
+        if p.conflict:
+            closed.append(conflict(self.walker.plan, p))
+        self.walker.advance(Sample(p.t_ms, p.low_m, p.high_m, p.unknown, held_ms, gap_ms), closed)
+        self.last = p

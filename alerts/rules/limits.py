@@ -1,0 +1,206 @@
+"""Profiles: which limits hold for an equipment, as data. The numbers live in ``alerts/profiles.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+
+from alerts.rules.facts import milli
+from alerts.rules.finding import Level
+
+MIN_GAP_MS = 960_000  # cold-chain 6: a gap is never called longer below 900 s + 60 s
+SILENCE_INTERVALS = 3  # design.md: silence = 3 x interval
+
+
+class Comparator(StrEnum):
+    """How a value compares with the limit to be out. Equality matters (cold-chain 1.2)."""
+
+    GT = ">"
+    GE = ">="
+    LT = "<"
+    LE = "<="
+
+    @property
+    def high(self) -> bool:
+        """True when large values are out."""
+        return self in (Comparator.GT, Comparator.GE)
+
+    def beyond(self, value_m: int, limit_m: int) -> bool:
+        match self:
+            case Comparator.GT:
+                return value_m > limit_m
+            case Comparator.GE:
+                return value_m >= limit_m
+            case Comparator.LT:
+                return value_m < limit_m
+            case Comparator.LE:
+                return value_m <= limit_m
+
+
+class Mode(StrEnum):
+    """One uninterrupted event, or time added up."""
+
+    SINGLE = "single"
+    CUMULATIVE = "cumulative"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One rule: ``code`` fires when values beyond ``limit_c`` lasted ``alarm_after_s``.
+
+    ``window_s`` bounds a cumulative rule (None: since the first reading). ``repeats`` restarts the timer at each
+    alarm (SMILE). ``guard_code`` names the "possible" finding raised with a guard band where the sensor's
+    sigma is known.
+    ``source`` says where the numbers come from; ``verified`` is False for defaults without an official text.
+    """
+
+    code: str
+    comparator: Comparator
+    limit_c: Decimal
+    alarm_after_s: int
+    mode: Mode = Mode.SINGLE
+    level: Level = Level.ALARM
+    window_s: int | None = None
+    repeats: bool = False
+    guard_code: str | None = None
+    source: str = ""
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A storage range and its rules. ``low_c``/``high_c`` are in range themselves (2.0 and 8.0 are fine).
+
+    ``max_gap_s`` replaces the gap rule (SMILE's own timer knows no gaps, its cache lives 24 h);
+    ``ignore_first_s`` lets a transport logger settle.
+    """
+
+    id: str
+    version: str
+    low_c: Decimal | None
+    high_c: Decimal | None
+    limits: tuple[Limit, ...]
+    label: str = ""
+    max_gap_s: int | None = None
+    ignore_first_s: int = 0
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What is known of a stream's device: its declared interval and the sigma of its sensor, if any."""
+
+    interval_s: int | None = None
+    sigma_c: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One limit value of one profile with all the rules that share it; one set of excursions each."""
+
+    profile: str
+    version: str
+    comparator: Comparator
+    limit_m: int
+    singles: tuple[Limit, ...]
+    cumulatives: tuple[Limit, ...]
+    max_gap_ms: int | None
+    ignore_first_ms: int
+    guard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All thresholds that watch one subject, and its declared interval."""
+
+    equipment: str
+    stream_id: str
+    interval_ms: int | None
+    thresholds: tuple[Threshold, ...]
+    batch: str | None = None
+
+    @property
+    def subject(self) -> str:
+        return f"batch {self.batch}" if self.batch is not None else f"{self.equipment} {self.stream_id}"
+
+
+def guard_limit(limit_c: Decimal, sigma_c: Decimal) -> Decimal:
+    """Freeze-possible limit = limit + 1.645 sigma, two places (cold-chain 2.3; 0.25 -> -0.09)."""
+    return (limit_c + Decimal("1.645") * sigma_c).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+def thresholds(profile: Profile, sigma_c: Decimal | None = None) -> tuple[Threshold, ...]:
+    """The profile's rules grouped by limit value, in the order of the profile."""
+    groups: dict[tuple[Comparator, int], list[Limit]] = {}
+    for limit in profile.limits:
+        groups.setdefault((limit.comparator, milli(limit.limit_c)), []).append(limit)
+    gap_ms = None if profile.max_gap_s is None else profile.max_gap_s * 1000
+    ignore_ms = profile.ignore_first_s * 1000
+    made = [
+        Threshold(
+            profile.id,
+            profile.version,
+            comparator,
+            limit_m,
+            tuple(x for x in limits if x.mode is Mode.SINGLE),
+            tuple(x for x in limits if x.mode is Mode.CUMULATIVE),
+            gap_ms,
+            ignore_ms,
+        )
+        for (comparator, limit_m), limits in groups.items()
+    ]
+    if sigma_c:
+        made += [_guard(profile, x, sigma_c, gap_ms, ignore_ms) for x in profile.limits if x.guard_code]
+    return tuple(made)
+
+
+def _guard(profile: Profile, limit: Limit, sigma_c: Decimal, gap_ms: int | None, ignore_ms: int) -> Threshold:
+    banded = guard_limit(limit.limit_c, sigma_c)
+    rule = Limit(
+        limit.guard_code or "",
+        limit.comparator,
+        banded,
+        limit.alarm_after_s,
+        level=limit.level,
+        source=f"{limit.source}; guard band 1.645 x {sigma_c}",
+        verified=limit.verified,
+    )
+    return Threshold(
+        profile.id, profile.version, limit.comparator, milli(banded), (rule,), (), gap_ms, ignore_ms, guard=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """What the rules judge by: the catalogue, which profiles watch which equipment, and what is known of streams.
+
+    ``equipment`` maps an equipment to its profile ids, the main one first; others are judged by ``default``.
+    Raises ValueError when a named profile is not in the catalogue.
+    """
+
+    catalogue: Mapping[str, Profile]
+    equipment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    streams: Mapping[str, StreamSettings] = field(default_factory=dict)
+    default: tuple[str, ...] = ("refrigerator",)
+
+    def __post_init__(self) -> None:
+        named = {p for ids in (*self.equipment.values(), self.default) for p in ids}
+        missing = sorted(named - set(self.catalogue))
+        if missing:
+            raise ValueError(f"unknown profile {', '.join(missing)}; known: {', '.join(sorted(self.catalogue))}")
+
+    def of(self, equipment: str) -> tuple[Profile, ...]:
+        """The profiles that watch an equipment, main one first."""
+        return tuple(self.catalogue[p] for p in self.equipment.get(equipment, self.default))
+
+    def settings(self, stream_id: str) -> StreamSettings:
+        return self.streams.get(stream_id, StreamSettings())
+
+    def plan(self, equipment: str, stream_id: str) -> Plan:
+        """The plan of one stream in one equipment."""
+        settings = self.settings(stream_id)
+        made = tuple(t for profile in self.of(equipment) for t in thresholds(profile, settings.sigma_c))
+        interval_ms = None if settings.interval_s is None else settings.interval_s * 1000
+        return Plan(equipment, stream_id, interval_ms, made)

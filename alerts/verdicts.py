@@ -1,0 +1,250 @@
+"""The verdict on a batch: the strongest of ``design.md``'s table, with named reasons. Pure; nothing clears itself.
+
+    discard proposed > shake test > hold and inspect > use first > no action
+
+VVM stage C or D: discard proposed. VVM stage B: use first. HEAT confirmed: hold and inspect (read the VVM). Any
+possible or unknown exposure: hold and inspect. Freezing by freeze class (cold-chain 6, 23): sensitive with a valid
+shake test -> shake test; sensitive without -> hold and inspect; tolerant -> no action, but never its diluent. A
+model of VVM life may add a hold and never takes one away (cold-chain 6, 22). Release and discard are a named
+person's act.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from importlib import resources
+from typing import Any
+
+from alerts.exposure import Exposure
+from alerts.rules.finding import Kind, RuleFinding
+from telemetry.errors import ConfigError
+
+
+class VerdictWord(StrEnum):
+    """From the weakest to the strongest."""
+
+    NO_ACTION = "no_action"
+    USE_FIRST = "use_first"
+    HOLD_AND_INSPECT = "hold_and_inspect"
+    SHAKE_TEST = "shake_test"
+    DISCARD_PROPOSED = "discard_proposed"
+
+    @property
+    def strength(self) -> int:
+        return list(VerdictWord).index(self)
+
+
+class FreezeClass(StrEnum):
+    """``sensitive``: freezing destroys it; ``tolerant``: the dry or oral vaccine may freeze."""
+
+    SENSITIVE = "sensitive"
+    TOLERANT = "tolerant"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What the verdict must know of a vaccine (``alerts/products.toml``; cold-chain 2.3, 2.4)."""
+
+    name: str
+    kfa_codes: tuple[str, ...]
+    freeze_class: FreezeClass
+    shake_test_valid: bool
+    has_diluent: bool
+    vvm_type: str | None  # VVM2, VVM7, VVM14, VVM30; a starting value: the product master outranks it
+    profile: str = "refrigerator"
+    sources: tuple[str, ...] = ()
+
+
+UNKNOWN_PRODUCT = Product(
+    "unknown product", (), FreezeClass.SENSITIVE, False, False, None, sources=("not in the table: treated with care",)
+)
+
+
+class VvmStage(StrEnum):
+    """SMILE's grades: the square against the circle. C is the discard point, D beyond it."""
+
+    A = "A"
+    B = "B"
+    C = "C"
+    D = "D"
+
+
+@dataclass(frozen=True, slots=True)
+class VvmSeen:
+    """A person read the VVM of a batch."""
+
+    stage: VvmStage
+    at_ms: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why: a stable code, the verdict it asks for, the findings it rests on, a sentence in plain English."""
+
+    code: str
+    asks_for: VerdictWord
+    text: str
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchVerdict:
+    """A proposal until a named person decides. The same facts give the same ``verdict_id``."""
+
+    verdict_id: str
+    batch: str
+    verdict: VerdictWord
+    reasons: tuple[Reason, ...]
+    findings: tuple[str, ...]
+    judged_ms: int
+
+
+# --- products ---------------------------------------------------------------------------------------------
+
+
+def builtin_products() -> dict[str, Product]:
+    """KFA code -> product, from ``alerts/products.toml``."""
+    return parse_products(
+        resources.files("alerts").joinpath("products.toml").read_text("utf-8"), "alerts/products.toml"
+    )
+
+
+def parse_products(text: str, where: str) -> dict[str, Product]:
+    """KFA code -> product of one TOML text; raises ConfigError."""
+    try:
+        rows = tomllib.loads(text).get("product", [])
+        made = [_product(row) for row in rows]
+    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError("product", f"{where}: {error!r}") from error
+    table: dict[str, Product] = {}
+    for product in made:
+        for code in product.kfa_codes:
+            if code in table or not (len(code) == 8 and code.isdigit() and code[:2] in ("91", "92", "93", "94")):
+                raise ConfigError(
+                    "kfa", f"{where}: {code!r} stands twice or is not 8 digits that begin with 91 to 94"
+                )
+            table[code] = product
+    return table
+
+
+def _product(row: dict[str, Any]) -> Product:
+    vvm = row.get("vvm_type")
+    if vvm not in (None, "VVM2", "VVM7", "VVM14", "VVM30"):
+        raise ValueError(f"vvm_type {vvm!r}")
+    product = Product(
+        str(row["name"]),
+        tuple(str(code) for code in row["kfa"]),
+        FreezeClass(row["freeze_class"]),
+        bool(row["shake_test_valid"]),
+        bool(row["has_diluent"]),
+        vvm,
+        str(row.get("profile", "refrigerator")),
+        tuple(str(s) for s in row["sources"]),
+    )
+    if product.shake_test_valid and product.freeze_class is FreezeClass.TOLERANT:
+        raise ValueError(f"{product.name}: a shake test says nothing of a freeze-tolerant vaccine")
+    return product
+
+
+# --- verdict ----------------------------------------------------------------------------------------------
+
+_HEAT_CODES = frozenset({"HEAT", "HEAT_45", "HEAT_30_TOTAL", "HEAT_10_TOTAL"})
+_FREEZE_CODES = frozenset({"FRZE", "FREEZE_POSSIBLE", "STOCK_CHECK"})
+_MODEL_FULL_PERCENT = Decimal(100)
+
+
+def judge_batch(
+    batch: str,
+    product: Product | None,
+    exposure: Exposure | None,
+    seen: Sequence[VvmSeen],
+    now_ms: int,
+    vvm_used_percent: Decimal | None = None,
+) -> BatchVerdict:
+    """The verdict from all that is known of a batch. ``product`` None: not in the table, treated as freeze-sensitive.
+
+    ``vvm_used_percent``: the model's estimate of VVM life used (``alerts.vvm``), or None.
+    """
+    item = UNKNOWN_PRODUCT if product is None else product
+    reasons: list[Reason] = []
+    if product is None:
+        reasons.append(Reason("unknown_product", VerdictWord.NO_ACTION, "product not in the table: judged with care"))
+    reasons += _vvm_reasons(seen, vvm_used_percent)
+    if exposure is not None:
+        standing = [f for f in exposure.findings if f.kind is not Kind.WITHDRAWN]
+        reasons += _heat_reasons(standing)
+        reasons += _freeze_reasons(standing, item)
+        if exposure.unknown_s > 0:
+            text = f"{exposure.unknown_s // 60} minutes of its history are unknown; unknown is never called in range"
+            reasons.append(Reason("unknown_exposure", VerdictWord.HOLD_AND_INSPECT, text))
+    word = max((r.asks_for for r in reasons), key=lambda w: w.strength, default=VerdictWord.NO_ACTION)
+    reasons.sort(key=lambda r: (-r.asks_for.strength, r.code, r.findings))
+    findings = tuple(sorted({i for r in reasons for i in r.findings}))
+    return BatchVerdict(_verdict_id(batch, word, reasons), batch, word, tuple(reasons), findings, now_ms)
+
+
+def _verdict_id(batch: str, word: VerdictWord, reasons: Iterable[Reason]) -> str:
+    body = "|".join([batch, word, *(f"{r.code}:{','.join(r.findings)}" for r in reasons)])
+    return f"verdict-{hashlib.sha256(body.encode()).hexdigest()[:16]}"
+
+
+def _vvm_reasons(seen: Sequence[VvmSeen], used: Decimal | None) -> list[Reason]:
+    """A VVM only darkens: the worst stage ever read counts. It outranks the model, which can only add a hold."""
+    out: list[Reason] = []
+    worst = max(seen, key=lambda v: (v.stage, -v.at_ms), default=None)
+    if worst is not None and worst.stage in (VvmStage.C, VvmStage.D):
+        text = f"{worst.by} read VVM stage {worst.stage}: past the discard point"
+        return [Reason(f"vvm_stage_{worst.stage.lower()}", VerdictWord.DISCARD_PROPOSED, text)]
+    if worst is not None and worst.stage is VvmStage.B:
+        out.append(Reason("vvm_stage_b", VerdictWord.USE_FIRST, f"{worst.by} read VVM stage B: use before stage A"))
+    if used is not None and used > _MODEL_FULL_PERCENT:
+        text = f"the model estimates {used} % of VVM life used; read the VVM, it decides"
+        out.append(Reason("vvm_model_over", VerdictWord.HOLD_AND_INSPECT, text))
+    return out
+
+
+def _heat_reasons(standing: Sequence[RuleFinding]) -> list[Reason]:
+    out: list[Reason] = []
+    for kind, code, text in (
+        (Kind.CONFIRMED, "heat_confirmed", "heat alarm in its history: read the VVM"),
+        (Kind.POSSIBLE, "heat_possible", "a heat alarm cannot be excluded: read the VVM"),
+    ):
+        ids = tuple(f.finding_id for f in standing if f.code in _HEAT_CODES and f.kind is kind)
+        if ids:
+            out.append(Reason(code, VerdictWord.HOLD_AND_INSPECT, text, ids))
+    return out
+
+
+def _freeze_reasons(standing: Sequence[RuleFinding], product: Product) -> list[Reason]:
+    frozen = [f for f in standing if f.code in _FREEZE_CODES]
+    sure = tuple(f.finding_id for f in frozen if f.code == "FRZE" and f.kind is Kind.CONFIRMED)
+    maybe = tuple(f.finding_id for f in frozen if f.finding_id not in sure)
+    if not frozen:
+        return []
+    if product.freeze_class is FreezeClass.TOLERANT:
+        return _tolerant(product, sure + maybe)
+    out: list[Reason] = []
+    if sure and product.shake_test_valid:
+        text = "freeze alarm in its history: hold it and do the shake test against a frozen control"
+        out.append(Reason("freeze_shake_test", VerdictWord.SHAKE_TEST, text, sure))
+    elif sure:
+        text = "freeze alarm in its history; the shake test is not valid for this product"
+        out.append(Reason("freeze_no_shake_test", VerdictWord.HOLD_AND_INSPECT, text, sure))
+    if maybe:
+        text = "freezing cannot be excluded: look at the stock"
+        out.append(Reason("freeze_possible", VerdictWord.HOLD_AND_INSPECT, text, maybe))
+    return out
+
+
+def _tolerant(product: Product, ids: tuple[str, ...]) -> list[Reason]:
+    out = [Reason("freeze_tolerant", VerdictWord.NO_ACTION, "this vaccine may freeze", ids)]
+    if product.has_diluent:
+        text = "its diluent must never freeze: hold the diluents that stood in the same place"
+        out.append(Reason("diluent_hold", VerdictWord.NO_ACTION, text, ids))
+    return out
