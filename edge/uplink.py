@@ -58,7 +58,8 @@ class Uplink:
         self._requests: deque[Request] = deque()
         self._answered: deque[str] = deque(maxlen=_KNOWN_REQUESTS)
         self._window = settings.window_facts
-        self._set_aside = 0
+        self._aside = Ranges()
+        self._hello_epoch = ""
         self.sent_to = 0
 
     def wake(self) -> None:
@@ -82,7 +83,7 @@ class Uplink:
         async with client:
             await client.subscribe([(self._address.down("receipt"), 1), (self._address.down("request"), 1)])
             self._outage.ended()
-            self._set_aside = 0
+            self._aside, self._hello_epoch = Ranges(), ""
             listen = asyncio.create_task(self._listen(client), name="uplink-listen")
             send = asyncio.create_task(self._send(client), name="uplink-send")
             try:
@@ -97,27 +98,30 @@ class Uplink:
     # --- right: facts ------------------------------------------------------------------------------------
 
     async def _send(self, client: aiomqtt.Client) -> None:
-        await self._hello(client)
         loop = asyncio.get_running_loop()
-        hello_at = loop.time() + self._settings.hello_every_s
+        hello_at = loop.time()
         while True:
             self._wake.clear()
+            if loop.time() >= hello_at or self._hello_epoch != self._outbox.epoch:
+                await self._hello(client)
+                hello_at = loop.time() + self._settings.hello_every_s
             while self._requests:
-                await self._answer(client, self._requests.popleft())
-            facts = self._outbox.pending(self._window, self._set_aside)
-            if not facts and self._set_aside:
-                self._set_aside = 0
+                await self._answer(client, self._requests[0])
+                self._requests.popleft()
+            if self._hello_epoch != self._outbox.epoch:
+                continue
+            facts = self._outbox.pending(self._window + len(self._aside))
+            facts = [n for n in facts if n.seq not in self._aside][: self._window]
             if facts:
                 await self._deliver(client, facts)
             else:
                 await _wait(self._wake, hello_at - loop.time())
                 if self._settings.linger_s and self._wake.is_set():
                     await asyncio.sleep(self._settings.linger_s)
-            if loop.time() >= hello_at:
-                await self._hello(client)
-                hello_at = loop.time() + self._settings.hello_every_s
 
     async def _hello(self, client: aiomqtt.Client) -> None:
+        """Who we are and how far our numbers go; what was set aside gets another chance after it."""
+        self._hello_epoch, self._aside = self._outbox.epoch, Ranges()
         usage = self._outbox.usage()
         info = self._info | {
             "numbered_to": usage.numbered_to,
@@ -137,7 +141,7 @@ class Uplink:
         while open_ and self._outbox.epoch == epoch:
             self._named = Ranges()
             self._receipt.clear()
-            await self._publish(client, [n for n in facts if n.seq in open_])
+            await self._publish(client, epoch, [n for n in facts if n.seq in open_])
             self.sent_to = max(self.sent_to, facts[-1].seq)
             deadline = asyncio.get_running_loop().time() + self._settings.receipt_timeout_s
             while open_ and await _wait(self._receipt, deadline - asyncio.get_running_loop().time()):
@@ -145,7 +149,6 @@ class Uplink:
                 answered = True
                 open_ -= self._named
                 if self._outbox.epoch != epoch:
-                    await self._hello(client)
                     return
             attempts += 1
             if open_:
@@ -159,14 +162,15 @@ class Uplink:
         if self._window > 1:
             self._window = max(1, min(self._window, len(open_)) // 2)
             return
-        self._set_aside = open_.spans[-1][1]
-        log.warning("number %d is not taken by the server: set aside, tried again later", self._set_aside)
+        self._aside = self._aside | open_
+        log.warning("numbers %s are not taken by the server: set aside, tried again later", open_.to_lists())
 
-    async def _publish(self, client: aiomqtt.Client, facts: list[Numbered]) -> None:
+    async def _publish(self, client: aiomqtt.Client, epoch: str, facts: list[Numbered]) -> None:
+        """Numbers mean something in their epoch only: stop when it changes between two messages."""
         for kind in ("events", "weighings", "readings"):
             chosen = tuple(n for n in facts if _kind(n) == kind)
-            if chosen:
-                upload = Upload(kind, self._address.edge, self._outbox.epoch, self._clock.now_ms(), chosen)
+            if chosen and self._outbox.epoch == epoch:
+                upload = Upload(kind, self._address.edge, epoch, self._clock.now_ms(), chosen)
                 await client.publish(self._address.up(kind), encode_upload(upload), qos=1)
 
     async def _answer(self, client: aiomqtt.Client, request: Request) -> None:
@@ -184,7 +188,7 @@ class Uplink:
             )
             if not facts:
                 break
-            await self._publish(client, facts)
+            await self._publish(client, self._outbox.epoch, facts)
             count += len(facts)
             left -= Ranges([(1, facts[-1].seq)])
         self._answered.append(request.request_id)
