@@ -141,9 +141,7 @@ def _database_problem(item: Mapping[str, Any]) -> str | None:
     """What a strict database says about an item that passed validation (facts 8.4)."""
     if not (math.isfinite(js_number(item["lat"])) and math.isfinite(js_number(item["lon"]))):
         return NOT_SAVED + "Unknown column 'NaN' in 'VALUES'"
-    try:
-        float(item["humidity"])
-    except ValueError:
+    if not item["humidity"].strip() or not math.isfinite(js_number(item["humidity"])):
         column = "`asset_rtmd_histories`.`humidity`"
         return NOT_SAVED + f"Incorrect double value: '{item['humidity']}' for column {column} at row 1"
     return None
@@ -164,7 +162,7 @@ def _insert(state: State, logger: LoggerRow, item: Mapping[str, Any], actual_ms:
         id=state.next_history_id,
         logger_id=logger.seed.id,
         temperature_c=js_number(item["curr_temp"]),
-        humidity=float(item["humidity"]),
+        humidity=js_number(item["humidity"]),
         battery=item.get("battery", 0),
         signal=item.get("signal", 0),
         latitude=js_number(item["lat"]),

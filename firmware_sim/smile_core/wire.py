@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from firmware_sim.smile_core.state import State
+
+LOG = logging.getLogger("firmware_sim.smile_core")
 
 Handler = Callable[[State, Request], Awaitable[Response]]
 
@@ -149,5 +152,8 @@ def route(state: State, path: str, method: str, handler: Handler, *, traced: boo
             if traced and error.status not in (401, 403):
                 body = {**body, "traceId": uuid.uuid4().hex}
             return JSONResponse(body, status_code=error.status)
+        except Exception as error:  # the real programs answer 500 with the error's text for any slip
+            LOG.exception("%s %s", method, path)
+            return JSONResponse(internal(repr(error)).body, status_code=500)
 
     return Route(path, endpoint, methods=[method])

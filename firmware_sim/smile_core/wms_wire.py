@@ -14,7 +14,7 @@ from firmware_sim.smile_core.auth import bearer
 from firmware_sim.smile_core.jsvalue import iso_z
 from firmware_sim.smile_core.settings import WmsProgram
 from firmware_sim.smile_core.state import Json, State
-from firmware_sim.smile_core.wire import ApiError
+from firmware_sim.smile_core.wire import LOG, ApiError
 
 MINUTE_MS = 60_000
 
@@ -107,6 +107,9 @@ def wms_route(
             return await handler(state, request)
         except ApiError as error:
             return JSONResponse(error.body, status_code=error.status)
+        except Exception as error:  # as in core and main
+            LOG.exception("%s %s", method, path)
+            return JSONResponse(fault(repr(error)).body, status_code=500)
 
     return Route(path, endpoint, methods=[method])
 

@@ -37,6 +37,13 @@ class Client:
         found: list[Any] = self.http.get(f"{self.at.control}/tables/{name}").json()
         return found
 
+    def wait_for(self, name: str) -> list[Any]:
+        """The rows of a table once it has any; empty after 10 s."""
+        deadline = time.monotonic() + 10
+        while not (rows := self.table(name)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return rows
+
 
 @pytest.fixture
 def client(lab: Any) -> Iterator[Client]:
@@ -74,10 +81,10 @@ def test_a_sick_server_stores_nothing(client: Client, push_item: dict[str, Any],
 def test_a_slow_answer_comes_after_the_caller_gave_up_and_is_stored(
     client: Client, push_item: dict[str, Any]
 ) -> None:
-    client.arm(kind="slow", path=PUSH, seconds=0.5)
+    client.arm(kind="slow", path=PUSH, seconds=0.3)
     with pytest.raises(httpx.ReadTimeout):
         client.http.post(client.at.core + PUSH, json=[push_item], timeout=0.1)
-    assert len(client.table("histories")) == 1
+    assert len(client.wait_for("histories")) == 1
 
 
 def test_faults_wait_for_their_path_and_method(client: Client, push_item: dict[str, Any]) -> None:
@@ -94,18 +101,15 @@ def test_a_hanging_wms_writes_its_row_and_keeps_main_waiting(client: Client) -> 
     line |= {"stock_quality_id": 1, "qty": 40}
     body = {"entity_id": 1, "activity_id": 50, "entity_activity_id": 60, "materials": [line]}
     assert client.http.post(client.at.main + "/transactions/discard-stock", json=body).status_code == 204
-    client.arm(kind="wms_hang", seconds=0.4)
+    client.arm(kind="wms_hang", seconds=1.0)
     stocks = [{"disposal_stocks": [{"disposal_stock_id": 1, "discard_qty": 40}]}]
     instruction = {"activity_id": 50, "customer_id": 1, "instruction_type_id": 1, "bast_no": "B/HANG"}
     instruction |= {"disposal_items": [{"material_id": 990002, "stocks": stocks}]}
     with pytest.raises(httpx.ReadTimeout):
         client.http.post(client.at.main + "/disposal/instructions", json=instruction, timeout=0.1)
-    assert [row["bast_no"] for row in client.table("basts")] == ["B/HANG"]
+    assert [row["bast_no"] for row in client.wait_for("basts")] == ["B/HANG"]
     assert client.table("instructions") == []
-    deadline = time.monotonic() + 5
-    while not client.table("instructions") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [row["bast_no"] for row in client.table("instructions")] == ["B/HANG"]
+    assert [row["bast_no"] for row in client.wait_for("instructions")] == ["B/HANG"]
 
 
 def test_switches_clock_links_and_reset(client: Client, push_item: dict[str, Any]) -> None:

@@ -113,6 +113,14 @@ def test_one_value_out_of_range_refuses_the_whole_call(lab: Any, bad: dict[str, 
     assert lab.history() == []
 
 
+@pytest.mark.parametrize("humidity", ["", " ", "wet", "nan", "1_0"])
+def test_humidity_that_is_no_number_fails_alone(lab: Any, humidity: str) -> None:
+    """3.1: passes validation, fails at insert; the other items are stored."""
+    data = lab.push({"humidity": humidity}, {}).json()["data"]
+    assert data["data"][0]["message"].startswith("Failed to save temperature history: Incorrect double value")
+    assert (data["successful"], len(lab.history())) == (1, 1)
+
+
 @pytest.mark.parametrize("edge", [{"curr_temp": "-100"}, {"curr_temp": " 100 "}, {"battery": 0}, {"signal": 100}])
 def test_the_ends_of_the_ranges_are_inside(lab: Any, edge: dict[str, Any]) -> None:
     assert lab.push(edge).json()["data"]["successful"] == 1
