@@ -107,7 +107,7 @@ def wms_route(
             return await handler(state, request)
         except ApiError as error:
             return JSONResponse(error.body, status_code=error.status)
-        except Exception as error:  # as in core and main
+        except Exception as error:  # noqa: BLE001 (as in core and main)
             LOG.exception("%s %s", method, path)
             return JSONResponse(fault(repr(error)).body, status_code=500)
 

@@ -10,11 +10,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 NAMES = st.sampled_from(
-    (
-        "entity_id activity_id entity_activity_id materials stock_id material_id qty bast_no sender customer_id "
-        "disposal_items stocks disposal_stocks disposal_stock_id device_id curr_temp wasteSourceId "
-        "wasteClassificationId weight qrCode scaleMethod bastNo status items"
-    ).split()
+    [
+        "entity_id",
+        "activity_id",
+        "entity_activity_id",
+        "materials",
+        "stock_id",
+        "material_id",
+        "qty",
+        "bast_no",
+        "sender",
+        "customer_id",
+        "disposal_items",
+        "stocks",
+        "disposal_stocks",
+        "disposal_stock_id",
+        "device_id",
+        "curr_temp",
+        "wasteSourceId",
+        "wasteClassificationId",
+        "weight",
+        "qrCode",
+        "scaleMethod",
+        "bastNo",
+        "status",
+        "items",
+    ]
 )
 SCALARS = (
     st.none()
