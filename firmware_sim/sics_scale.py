@@ -50,7 +50,7 @@ class SicsScale:
         self._repeat = False
         self._buffer = b""
         self._lines: asyncio.Queue[bytes] = asyncio.Queue()
-        self._was_plugged = False
+        self._greeted = False
 
     async def run(self) -> None:
         """Weigh and answer, for ever."""
@@ -61,7 +61,7 @@ class SicsScale:
     async def _weigh(self) -> None:
         while True:
             now_s = self._clock.now_s()
-            await self._greet_after_plugging()
+            await self._greet_after_power_on()
             self._shown = self.platform.tick(now_s, heard=self.port.plugged and not self.wire.silent(now_s))
             self._follow_load(self._shown)
             self._framed.set()
@@ -70,12 +70,13 @@ class SicsScale:
                 await self._send(self._now("S"))
             await frames(self._plan.rate_hz)
 
-    async def _greet_after_plugging(self) -> None:
-        """At power-on a balance says its serial number unasked."""
-        if self.port.plugged and not self._was_plugged:
-            self._tare_kg, self._repeat = self._zero_kg, False
+    async def _greet_after_power_on(self) -> None:
+        """At power-on a balance forgets its tare and says its serial number unasked (here: to its first reader)."""
+        if not self.port.plugged:
+            self._greeted, self._repeat, self._tare_kg = False, False, self._zero_kg
+        elif not self._greeted and self.port.listened:
+            self._greeted = True
             await self._send(mt_sics.text("I4", self._plan.serial))
-        self._was_plugged = self.port.plugged
 
     def _follow_load(self, shown: Indication) -> None:
         load = shown.load
@@ -98,6 +99,7 @@ class SicsScale:
     async def _answer_lines(self) -> None:
         while True:
             line = await self._lines.get()
+            await self._greet_after_power_on()  # before the first answer, never after it
             command = mt_sics.parse_command(line)
             answer = mt_sics.SYNTAX_ERROR if command is None else await self._do(command)
             self._note_exchange(line.decode("latin-1"), answer.decode("latin-1").strip())

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from firmware_sim.__main__ import main
-from firmware_sim.faults import FaultBook, FaultKind
-from firmware_sim.plan import PlanError, parse_plan
+from firmware_sim.faults import ENDS, FaultBook, FaultKind
+from firmware_sim.plan import DeviceKind, PlanError, parse_plan
 
 
 def test_defaults_are_filled_in(plan: dict[str, Any]) -> None:
@@ -74,3 +74,19 @@ def test_a_bad_plan_ends_the_program_with_a_sentence(tmp_path: Path, capsys: pyt
     assert main(["--plan", str(tmp_path / "none.json"), "--out", str(tmp_path)]) == 2
     path.write_text("{")
     assert main(["--plan", str(path), "--out", str(tmp_path)]) == 2
+
+
+README = Path(__file__).parents[2] / "firmware_sim" / "README.md"
+
+
+def test_the_readmes_plan_is_a_plan() -> None:
+    text = README.read_text()
+    example = text[text.index("```json") + 7 : text.index("```\n", text.index("```json") + 7)]
+    read = parse_plan(json.loads(example))
+    assert {device.kind for device in read.devices} == set(DeviceKind)
+    assert len(read.faults) == 3
+
+
+@pytest.mark.parametrize("word", [*FaultKind, *ENDS])
+def test_the_readme_names_every_fault_and_what_ends_it(word: str) -> None:
+    assert f"`{word}`" in README.read_text()

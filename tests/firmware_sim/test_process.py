@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,3 +227,23 @@ def test_the_bus_dies_with_the_simulator(plan: dict[str, Any], start_sim: Start,
             return
         asyncio.run(asyncio.sleep(0.02))
     raise AssertionError("dbus-daemon lives on")
+
+
+_SCAN_FOR_EVER = """
+import asyncio
+from bleak import BleakScanner
+async def main():
+    async with BleakScanner(lambda d, a: print("heard", flush=True)):
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+def test_a_killed_scanner_does_not_stand_in_the_way_of_the_next(plan: dict[str, Any], start_sim: Start) -> None:
+    plan["clock"]["speed"] = 9000
+    start_sim(plan)
+    with subprocess.Popen([sys.executable, "-c", _SCAN_FOR_EVER], stdout=subprocess.PIPE) as scanner:
+        assert scanner.stdout is not None
+        assert scanner.stdout.readline() == b"heard\n"
+        scanner.kill()
+    assert len(asyncio.run(_listen(lambda h: len(h) >= 2))) >= 2
