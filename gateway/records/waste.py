@@ -123,6 +123,13 @@ class WastePart(Part):
                     )
                 tx.put(BAG, bag, Act(actor, reason, at_ms), action="bag_registered")
 
+    def upsert_bag(self, bag: Bag, actor: Actor, reason: str, at_ms: int) -> Change:
+        """Register a bag, or correct what is said of it (that takes a reason): for loading, not for scanning."""
+        check_bag(bag)
+        with self._write() as tx:
+            tx.need(SITE, bag.site)
+            return tx.put(BAG, bag, Act(actor, reason, at_ms))
+
     def bag(self, site: str, code: str) -> Bag:
         return self._need(BAG, site, code)
 

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 import psycopg
 import pytest
+
 from gateway.records import (
     Actor,
     Batch,
@@ -68,7 +69,8 @@ def _postgres_server() -> Iterator[str]:
     run: dict[str, Any] = {"check": True, "cwd": "/", "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
     initdb = (_tool("initdb"), "-D", str(data), "-A", "trust", "-U", "smile", "-E", "UTF8", "--locale=C", "-N")
     subprocess.run(_as_postgres(*initdb), **run)
-    options = f"-p {port} -k {home} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=60"
+    settings = "-c listen_addresses=127.0.0.1 -c fsync=off -c synchronous_commit=off -c max_connections=100"
+    options = f"-p {port} -k {home} {settings}"
     control = (_tool("pg_ctl"), "-D", str(data), "-w", "-l", str(home / "log"))
     subprocess.run(_as_postgres(*control, "-o", options, "start"), **run)
     try:
@@ -84,25 +86,50 @@ def postgres_server() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'records.db'}"
-        return
-    server = request.getfixturevalue("postgres_server")
+def _new_database(server: str, template: str = "template0") -> str:
     name = "t" + os.urandom(6).hex()
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield f"{server}/{name}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return f"{server}/{name}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def records(records_url: str) -> Iterator[Records]:
-    with open_records(records_url) as opened:
-        yield opened
+def records_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database (the whole PostgreSQL is thrown away at the end)."""
+    if backend == "sqlite":
+        return f"sqlite:///{tmp_path / 'records.db'}"
+    return _new_database(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "records.db"
+    with open_records(path) as records:
+        _fill(records)
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: str) -> str:
+    url = _new_database(postgres_server)
+    with open_records(url) as records:
+        _fill(records)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def world_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database that holds the ``World``: a copy, since making one takes long."""
+    if backend == "sqlite":
+        shutil.copy(request.getfixturevalue("_sqlite_template"), tmp_path / "world.db")
+        return f"sqlite:///{tmp_path / 'world.db'}"
+    server, template = (request.getfixturevalue(name) for name in ("postgres_server", "_postgres_template"))
+    return _new_database(server, template)
 
 
 @dataclass
@@ -110,10 +137,10 @@ class World:
     """One site with a refrigerator, a second one, a logger, a scale and a batch, and the people in it."""
 
     records: Records
-    loader: Actor = Actor("Loader", Role.SUPER_ADMIN)
-    sari: Actor = Actor("Sari", Role.OPERATOR)
-    budi: Actor = Actor("Budi", Role.MANAGER)
-    alerts: Actor = Actor.system("alerts")
+    loader: Actor = field(default_factory=lambda: Actor("Loader", Role.SUPER_ADMIN))
+    sari: Actor = field(default_factory=lambda: Actor("Sari", Role.OPERATOR))
+    budi: Actor = field(default_factory=lambda: Actor("Budi", Role.MANAGER))
+    alerts: Actor = field(default_factory=lambda: Actor.system("alerts"))
 
     def finding(self, id: str = "HEAT:KUL-1:1", **fields: Any) -> Finding:  # noqa: A002
         base: dict[str, Any] = {
@@ -137,7 +164,9 @@ class World:
 
 def _fill(records: Records, site: str = "S1", suffix: str = "1") -> None:
     who, why, at = Actor("Loader", Role.SUPER_ADMIN), "", T0
-    records.upsert_site(Site(site, f"Puskesmas {site}", "kab-a", "Asia/Jayapura", "s0", SiteLevel.PUSKESMAS), who, why, at)
+    records.upsert_site(
+        Site(site, f"Puskesmas {site}", "kab-a", "Asia/Jayapura", "s0", SiteLevel.PUSKESMAS), who, why, at
+    )
     for number in (suffix, suffix + "b"):
         kind = EquipmentKind.REFRIGERATOR
         records.upsert_equipment(Equipment(f"KUL-{number}", site, "Kulkas", kind, "refrigerator"), who, why, at)
@@ -149,9 +178,9 @@ def _fill(records: Records, site: str = "S1", suffix: str = "1") -> None:
 
 
 @pytest.fixture
-def world(records: Records) -> World:
-    _fill(records)
-    return World(records)
+def world(world_url: str) -> Iterator[World]:
+    with open_records(world_url) as records:
+        yield World(records)
 
 
 @pytest.fixture
@@ -160,19 +189,19 @@ def second_site() -> Callable[[Records], None]:
 
 
 @pytest.fixture
-def tamper(records_url: str) -> Callable[..., None]:
+def tamper(world_url: str) -> Callable[..., None]:
     """Change the database behind our back: raw SQL with ? placeholders."""
 
     def run(sql: str, *values: Any) -> None:
-        if records_url.startswith("sqlite"):
+        if world_url.startswith("sqlite"):
             import sqlite3
 
-            connection = sqlite3.connect(records_url.removeprefix("sqlite:///"))
+            connection = sqlite3.connect(world_url.removeprefix("sqlite:///"))
             connection.execute(sql, values)
             connection.commit()
             connection.close()
         else:
-            with psycopg.connect(records_url) as pg:
+            with psycopg.connect(world_url) as pg:
                 pg.execute(sql.replace("?", "%s"), values)
 
     return run

@@ -1,0 +1,115 @@
+"""Both databases: migrations, several processes at once, exact values, clear errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Column, MetaData, String, Table, insert, select, text
+
+from gateway.records import Actor, Site, open_records
+from gateway.records.canonical import canonical, plain_decimal
+from gateway.records.columns import DecimalExact
+from gateway.records.database import make_engine
+from gateway.records.tables import metadata
+from telemetry.errors import ConfigError, NeighbourDownError
+
+
+def test_the_migrations_make_the_tables_that_the_code_wants(records_url: str) -> None:
+    open_records(records_url).close()
+    engine = make_engine(records_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = compare_metadata(context, metadata)
+    engine.dispose()
+    assert differences == []
+
+
+OPEN = "import sys; from gateway.records import open_records; open_records(sys.argv[1]).close()"
+
+
+def test_several_processes_may_start_on_an_empty_database_at_once(records_url: str) -> None:
+    processes = [subprocess.Popen([sys.executable, "-c", OPEN, records_url]) for _ in range(4)]
+    assert [p.wait(90) for p in processes] == [0] * 4
+    with open_records(records_url) as records:
+        assert records.sites() == []
+
+
+def test_opening_again_keeps_what_is_there(records_url: str) -> None:
+    site = Site("S1", "x", "kab", "Asia/Jakarta", "s0", "puskesmas")
+    for _ in range(2):
+        with open_records(records_url) as records:
+            records.upsert_site(site, Actor("A", "admin"), "", 1)
+    with open_records(records_url) as records:
+        assert records.sites() == [site]
+        assert records.verify_chain("S1").rows == 1
+
+
+def test_sqlite_runs_in_wal_with_foreign_keys_and_a_timeout(tmp_path: Path) -> None:
+    open_records(tmp_path / "r.db").close()
+    engine = make_engine(tmp_path / "r.db")
+    with engine.connect() as connection:
+        said = {p: connection.execute(text(f"PRAGMA {p}")).scalar() for p in _PRAGMAS}
+    engine.dispose()
+    assert said == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 15_000, "synchronous": 2}
+
+
+_PRAGMAS = ("journal_mode", "foreign_keys", "busy_timeout", "synchronous")
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:", "://"])
+def test_other_urls_are_a_setting_to_mend(url: str) -> None:
+    with pytest.raises(ConfigError):
+        open_records(url)
+
+
+def test_a_database_that_does_not_answer_is_a_neighbour_to_wait_for() -> None:
+    with pytest.raises(NeighbourDownError) as down:
+        open_records("postgresql://smile:hush@127.0.0.1:1/records")
+    assert down.value.again
+    assert "hush" not in str(down.value)
+
+
+def test_a_disk_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NeighbourDownError):
+        open_records(tmp_path / "no such folder" / "r.db")
+
+
+_exact = MetaData()
+_values = Table("exact", _exact, Column("text", String, primary_key=True), Column("value", DecimalExact))
+
+
+def test_decimals_come_back_with_all_their_digits(records_url: str) -> None:
+    given = [Decimal(t) for t in ("12.40", "0.1", "0.000", "-0.5", "-0.0", "1E+3", "123456789012345.678", "0.001")]
+    engine = make_engine(records_url)
+    with engine.begin() as connection:
+        _exact.create_all(connection)
+        connection.execute(insert(_values), [{"text": str(v), "value": v} for v in given])
+        back = {row.text: row.value for row in connection.execute(select(_values))}
+    engine.dispose()
+    assert {t: str(v) for t, v in back.items()} == {str(v): str(plain_decimal(v)) for v in given}
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**9), max_value=10**9))
+def test_a_plain_decimal_is_the_same_number(value: Decimal) -> None:
+    assert plain_decimal(value) == value
+    assert "E" not in str(plain_decimal(value))
+    assert Decimal(canonical(value).strip('"')) == value
+
+
+@pytest.mark.parametrize("value", [0.1, {"a": [1.5]}, {1, 2}, object()])
+def test_canonical_json_refuses_what_has_no_one_text(value: Any) -> None:
+    with pytest.raises(TypeError):
+        canonical(value)
+
+
+def test_canonical_json_is_one_text_per_value() -> None:
+    assert canonical({"b": Decimal("1.50"), "a": (True, None, "é")}) == '{"a":[true,null,"é"],"b":"1.50"}'

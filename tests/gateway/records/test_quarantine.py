@@ -1,0 +1,59 @@
+"""What was not accepted waits, and what becomes of it is somebody's act."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.records import Code, QuarantineItem, Refused, UnknownRecord
+
+ITEM = QuarantineItem("", "S1", "E1", "ep", "smile-iot/v1/s0/S1/E1/up/readings", "not_json", "x", 5, b"\x00{oops")
+
+
+def test_the_same_message_waits_once_and_comes_back_as_it_came(world: Any) -> None:
+    r = world.records
+    (first,) = r.quarantine(ITEM)
+    assert r.quarantine([ITEM, replace(ITEM, received_ms=99)]) == (first, first)
+    assert r.quarantine_items() == [replace(ITEM, id=first)]
+    assert r.quarantine_item(first).payload == b"\x00{oops"
+    (other,) = r.quarantine(replace(ITEM, reason="bad_value", received_ms=6))
+    assert [i.id for i in r.quarantine_items("S1")] == [first, other]
+    assert r.quarantine_counts() == {"bad_value": 1, "not_json": 1}
+    assert r.verify_chain("S1").ok
+
+
+def test_a_message_of_nobody_we_know_can_wait(world: Any) -> None:
+    (item,) = world.records.quarantine(replace(ITEM, site="", edge="", topic="garbage/topic"))
+    assert world.records.quarantine_item(item).site == ""
+
+
+def test_settling_takes_a_reason_and_happens_once(world: Any, tamper: Any) -> None:
+    r = world.records
+    (item,) = r.quarantine(ITEM)
+    with pytest.raises(Refused) as refused:
+        r.settle_quarantine(item, "replayed", world.alerts, "", 9)
+    assert refused.value.code is Code.REASON_REQUIRED
+    with pytest.raises(Refused) as refused:
+        r.settle_quarantine(item, "discarded", world.alerts, "auto", 9)
+    assert refused.value.code is Code.PERSON_REQUIRED
+    assert r.settle_quarantine(item, "discarded", world.budi, "test message", 9).state == "discarded"
+    with pytest.raises(Refused) as refused:
+        r.settle_quarantine(item, "replayed", world.budi, "oops", 10)
+    assert refused.value.code is Code.NOT_WAITING
+    with pytest.raises(UnknownRecord):
+        r.settle_quarantine("none", "replayed", world.budi, "x", 10)
+    assert r.quarantine_items() == []
+    assert [i.id for i in r.quarantine_items(state=None)] == [item]
+    assert r.changes_after(0)[-1].action == "quarantine_discarded"
+    assert r.verify_chain("S1").ok
+    tamper("UPDATE quarantine SET payload = ?", b"other")
+    assert [b.subject for b in r.verify_chain("S1").breaks] == [f"quarantine:{item}"]
+
+
+def test_waiting_for_a_serial(world: Any) -> None:
+    r = world.records
+    (item,) = r.quarantine(replace(ITEM, reason="unknown_device", serials=("NEW-1",)))
+    assert [i.id for i in r.waiting_for("NEW-1")] == [item]
+    assert r.waiting_for("NEW-2") == []
