@@ -1,0 +1,116 @@
+"""Profiles are data: every number has a source, and a wrong file is refused with its place."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from alerts.profiles import builtin_profiles, load_profiles, parse_profiles
+from alerts.rules import Profiles
+from telemetry.errors import ConfigError
+
+
+def test_req_28_all_profiles_of_the_house_are_there_with_sources() -> None:
+    known = builtin_profiles()
+    assert set(known) >= {
+        "refrigerator",
+        "freezer",
+        "cold_room",
+        "ultra_cold",
+        "transport_1",
+        "transport_2",
+        "room",
+        "smile_grace",
+    }
+    for profile in known.values():
+        assert profile.sources
+        assert profile.version
+        assert all(limit.source for limit in profile.limits)
+
+
+def test_the_refrigerators_alarm_set_is_whos() -> None:
+    rows = {
+        x.code: (x.comparator.value, x.limit_c, x.alarm_after_s) for x in builtin_profiles()["refrigerator"].limits
+    }
+    assert rows["HEAT"] == (">", Decimal("8.0"), 600 * 60)
+    assert rows["FRZE"] == ("<=", Decimal("-0.5"), 60 * 60)
+
+
+def test_unofficial_delays_say_so() -> None:
+    freezer = {x.code: x.verified for x in builtin_profiles()["freezer"].limits}
+    assert freezer["HEAT"] is False
+    assert freezer["WARNING_HIGH"] is False
+
+
+SITE = """
+version = "site-1"
+[our_fridge]
+extends = "refrigerator"
+sources = ["decision of the site, 2026-11-01"]
+limits = [{ code = "HEAT", comparator = ">", limit_c = "8.0", alarm_after_s = 7200, source = "site" }]
+"""
+
+
+def test_a_site_adds_a_profile_without_code(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(SITE)
+    ours = load_profiles(path)["our_fridge"]
+    after = {x.code: x.alarm_after_s for x in ours.limits}
+    assert after["HEAT"] == 7200
+    assert after["FRZE"] == 3600
+    assert (ours.version, ours.low_c) == ("site-1", Decimal("2.0"))
+
+
+LIMIT = 'code="A",comparator=">",limit_c="1",alarm_after_s=0,source="s"'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "version"),
+        ("version = 1", "version"),
+        ("version = [", "test"),
+        ('version = "1"\n[Fridge]\n', "lower-case"),
+        ('version = "1"\n[x]\nsources=["s"]\n', "at least one limit"),
+        ('version = "1"\n[x]\nextends="nope"\n', "nope"),
+        ('version = "1"\n[x]\nlow="2"\n', "unknown key"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_what_is_wrong(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_profiles(text, "test")
+
+
+@pytest.mark.parametrize(
+    ("limit", "more", "says"),
+    [
+        (LIMIT, "low_c=2.0", "as a text"),
+        (LIMIT, 'low_c="two"', "degrees"),
+        (LIMIT, 'low_c="8"\nhigh_c="2"', "not below"),
+        (LIMIT, "sources=[]", "where the numbers"),
+        (LIMIT.replace('">"', '"=>"'), "", "=>"),
+        (LIMIT.replace("_s=0", "_s=-1"), "", "at least 0"),
+        (LIMIT.replace("_s=0", "_s=true"), "", "whole number"),
+        (LIMIT.replace(',source="s"', ""), "", "source"),
+        (LIMIT.replace('"A"', '"a"'), "", "upper-case"),
+        (LIMIT + ',mode="cumulative"', "", "needs a time"),
+        (LIMIT + ",repeats=true", "", "needs a time"),
+    ],
+)
+def test_a_wrong_limit_is_refused_with_what_is_wrong(limit: str, more: str, says: str) -> None:
+    sources = "" if more.startswith("sources") else 'sources=["s"]'
+    text = f'version = "1"\n[x]\n{sources}\n{more}\nlimits=[{{{limit}}}]\n'
+    with pytest.raises(ConfigError, match=says):
+        parse_profiles(text, "test")
+
+
+def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        load_profiles(tmp_path / "nowhere.toml")
+
+
+def test_an_equipment_with_an_unknown_profile_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="fridgo"):
+        Profiles(builtin_profiles(), equipment={"F1": ("fridgo",)})
