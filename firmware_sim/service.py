@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -39,6 +40,7 @@ from firmware_sim.sics_scale import SicsScale
 from firmware_sim.thermal import ThermalModel
 from firmware_sim.wire import Wire
 
+MAX_SOCKET_PATH = 107  # sockaddr_un holds 108 with the zero
 FAULT_CHECK_S = 0.02  # real: how late a cable may be pulled
 
 
@@ -65,6 +67,7 @@ class Simulator:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self._plan = plan
+        folder = folder.resolve()  # others may read the paths from another folder
         self._folder = folder
         self._stack = AsyncExitStack()
         self.clock = clock_of(plan.clock)
@@ -110,6 +113,8 @@ class Simulator:
             face.port.plug()
             self._stack.callback(face.port.unplug)
         control = self._folder / "control.sock"
+        if len(os.fsencode(control)) > MAX_SOCKET_PATH:
+            raise PlanError("--out", f"{control} is longer than {MAX_SOCKET_PATH} bytes, which no unix socket may be")
         control.unlink(missing_ok=True)  # left by a run that was killed
         server = await serve_control(control, self.answer)
         self._stack.callback(server.close)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -23,7 +22,15 @@ LOGGER = {
     "equipment": "fridge-1",
     "interval_s": 900,
 }
-SCALE = {"serial": "SC-0001", "kind": "scale_ascii", "capacity_kg": 15, "e_kg": "0.005", "rate_hz": 20, "baud": 57600}
+SCALE = {
+    "serial": "SC-0001",
+    "kind": "scale_ascii",
+    "capacity_kg": 15,
+    "e_kg": "0.005",
+    "rate_hz": 20,
+    "baud": 57600,
+    "stable_s": 0.4,
+}
 
 
 @pytest.fixture
@@ -99,4 +106,3 @@ def start_sim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     yield start
     for sim in running:
         sim.stop(signal.SIGKILL)
-    assert os.environ is not None

@@ -90,3 +90,10 @@ def test_the_readmes_plan_is_a_plan() -> None:
 @pytest.mark.parametrize("word", [*FaultKind, *ENDS])
 def test_the_readme_names_every_fault_and_what_ends_it(word: str) -> None:
     assert f"`{word}`" in README.read_text()
+
+
+def test_a_folder_too_deep_for_a_socket_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("{}")
+    assert main(["--plan", str(path), "--out", str(tmp_path / ("deep" * 25))]) == 2
+    assert "is longer than 107 bytes" in capsys.readouterr().err
