@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 from ingest.store import Row, SqliteStore, Store
+from ingest.store.influx import InfluxStore
+from ingest.store.local_influx import LocalInflux
 from telemetry.readings import Origin, Quality, Sync
 
 T0 = 1_790_000_000_000
@@ -45,10 +48,44 @@ def row() -> Callable[..., Row]:
     return make
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(scope="session")
+def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalInflux]:
+    """Debian's InfluxDB 1.6.7 behind the nginx rewrite, with authentication on."""
+    server = LocalInflux(tmp_path_factory.mktemp("influx"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(influx: LocalInflux) -> str:
+    name = f"b{uuid.uuid4().hex}"
+    influx.make_bucket(name)
+    return name
+
+
+@pytest.fixture
+def open_influx(influx: LocalInflux, bucket: str, tmp_path: Path) -> Iterator[Callable[..., InfluxStore]]:
+    opened: list[InfluxStore] = []
+
+    def opener(*, read_only: bool = False) -> InfluxStore:
+        index = None if read_only else tmp_path / "index.db"
+        store = InfluxStore(influx.url, influx.org, bucket, influx.token, index_path=index)
+        opened.append(store)
+        return store
+
+    yield opener
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("influx", marks=pytest.mark.neighbour("influxdb"))])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Store]]:
     """Opens the same store again and again; ``read_only=True`` is another process's reader."""
     opened: list[Store] = []
+    if request.param == "influx":
+        yield request.getfixturevalue("open_influx")
+        return
 
     def opener(*, read_only: bool = False) -> Store:
         store = SqliteStore(tmp_path / "store #1?.db", read_only=read_only)
