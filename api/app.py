@@ -1,0 +1,222 @@
+"""The application put together: ``create_app`` is what the service runs and what the tests drive.
+
+Nothing is anonymous but ``/health``, ``/health/live``, the log-in page and its style sheet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from alerts.rules import Profile
+from api import answers, pages
+from api.config import Settings
+from api.desk import Desk, LoginNeededError, desk_of, own_path, page
+from api.problems import ProblemBody, ProblemError, as_json
+from api.questions import Questions, ReadLedger
+from api.roles import ForbiddenError
+from api.security import Gate, Visitor
+from api.shapes import HealthOut
+from gateway.records import Records, Refused, UnknownRecord
+from ingest.store import Store
+from telemetry.clock import Clock
+from telemetry.errors import NeighbourDownError
+
+# No script at all, no style but our sheet (SVG is coloured by its classes), no frame, no foreign form target.
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "geolocation=(), microphone=(), camera=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+_STATUS_REASONS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def create_app(
+    records: Records,
+    store: Store,
+    clock: Clock,
+    settings: Settings,
+    *,
+    profiles: Mapping[str, Profile] | None = None,
+    read_ledger: ReadLedger | None = None,
+) -> FastAPI:
+    """The application. ``profiles`` say which range an equipment has; ``read_ledger`` gives the ledger's lines."""
+    app = FastAPI(title="SMILE IoT", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    questions = Questions(records, store, profiles or {}, read_ledger)
+    app.state.desk = Desk(records, questions, clock, settings, Gate(records, clock, settings))
+    app.add_api_route("/health", _health, methods=["GET"], response_model=HealthOut, tags=["health"])
+    app.add_api_route("/health/live", _live, methods=["GET"], response_model=HealthOut, tags=["health"])
+    app.include_router(answers.router)
+    app.include_router(pages.router)
+    app.add_exception_handler(Exception, _unexpected)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    app.add_middleware(_Guard, max_body_bytes=settings.max_body_bytes, secure=settings.secure_cookies)
+    return app
+
+
+def _health(request: Request) -> JSONResponse:
+    """Ready when records and store answer: 200, else 503. Says no more than that to strangers."""
+    desk, checks = desk_of(request), {}
+    for name, ask in (("records", desk.records.newest_change), ("store", desk.questions.store.streams)):
+        try:
+            ask()
+            checks[name] = "ok"
+        except NeighbourDownError:
+            checks[name] = "down"
+    ready = all(state == "ok" for state in checks.values())
+    body = {"status": "ok" if ready else "down", "checks": checks}
+    return JSONResponse(body, status_code=200 if ready else 503)
+
+
+def _live() -> HealthOut:
+    """The process answers."""
+    return HealthOut(status="ok", checks={})
+
+
+# --- errors ---------------------------------------------------------------------------------------------------
+
+
+def _answer(request: Request, body: ProblemBody, headers: dict[str, str] | None = None) -> Response:
+    """The problem as JSON for the API, as a page for people."""
+    if request.url.path.startswith("/api/") or request.url.path.startswith("/health"):
+        return as_json(body, headers)
+    visitor: Visitor | None = getattr(request.state, "visitor", None)
+    back = own_path(request.headers.get("referer"))
+    made = page(request, "problem.html", visitor=visitor, problem=body, back=back, status=body.status)
+    made.headers.update(headers or {})
+    return made
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101  (registered for it alone)
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    return _answer(request, ProblemBody(error.status, error.reason, error.detail, error.advice), headers)
+
+
+def _forbidden(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ForbiddenError)  # noqa: S101
+    return _answer(request, ProblemBody(403, error.reason, error.message, error.advice))
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)  # noqa: S101
+    status = 422 if error.code in ("BAD_VALUE", "BAD_BAG_CODE", "REASON_REQUIRED", "COMMENT_REQUIRED") else 409
+    fields = [{"field": error.field, "problem": error.message}] if error.field else []
+    return _answer(request, ProblemBody(status, str(error.code), error.message, error.advice, fields=fields))
+
+
+def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, UnknownRecord)  # noqa: S101
+    return _answer(request, ProblemBody(404, "not_found", error.message, error.advice))
+
+
+def _down(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, NeighbourDownError)  # noqa: S101
+    body = ProblemBody(
+        503, "neighbour_down", f"{error.neighbour} does not answer", "Try again in a minute.", again=True
+    )
+    # A page needs the records (menu, person); they may be what is down.
+    return as_json(body, {"Retry-After": "30"})
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    fields = [
+        {"field": ".".join(str(part) for part in e["loc"]), "problem": str(e["msg"])} for e in error.errors()[:20]
+    ]
+    detail = "; ".join(f"{f['field']}: {f['problem']}" for f in fields)[:500]
+    return _answer(request, ProblemBody(422, "bad_input", detail, "Correct the named fields.", fields=fields))
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    reason = _STATUS_REASONS.get(error.status_code, "bad_request")
+    return _answer(request, ProblemBody(error.status_code, reason, str(error.detail)), dict(error.headers or {}))
+
+
+def _login_needed(request: Request, _error: Exception) -> Response:
+    # Only a GET is worth coming back to.
+    target = request.url.path if request.method == "GET" else "/"
+    return RedirectResponse(f"/login?next={quote(target)}", status_code=303)
+
+
+def _unexpected(_request: Request, _error: Exception) -> Response:
+    """A fault of ours: logged by the server with its trace; the asker learns no inside."""
+    return as_json(ProblemBody(500, "our_fault", "something went wrong here", "Tell the helpdesk the time of this."))
+
+
+_HANDLERS = {
+    ProblemError: _problem,
+    ForbiddenError: _forbidden,
+    Refused: _refused,
+    UnknownRecord: _unknown,
+    NeighbourDownError: _down,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    LoginNeededError: _login_needed,
+}
+
+
+# --- what holds for every answer ------------------------------------------------------------------------------
+
+
+class _TooLargeError(Exception):
+    """The body outgrew its bound while it was read."""
+
+
+class _Guard:
+    """Bounds request bodies and puts the security headers on every answer; pages are never kept by caches."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, *, secure: bool) -> None:
+        self._app, self._max = app, max_body_bytes
+        headers = _HEADERS | ({"strict-transport-security": "max-age=31536000"} if secure else {})
+        self._headers = [(k.encode(), v.encode()) for k, v in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, got = False, 0
+
+        async def bounded() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > self._max:
+                raise _TooLargeError
+            return message
+
+        async def guarded(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                given = list(message.get("headers", []))
+                names = {name.lower() for name, _ in given}
+                extra = [*self._headers, (b"cache-control", b"no-store")]
+                message = {**message, "headers": given + [h for h in extra if h[0] not in names]}
+            await send(message)
+
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        try:
+            if not declared.isdigit() or int(declared) > self._max:
+                raise _TooLargeError
+            await self._app(scope, bounded, guarded)
+        except _TooLargeError:
+            if started:
+                raise
+            body = ProblemBody(413, "too_large", f"at most {self._max} bytes", "Send less at once.")
+            await as_json(body)(scope, receive, guarded)

@@ -1,0 +1,158 @@
+"""What people change, the same for pages and JSON: the place is checked, then the records are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from api.desk import Desk, actor_of
+from api.problems import ProblemError, not_found
+from api.questions import Questions
+from api.roles import Person
+from gateway.records import (
+    Alarm,
+    Bag,
+    Batch,
+    Placement,
+    QuarantineItem,
+    QuarantineState,
+    Refused,
+    Site,
+    UnknownRecord,
+    Verdict,
+    VvmObservation,
+    WeighingRecord,
+)
+from gateway.records.errors import Code
+
+UNKNOWN_DEVICE = "unknown_device"  # ingest's word for a device that nobody registered
+T = TypeVar("T")
+
+
+def alarm_of(questions: Questions, person: Person, alarm_id: str) -> tuple[Alarm, Site]:
+    """An alarm with its site, in the person's reach."""
+    try:
+        alarm = questions.records.alarm(alarm_id)
+    except UnknownRecord as error:
+        raise not_found("alarm", alarm_id) from error
+    return alarm, questions.site(person, alarm.finding.site)
+
+
+def batch_of(questions: Questions, person: Person, batch_id: str) -> tuple[Batch, Site]:
+    """A batch with its site, in the person's reach."""
+    try:
+        batch = questions.records.batch(batch_id)
+    except UnknownRecord as error:
+        raise not_found("batch", batch_id) from error
+    return batch, questions.site(person, batch.site)
+
+
+def weighing_of(questions: Questions, person: Person, weighing_id: str) -> tuple[WeighingRecord, Site]:
+    """A weighing with its site, in the person's reach."""
+    try:
+        weighing = questions.records.weighing(weighing_id)
+    except UnknownRecord as error:
+        raise not_found("weighing", weighing_id) from error
+    return weighing, questions.site(person, weighing.site)
+
+
+def quarantined(questions: Questions, person: Person, item_id: str) -> tuple[QuarantineItem, Site]:
+    """A quarantined message with its site, in the person's reach."""
+    try:
+        item = questions.records.quarantine_item(item_id)
+    except UnknownRecord as error:
+        raise not_found("quarantined message", item_id) from error
+    return item, questions.site(person, item.site)
+
+
+def acknowledge(desk: Desk, person: Person, alarm_id: str, comment: str) -> Alarm:
+    """Answer an alarm."""
+    alarm_of(desk.questions, person, alarm_id)
+    return desk.records.acknowledge(alarm_id, actor_of(person), comment, desk.clock.now_ms())
+
+
+def decide(desk: Desk, person: Person, batch_id: str, decision: str, reason: str) -> Verdict:
+    """Release or discard a batch."""
+    batch_of(desk.questions, person, batch_id)
+    return desk.records.decide(batch_id, decision, actor_of(person), reason, desk.clock.now_ms())
+
+
+def observe_vvm(desk: Desk, person: Person, batch_id: str, stage: str, reason: str) -> VvmObservation:
+    """Record what a person read on the vials."""
+    batch_of(desk.questions, person, batch_id)
+    return desk.records.observe_vvm(batch_id, stage, actor_of(person), reason, desk.clock.now_ms())
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Where a batch stands from when; ``to_ms`` given: where it stood then."""
+
+    equipment: str
+    reason: str
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+def place(desk: Desk, person: Person, batch_id: str, move: Move) -> Placement:
+    """Say where a batch stands. An open placement ends where the new one begins."""
+    batch_of(desk.questions, person, batch_id)
+    now_ms, records, actor = desk.clock.now_ms(), desk.records, actor_of(person)
+    from_ms = now_ms if move.from_ms is None else move.from_ms
+    if from_ms > now_ms or (move.to_ms is not None and move.to_ms > now_ms):
+        raise ProblemError(422, "bad_input", "a placement cannot lie in the future", "Give the time it was moved.")
+    standing = [p for p in records.placements(batch=batch_id) if p.to_ms is None]
+    if standing and standing[0].equipment == move.equipment and move.from_ms is None:
+        raise Refused(Code.ALREADY_PLACED, f"batch {batch_id} stands in {move.equipment} already")
+    if standing and move.to_ms is None:
+        return records.move_batch(batch_id, move.equipment, from_ms, actor, move.reason, now_ms)
+    return records.add_placement(batch_id, move.equipment, from_ms, actor, move.reason, now_ms, move.to_ms)
+
+
+def register_bag(desk: Desk, person: Person, bag: Bag, reason: str) -> Bag:
+    """Register a waste bag at a site in the person's reach."""
+    desk.questions.site(person, bag.site)
+    desk.records.add_bags([bag], actor_of(person), reason, desk.clock.now_ms())
+    return bag
+
+
+def tie(desk: Desk, person: Person, weighing_id: str, bag: str, reason: str) -> WeighingRecord:
+    """Say which bag was on the scale."""
+    weighing_of(desk.questions, person, weighing_id)
+    return desk.records.tie_weighing(weighing_id, bag, actor_of(person), reason, desk.clock.now_ms())
+
+
+def replay(desk: Desk, person: Person, item_id: str) -> QuarantineItem:
+    """Let a waiting message through. What is in it decides whether that can be.
+
+    Ingest alone writes the journal: it replays a device's messages by itself once the device is registered at the
+    site that sent them (``ingest.intake.sweep``). So a replay is accepted when that holds, and refused with what
+    to do when it does not; a message that is broken in itself can only be sent anew by its edge.
+    """
+    item, site = quarantined(desk.questions, person, item_id)
+    if item.state != QuarantineState.WAITING:
+        raise Refused(Code.NOT_WAITING, f"{item_id} is {item.state}")
+    if item.reason != UNKNOWN_DEVICE:
+        raise ProblemError(
+            409,
+            "not_replayable",
+            f"a message with the reason {item.reason} would be refused again",
+            "Correct the cause at the edge; it sends the facts anew. Then put this message aside.",
+        )
+    homes = {serial: desk.records.device(serial) for serial in item.serials}
+    strangers = [serial for serial, device in homes.items() if device is None or device.site != site.id]
+    if strangers or not homes:
+        raise ProblemError(
+            409,
+            "device_not_registered",
+            f"not registered at {site.id}: {', '.join(strangers) or 'no serial can be read'}",
+            "Register the device; its messages are then replayed without further help.",
+        )
+    return item
+
+
+def put_aside(desk: Desk, person: Person, item_id: str, reason: str) -> QuarantineItem:
+    """Give a waiting message up, with a reason; it stays readable."""
+    quarantined(desk.questions, person, item_id)
+    return desk.records.settle_quarantine(
+        item_id, QuarantineState.DISCARDED, actor_of(person), reason, desk.clock.now_ms()
+    )

@@ -1,0 +1,427 @@
+"""The pages: rendered here, complete without a script. Commands are forms that answer with a redirect."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from api import commands
+from api.accounts import MAX_PASSWORD_SIGNS, new_secret
+from api.desk import (
+    Desk,
+    Form,
+    back_to,
+    desk_of,
+    need_form,
+    need_page,
+    own_path,
+    page,
+    read_form,
+    stylesheet,
+    words_for,
+)
+from api.present import batch_item, day_picture, item, ledger_item, zone_name
+from api.questions import Shown
+from api.roles import Right, Role
+from api.security import (
+    ANONYMOUS_COOKIE,
+    CSRF_FIELD,
+    SESSION_COOKIE,
+    LoginAnswer,
+    Visitor,
+    csrf_fits,
+    csrf_token,
+)
+from api.words import Words
+from gateway.records import AlarmState, Bag, Site, VerdictKind
+from gateway.records.waste import waste_classes
+
+router = APIRouter(include_in_schema=False)
+_LISTED = 50
+_FORM_S = 3600
+
+Looker = Annotated[Visitor, Depends(need_page(Right.LOOK))]
+Reporter = Annotated[Visitor, Depends(need_page(Right.REPORT))]
+Sent = tuple[Visitor, Form]
+CANNOT_HOLD = ("cannot_verdict", "cannot_placement", "cannot_unknown", "cannot_weight", "cannot_answer")
+
+
+# --- in and out -----------------------------------------------------------------------------------------------
+
+
+@router.get("/static/style.css")
+def style() -> Response:
+    """The style sheet; its address changes with its content."""
+    return Response(
+        stylesheet()[0], media_type="text/css", headers={"Cache-Control": "public, max-age=31536000, immutable"}
+    )
+
+
+@router.get("/login")
+def login_page(request: Request, next_path: Annotated[str, Query(alias="next", max_length=300)] = "/") -> Response:
+    """The log-in form; who is logged in already goes on."""
+    if desk_of(request).gate.recognise(request) is not None:
+        return RedirectResponse(own_path(next_path), status_code=303)
+    return _login_form(request, own_path(next_path), "", 200)
+
+
+def _login_form(request: Request, next_path: str, problem: str, status: int) -> HTMLResponse:
+    secret = request.cookies.get(ANONYMOUS_COOKIE) or new_secret()
+    made = page(request, "login.html", csrf=csrf_token(secret), next=next_path, problem=problem, status=status)
+    desk_of(request).gate.set_cookie(made, ANONYMOUS_COOKIE, secret, _FORM_S)
+    return made
+
+
+@router.post("/login")
+async def log_in(request: Request) -> Response:
+    """Check name and password (in a thread: the hash takes its time) and open a session."""
+    fields = await read_form(request)
+    return await _in_thread(_log_in, request, fields)
+
+
+async def _in_thread(function: Any, *arguments: Any) -> Response:
+    from starlette.concurrency import run_in_threadpool
+
+    answer: Response = await run_in_threadpool(function, *arguments)
+    return answer
+
+
+def _log_in(request: Request, fields: dict[str, str]) -> Response:
+    gate, next_path = desk_of(request).gate, own_path(fields.get("next"))
+    form_secret = request.cookies.get(ANONYMOUS_COOKIE, "")
+    if not form_secret or not csrf_fits(csrf_token(form_secret), fields.get(CSRF_FIELD)):
+        return _login_form(request, next_path, "stale", 403)
+    address = request.client.host if request.client else "-"
+    name, password = fields.get("name", "").strip()[:64], fields.get("password", "")[: MAX_PASSWORD_SIGNS + 1]
+    answer, secret, _ = gate.log_in(name, password, address)
+    if answer is LoginAnswer.TOO_MANY:
+        return _login_form(request, next_path, "too_many", 429)
+    if answer is LoginAnswer.WRONG:
+        return _login_form(request, next_path, "wrong", 401)
+    response = RedirectResponse(next_path, status_code=303)
+    gate.set_cookie(response, SESSION_COOKIE, secret, gate.settings.session_s)
+    response.delete_cookie(ANONYMOUS_COOKIE, path="/")
+    return response
+
+
+@router.post("/logout")
+def log_out(request: Request, _sent: Annotated[Sent, Depends(need_form(Right.LOOK))]) -> Response:
+    """End the session here and in the records."""
+    desk_of(request).gate.log_out(request)
+    response = RedirectResponse("/login", status_code=303)
+    response.delete_cookie(SESSION_COOKIE, path="/")
+    return response
+
+
+# --- looking --------------------------------------------------------------------------------------------------
+
+
+@router.get("/")
+def home(request: Request, visitor: Looker) -> Response:
+    """The list of sites; who has but one goes straight there."""
+    questions = desk_of(request).questions
+    views = questions.site_views(visitor.person)
+    if len(views) == 1 or (visitor.person.role is Role.OPERATOR and visitor.person.site):
+        only = visitor.person.site if visitor.person.role is Role.OPERATOR else views[0].site.id
+        return RedirectResponse(f"/sites/{only}", status_code=303)
+    rows = [
+        {
+            "site": v.site,
+            "equipment": v.equipment,
+            "alarms": v.alarms,
+            "state": Shown("alarm", "alarm") if v.alarms else Shown("ok", "no_alarm"),
+        }
+        for v in views
+    ]
+    return page(request, "sites.html", visitor=visitor, rows=rows)
+
+
+@router.get("/sites/{site_id}")
+def site_page(request: Request, visitor: Looker, site_id: str) -> Response:
+    """What is watched here, and the batches that stand here."""
+    desk, site, words = _here(request, visitor, site_id)
+    now_ms = desk.clock.now_ms()
+    views = desk.questions.equipment_views(site, now_ms)
+    batches = [batch_item(words, site, {}, b) for b in desk.questions.batch_views(site)[:_LISTED]]
+    return page(
+        request,
+        "site.html",
+        visitor=visitor,
+        site=site,
+        here="site",
+        equipment=views,
+        batches=batches,
+        open_alarms=len(desk.records.open_alarms(site.id)),
+        now_ms=now_ms,
+    )
+
+
+@router.get("/sites/{site_id}/equipment/{equipment_id}")
+def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id: str) -> Response:
+    """One equipment: now, its last 24 h as chart and table, its alarms."""
+    desk, site, words = _here(request, visitor, site_id)
+    now_ms = desk.clock.now_ms()
+    view = desk.questions.equipment_view(site, equipment_id, now_ms)
+    places = {view.equipment.id: view.equipment.name}
+    alarms = [a for a in desk.records.alarms(site.id, limit=200) if a.finding.equipment == equipment_id]
+    items = [item(words, site, places, a.finding, a) for a in alarms]
+    days = []
+    for stream_id in view.streams[:4]:
+        svg, summary, hours = day_picture(words, site, view, desk.questions.day(view, stream_id, now_ms), items)
+        days.append({"stream_id": stream_id, "svg": svg, "summary": summary, "hours": hours})
+    return page(
+        request,
+        "equipment.html",
+        visitor=visitor,
+        site=site,
+        here="site",
+        e=view,
+        days=days,
+        alarms=items[:10],
+        zone_name=zone_name(site.zone, now_ms),
+    )
+
+
+@router.get("/sites/{site_id}/alarms")
+def alarms_page(request: Request, visitor: Looker, site_id: str) -> Response:
+    """The alarms that wait for an answer, each with its form, and those answered."""
+    desk, site, words = _here(request, visitor, site_id)
+    places = _places(desk, site)
+    alarms = desk.records.alarms(site.id, limit=200)
+    items = [item(words, site, places, a.finding, a) for a in alarms]
+    return page(
+        request,
+        "alarms.html",
+        visitor=visitor,
+        site=site,
+        here="alarms",
+        open=[i for i, a in zip(items, alarms, strict=True) if a.state == AlarmState.OPEN][:_LISTED],
+        answered=[i for i, a in zip(items, alarms, strict=True) if a.state != AlarmState.OPEN][:20],
+    )
+
+
+@router.get("/sites/{site_id}/batches")
+def batches_page(request: Request, visitor: Looker, site_id: str) -> Response:
+    """All batches of a site; what waits for a person first."""
+    desk, site, words = _here(request, visitor, site_id)
+    batches = [batch_item(words, site, {}, b) for b in desk.questions.batch_views(site)[:_LISTED]]
+    return page(request, "batches.html", visitor=visitor, site=site, here="batches", batches=batches)
+
+
+@router.get("/sites/{site_id}/batches/{batch_id}")
+def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -> Response:
+    """One batch: verdict and why, where it stood, what was read on the vials, the decision."""
+    desk, site, words = _here(request, visitor, site_id)
+    view = desk.questions.batch_view(site, batch_id)
+    places = _places(desk, site)
+    now_at = {p.equipment for p in view.placements if p.to_ms is None}
+    return page(
+        request,
+        "batch.html",
+        visitor=visitor,
+        site=site,
+        here="batches",
+        b=batch_item(words, site, places, view),
+        places=[e for e in desk.records.equipment_list(site.id) if e.kind != "waste_store" and e.id not in now_at],
+    )
+
+
+@router.get("/sites/{site_id}/weighing")
+def weighing_page(request: Request, visitor: Looker, site_id: str) -> Response:
+    """The weigh station: stable weights that wait for a bag, and those tied."""
+    desk, site, _ = _here(request, visitor, site_id)
+    tied = desk.records.weighings(site.id, tied=True, limit=20)
+    weighed = {w.bag for w in desk.records.weighings(site.id, tied=True)}
+    classes = waste_classes()
+    return page(
+        request,
+        "weighing.html",
+        visitor=visitor,
+        site=site,
+        here="weighing",
+        free=desk.records.weighings(site.id, tied=False, limit=20),
+        tied=tied,
+        bags=[b for b in desk.records.bags(site.id) if b.code not in weighed][:100],
+        waste=[
+            {
+                "key": key,
+                "code": next(iter(classes[key].codes), "–"),
+                "color": next(iter(classes[key].colors), "none"),
+            }
+            for key in desk.settings.waste
+            if key in classes
+        ],
+    )
+
+
+# --- reports (the web console) --------------------------------------------------------------------------------
+
+
+@router.get("/sites/{site_id}/smile")
+def smile_page(request: Request, visitor: Reporter, site_id: str) -> Response:
+    """What SMILE got of this site, and what it cannot hold."""
+    desk, site, words = _here(request, visitor, site_id)
+    kinds = {"stored": "ok", "refused": "alarm", "uncertain": "out", "pending": "unknown"}
+    counts = [
+        {"what": kind, "state": state, "n": n, "kind": kinds.get(state, "unknown")}
+        for kind, states in sorted(desk.records.attachment_counts(site.id).items())
+        for state, n in sorted(states.items())
+    ]
+    batches = {b.id: b for b in desk.records.batches(site.id)}
+    ours = [
+        {"batch": batches[v.batch], "text": words.known("verdict", v.verdict)}
+        for v in desk.records.verdicts(site.id)
+        if v.batch in batches and v.decision != "discarded" and v.verdict != VerdictKind.NO_ACTION
+    ]
+    return page(
+        request,
+        "smile.html",
+        visitor=visitor,
+        site=site,
+        here="smile",
+        counts=counts,
+        rows=desk.records.attachments(site=site.id, limit=_LISTED),
+        cannot=CANNOT_HOLD,
+        verdicts=ours[:20],
+    )
+
+
+@router.get("/sites/{site_id}/ledger")
+def ledger_page(request: Request, visitor: Reporter, site_id: str) -> Response:
+    """What each edge produced, what is here, what is missing."""
+    desk, site, words = _here(request, visitor, site_id)
+    rows = [ledger_item(words, line) for line in desk.questions.ledger(site.id)[:_LISTED]]
+    return page(request, "ledger.html", visitor=visitor, site=site, here="ledger", rows=rows)
+
+
+@router.get("/sites/{site_id}/quarantine")
+def quarantine_page(request: Request, visitor: Reporter, site_id: str) -> Response:
+    """Messages that wait, with their reason."""
+    desk, site, _ = _here(request, visitor, site_id)
+    rows = desk.records.quarantine_items(site.id, limit=_LISTED)
+    return page(request, "quarantine.html", visitor=visitor, site=site, here="quarantine", rows=rows)
+
+
+@router.get("/sites/{site_id}/audit")
+def audit_page(
+    request: Request, visitor: Reporter, site_id: str, before: Annotated[int | None, Query(ge=1, lt=1 << 62)] = None
+) -> Response:
+    """The newest changes, and whether the chain is whole."""
+    desk, site, _ = _here(request, visitor, site_id)
+    rows = desk.questions.newest_changes(site, before, 40)
+    return page(
+        request,
+        "audit.html",
+        visitor=visitor,
+        site=site,
+        here="audit",
+        rows=rows,
+        chain=desk.records.verify_chain(site.id),
+        older=rows[-1].id if rows and rows[-1].number > 1 else None,
+    )
+
+
+# --- commands -------------------------------------------------------------------------------------------------
+
+
+@router.post("/sites/{site_id}/alarms/{alarm_id}/acknowledge")
+def acknowledge(
+    request: Request, sent: Annotated[Sent, Depends(need_form(Right.ACKNOWLEDGE))], site_id: str, alarm_id: str
+) -> Response:
+    """Answer an alarm with a word."""
+    visitor, form = sent
+    commands.acknowledge(desk_of(request), visitor.person, alarm_id, form.text("comment", 3))
+    return back_to(f"/sites/{site_id}/alarms", "acknowledged")
+
+
+@router.post("/sites/{site_id}/batches/{batch_id}/decision")
+def decide(
+    request: Request, sent: Annotated[Sent, Depends(need_form(Right.DECIDE))], site_id: str, batch_id: str
+) -> Response:
+    """Release or discard a batch, with a reason."""
+    visitor, form = sent
+    decision, reason = form.choice("decision", "released", "discarded"), form.text("reason", 3)
+    commands.decide(desk_of(request), visitor.person, batch_id, decision, reason)
+    return back_to(f"/sites/{site_id}/batches/{batch_id}", "decided")
+
+
+@router.post("/sites/{site_id}/batches/{batch_id}/vvm")
+def observe(
+    request: Request, sent: Annotated[Sent, Depends(need_form(Right.HANDLE))], site_id: str, batch_id: str
+) -> Response:
+    """Record a VVM stage read on the vials."""
+    visitor, form = sent
+    stage, reason = form.choice("stage", "A", "B", "C", "D"), form.text("reason", 3)
+    commands.observe_vvm(desk_of(request), visitor.person, batch_id, stage, reason)
+    return back_to(f"/sites/{site_id}/batches/{batch_id}", "observed")
+
+
+@router.post("/sites/{site_id}/batches/{batch_id}/placements")
+def place(
+    request: Request, sent: Annotated[Sent, Depends(need_form(Right.HANDLE))], site_id: str, batch_id: str
+) -> Response:
+    """Say that a batch was moved now."""
+    visitor, form = sent
+    move = commands.Move(form.text("equipment", 1, 64), form.text("reason", 3))
+    commands.place(desk_of(request), visitor.person, batch_id, move)
+    return back_to(f"/sites/{site_id}/batches/{batch_id}", "placed")
+
+
+@router.post("/sites/{site_id}/weighings/{weighing_id}/tie")
+def tie(
+    request: Request, sent: Annotated[Sent, Depends(need_form(Right.WEIGH))], site_id: str, weighing_id: str
+) -> Response:
+    """Tie a weighing to a bag's code."""
+    visitor, form = sent
+    words = words_for(request, visitor.person)
+    commands.tie(desk_of(request), visitor.person, weighing_id, form.text("bag", 12, 12), words("weigh.reason"))
+    return back_to(f"/sites/{site_id}/weighing", "tied")
+
+
+@router.post("/sites/{site_id}/bags")
+def register_bag(request: Request, sent: Annotated[Sent, Depends(need_form(Right.WEIGH))], site_id: str) -> Response:
+    """Register a scanned bag; SMILE's ids for its class come from the settings."""
+    visitor, form = sent
+    desk, words = desk_of(request), words_for(request, visitor.person)
+    key = form.choice("waste", *desk.settings.waste)
+    ids, known = desk.settings.waste[key], waste_classes()[key]
+    code, color = next(iter(known.codes), "–"), next(iter(known.colors), "none")
+    bag = Bag(form.text("code", 12, 12), site_id, key, code, color, ids.source_id, ids.classification_id)
+    commands.register_bag(desk, visitor.person, bag, words("bag.reason"))
+    return back_to(f"/sites/{site_id}/weighing", "registered")
+
+
+@router.post("/sites/{site_id}/quarantine/{item_id}/replay")
+def replay(
+    request: Request, sent: Annotated[Sent, Depends(need_form(Right.REPLAY))], site_id: str, item_id: str
+) -> Response:
+    """Let a waiting message through, where its cause is gone."""
+    visitor, _form = sent
+    commands.replay(desk_of(request), visitor.person, item_id)
+    return back_to(f"/sites/{site_id}/quarantine", "replayed")
+
+
+@router.post("/sites/{site_id}/quarantine/{item_id}/discard")
+def put_aside(
+    request: Request, sent: Annotated[Sent, Depends(need_form(Right.REPLAY))], site_id: str, item_id: str
+) -> Response:
+    """Give a waiting message up, with a reason."""
+    visitor, form = sent
+    commands.put_aside(desk_of(request), visitor.person, item_id, form.text("reason", 3))
+    return back_to(f"/sites/{site_id}/quarantine", "put_aside")
+
+
+# --- helpers --------------------------------------------------------------------------------------------------
+
+
+def _here(request: Request, visitor: Visitor, site_id: str) -> tuple[Desk, Site, Words]:
+    desk = desk_of(request)
+    return desk, desk.questions.site(visitor.person, site_id), words_for(request, visitor.person)
+
+
+def _places(desk: Desk, site: Site) -> dict[str, str]:
+    """The names of equipment and batches by id."""
+    names = {e.id: e.name for e in desk.records.equipment_list(site.id)}
+    return names | {b.id: f"{b.product_name} {b.batch_number}" for b in desk.records.batches(site.id)}

@@ -1,0 +1,322 @@
+"""Values of the records in a person's words: pure, one language at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+
+from api.chart import Chart, Span, draw
+from api.questions import (
+    HOUR_MS,
+    BatchView,
+    DayView,
+    EquipmentView,
+    LedgerLine,
+    Shown,
+    finding_state,
+)
+from api.words import Words, catalogue
+from gateway.records.model import (
+    Alarm,
+    AlarmState,
+    Batch,
+    Decision,
+    Finding,
+    FindingKind,
+    Placement,
+    Site,
+    Verdict,
+    VvmObservation,
+)
+
+_LATE_MS = 900_000  # the 15 minutes that DS01 allows between an event and the word of it (cold-chain.md 35)
+_VERDICT_KINDS = {
+    "discard_proposed": "alarm",
+    "shake_test": "alarm",
+    "hold_and_inspect": "out",
+    "use_first": "warn",
+    "no_action": "ok",
+}
+_ICONS = {
+    "ok": '<circle cx="12" cy="12" r="10"/><path d="M7 12.5l3.5 3.5L17 9"/>',
+    "alarm": '<path d="M12 3L2 21h20zM12 10v5M12 18v.01"/>',
+    "out": '<path d="M12 2l10 10-10 10L2 12zM12 7v6M12 16v.01"/>',
+    "warn": '<path d="M12 2l10 10-10 10L2 12zM8 12l3 3 5-5"/>',
+    "unknown": '<circle cx="12" cy="12" r="10" stroke-dasharray="3 3"/>'
+    '<path d="M9 9a3 3 0 1 1 4 3c-1 .5-1 1-1 2M12 17v.01"/>',
+}
+
+
+def badge(kind: str, text: str) -> Markup:
+    """A state as sign, word and colour: never by colour alone."""
+    shape = Markup(_ICONS.get(kind, _ICONS["unknown"]))  # noqa: S704  (our own constants)
+    return Markup(
+        '<span class="state {kind}"><svg viewBox="0 0 24 24" aria-hidden="true" focusable="false">{shape}</svg>'
+        "{text}</span>"
+    ).format(kind=kind, shape=shape, text=text)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A finding in a list: its sign and word, where, what, when, and what was answered."""
+
+    finding: Finding
+    kind: str
+    badge: str
+    place: str
+    words: str
+    when: str
+    open: bool = False
+    answer: str = ""
+    comment: str = ""
+
+
+def item(words: Words, site: Site, places: Mapping[str, str], finding: Finding, alarm: Alarm | None) -> Item:
+    """A finding or alarm as a person reads it. ``places`` names equipment and batches by id."""
+    shown = finding_state(finding, alarm)
+    subject = finding.equipment or finding.batch or finding.device or ""
+    answer = comment = ""
+    if alarm is not None and alarm.acknowledged_by is not None:
+        when = words.time(alarm.acknowledged_ms, site.zone)
+        answer = words("alarms.answered_by", name=alarm.acknowledged_by, time=when)
+        comment = alarm.comment or ""
+    return Item(
+        finding,
+        shown.kind,
+        words(f"state.{shown.word}"),
+        places.get(subject, subject or words("alarms.whole_site")),
+        what(words, finding),
+        when_text(words, site.zone, finding),
+        alarm is not None and alarm.state == AlarmState.OPEN,
+        answer,
+        comment,
+    )
+
+
+def what(words: Words, finding: Finding) -> str:
+    """``Too warm for too long, furthest 9.3 °C (possible: ...)``."""
+    text = words.known("code", finding.code)
+    if finding.extreme_c is not None:
+        text = f"{text}, {words('alarms.extreme', value=words.number(finding.extreme_c))}"
+    if finding.kind == FindingKind.POSSIBLE:
+        return words("alarms.possible", text=text)
+    return words("alarms.withdrawn", text=text) if finding.kind == FindingKind.WITHDRAWN else text
+
+
+def when_text(words: Words, zone: str, finding: Finding) -> str:
+    """From when to when, and when it was known: both times are kept (cold-chain.md 8)."""
+    start = words.time(finding.episode_start_ms, zone)
+    if finding.end_ms is None:
+        span = words("alarms.since", time=start)
+    else:
+        span = words("alarms.from_to", start=start, end=words.time(finding.end_ms, zone))
+    late = finding.detected_ms - finding.event_ms > _LATE_MS
+    known = words("alarms.late" if late else "alarms.known_at", time=words.time(finding.detected_ms, zone))
+    return f"{span} · {known}"
+
+
+# --- batches --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """A batch as it is shown. ``may_decide``: there is a verdict, and the batch was not discarded."""
+
+    batch: Batch
+    verdict: Verdict | None
+    kind: str
+    badge: str
+    decision_line: str
+    decision_reason: str
+    settled: bool
+    may_decide: bool
+    reasons: tuple[str, ...]
+    findings: tuple[Item, ...]
+    placements: tuple[dict[str, Any], ...]
+    vvm: VvmObservation | None
+
+
+def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchView) -> BatchItem:
+    """The batch, its verdict in words and why."""
+    verdict, decision = view.verdict, view.decision
+    if view.settled and decision is not None:
+        kind = "ok" if decision.decision == Decision.RELEASED else "unknown"
+        text = words.known("decision", decision.decision)
+    elif verdict is not None:
+        kind = _VERDICT_KINDS.get(str(verdict.verdict), "unknown")
+        text = words.known("verdict", verdict.verdict)
+    else:
+        kind, text = "unknown", words("verdict.none")
+    line = ""
+    if decision is not None:
+        line = words(
+            "batch.decided",
+            decision=words.known("decision", decision.decision),
+            name=decision.decided_by or "–",
+            time=words.time(decision.decided_ms, site.zone),
+        )
+    return BatchItem(
+        view.batch,
+        verdict,
+        kind,
+        text,
+        line,
+        (decision.reason or "") if decision is not None else "",
+        view.settled,
+        verdict is not None and not view.discarded,
+        tuple(reason_text(words, site.zone, places, r) for r in verdict.reasons) if verdict else (),
+        tuple(item(words, site, places, f, None) for f in view.findings),
+        tuple(_placement(places, p) for p in reversed(view.placements)),
+        view.vvm,
+    )
+
+
+def _placement(places: Mapping[str, str], placement: Placement) -> dict[str, Any]:
+    return {
+        "place": places.get(placement.equipment, placement.equipment),
+        "from_ms": placement.from_ms,
+        "to_ms": placement.to_ms,
+        "said_by": placement.said_by,
+    }
+
+
+def reason_text(words: Words, zone: str, places: Mapping[str, str], reason: Any) -> str:
+    """One reason of a verdict in plain words: ``{"code", "text", ...}`` as ``alerts.batches`` saves it, or a code.
+
+    Facts are written by their unit's name (``_ms`` a time, ``_s`` a duration, ``_c`` degrees). A code the catalogue
+    does not have is shown by its own (English) text, else as it is: nothing is hidden.
+    """
+    facts = dict(reason) if isinstance(reason, Mapping) else {"code": str(reason)}
+    code = str(facts.pop("code", ""))
+    shown = {name: _fact(words, zone, places, name, value) for name, value in facts.items()}
+    if f"why.{code}" in catalogue():
+        try:
+            return words(f"why.{code}", **shown)
+        except KeyError:  # an older or newer reason with other facts
+            pass
+    if shown.get("text"):
+        return shown["text"]
+    details = ", ".join(f"{name} {value}" for name, value in shown.items())
+    return f"{words.known('code', code)}: {details}" if details else words.known("code", code)
+
+
+def _fact(words: Words, zone: str, places: Mapping[str, str], name: str, value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if name.endswith("_ms") and isinstance(value, int):
+        return words.time(value, zone)
+    if name.endswith("_s") and isinstance(value, int):
+        return words.span(value * 1000)
+    if name.endswith("_c") and _is_number(value):
+        return f"{words.number(Decimal(str(value)))} °C"
+    if name == "equipment":
+        return places.get(str(value), str(value))
+    return words.known("code", value) if name in ("rule", "finding_code") else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return Decimal(str(value)).is_finite()
+    except ArithmeticError:
+        return False
+
+
+# --- equipment ------------------------------------------------------------------------------------------------
+
+
+def day_picture(
+    words: Words, site: Site, view: EquipmentView, day: DayView, findings: list[Item]
+) -> tuple[Markup, str, list[dict[str, Any]]]:
+    """(SVG, summary sentence, rows of the table) of one stream's day."""
+    values = [p.value for p in day.points if p.value is not None]
+    if values:
+        summary = words(
+            "chart.summary",
+            low=words.number(min(values), 1),
+            high=words.number(max(values), 1),
+            out=words.span(day.out_ms),
+            unknown=words.span(day.unknown_ms),
+        )
+    else:
+        summary = words("chart.summary_none")
+    alarms = [
+        Span(x.finding.episode_start_ms, x.finding.end_ms or day.to_ms, x.words)
+        for x in findings
+        if x.finding.kind != FindingKind.WITHDRAWN
+        and x.finding.episode_start_ms < day.to_ms
+        and (x.finding.end_ms or day.to_ms) > day.from_ms
+    ]
+    chart = Chart(
+        points=day.points,
+        from_ms=day.from_ms,
+        to_ms=day.to_ms,
+        low_c=day.low_c,
+        high_c=day.high_c,
+        unknown=[Span(a, b, f"{words('chart.unknown')}: {words.span(b - a)}") for a, b in day.unknown],
+        alarms=alarms,
+        ticks=_ticks(words, site.zone, day.from_ms, day.to_ms),
+        title=words("chart.title", name=view.equipment.name),
+        summary=summary,
+        unknown_word=words("chart.unknown"),
+        decimal_comma=words.language == "id",
+    )
+    hours = [
+        {
+            "label": f"{words.clock(h.from_ms, site.zone)}",
+            "low_c": h.low_c,
+            "high_c": h.high_c,
+            "state": h.state.value,
+            "unknown_ms": h.unknown_ms,
+        }
+        for h in reversed(day.hours)
+    ]
+    return Markup(draw(chart)), summary, hours  # noqa: S704  (every text in it is escaped by chart.draw)
+
+
+def _ticks(words: Words, zone: str, from_ms: int, to_ms: int) -> list[tuple[int, str]]:
+    """Every sixth hour of the site's own clock."""
+    info = ZoneInfo(zone)
+    return [
+        (at, words.clock(at, zone))
+        for at in range(from_ms - from_ms % HOUR_MS + HOUR_MS, to_ms, HOUR_MS)
+        if datetime.fromtimestamp(at // 1000, UTC).astimezone(info).hour % 6 == 0
+    ]
+
+
+def zone_name(zone: str, now_ms: int) -> str:
+    """WIB, WITA, WIT, or the zone's own abbreviation."""
+    return datetime.fromtimestamp(now_ms // 1000, UTC).astimezone(ZoneInfo(zone)).tzname() or zone
+
+
+# --- ledger ---------------------------------------------------------------------------------------------------
+
+
+def ledger_item(words: Words, line: LedgerLine) -> dict[str, Any]:
+    """One line of the ledger with the sign that says whether anything is missing."""
+    missing = len(line.missing)
+    numbers = (
+        ("produced", line.numbered_to),
+        ("received", line.received),
+        ("quarantined", line.quarantined),
+        ("thinned", line.thinned),
+        ("missing", missing),
+        ("duplicated", line.duplicates),
+    )
+    spans = line.missing.spans
+    shown = ", ".join(f"{a}–{b}" if a != b else f"{a}" for a, b in spans[:20]) + (" …" if len(spans) > 20 else "")
+    state = Shown("ok", "complete") if not missing else Shown("out", "incomplete")
+    return {
+        "edge": line.edge,
+        "epoch": line.epoch,
+        "kind": state.kind,
+        "badge": words(f"ledger.{state.word}"),
+        "numbers": numbers,
+        "last_ms": line.last_seen_ms,
+        "missing_ranges": shown,
+    }

@@ -1,0 +1,456 @@
+"""What people ask, answered once for pages and JSON: records and store joined into views.
+
+Nothing is kept here between two questions. Time is an argument (``now_ms``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol
+
+from alerts.rules import Profile, RangeState, ReadingFact, range_spans, segments
+from alerts.rules.facts import degrees, plain_points
+from alerts.rules.interval import max_gap_ms
+from alerts.rules.limits import SILENCE_INTERVALS
+from alerts.rules.spans import Span, cut
+from api import roles
+from api.chart import Point
+from api.problems import not_found
+from api.roles import Person
+from gateway.records import Records
+from gateway.records.errors import UnknownRecord
+from gateway.records.model import (
+    Alarm,
+    AlarmState,
+    AuditRow,
+    Batch,
+    Decision,
+    Device,
+    Equipment,
+    EquipmentKind,
+    Finding,
+    FindingKind,
+    Placement,
+    Site,
+    Verdict,
+    VerdictKind,
+    VerdictState,
+    VvmObservation,
+)
+from ingest.store import Cursor, Row, Store
+from telemetry.errors import ContractError
+from telemetry.quantities import parse_stream_id
+from telemetry.readings import Quality, Ranges, Sync
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DEFAULT_INTERVAL_S = 900  # the 15 minutes of DS01's records, as the rules have it (alerts/rules/interval.py)
+_PAGE_ROWS = 10_000
+_DAY_ROWS = 200_000  # twice a reading a second: what lies beyond is no thermometer
+# An equipment without a known profile has no range: its known time is neither in nor out, and is shown as unknown.
+_NO_RANGE = Profile("none", "0", None, None, ())
+
+
+class LedgerLine(Protocol):
+    """One epoch of one edge, as ``ingest.ledger.read_ledger`` tells it."""
+
+    @property
+    def site(self) -> str: ...
+    @property
+    def edge(self) -> str: ...
+    @property
+    def epoch(self) -> str: ...
+    @property
+    def current(self) -> bool: ...
+    @property
+    def numbered_to(self) -> int: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def quarantined(self) -> int: ...
+    @property
+    def thinned(self) -> int: ...
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def last_seen_ms(self) -> int: ...
+    @property
+    def missing(self) -> Ranges: ...
+
+
+ReadLedger = Callable[[], Sequence[LedgerLine]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A state as it is shown: ``kind`` chooses sign and colour (ok, out, alarm, warn, unknown), ``word`` the text."""
+
+    kind: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class EquipmentView:
+    """An equipment now. ``latest`` is its newest temperature; ``range_state`` says what that tells of now."""
+
+    equipment: Equipment
+    devices: tuple[Device, ...]
+    streams: tuple[str, ...]
+    latest: Row | None
+    age_ms: int
+    interval_s: int
+    low_c: Decimal | None
+    high_c: Decimal | None
+    range_state: RangeState
+    alarms: tuple[Alarm, ...]
+    state: Shown
+
+    @property
+    def clock_note(self) -> str:
+        unsynced = self.latest is not None and self.latest.sync is Sync.UNSYNCED
+        return "clock_unsynced" if unsynced else ""
+
+
+@dataclass(frozen=True, slots=True)
+class HourView:
+    """One hour of a day's table; ``state`` is the worst in it: out, else unknown, else in."""
+
+    from_ms: int
+    low_c: Decimal | None
+    high_c: Decimal | None
+    state: RangeState
+    unknown_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DayView:
+    """24 h of one stream. ``unknown``: spans no reading tells of; ``out_ms``: known time out of range, added up."""
+
+    stream_id: str
+    from_ms: int
+    to_ms: int
+    points: tuple[Point, ...]
+    unknown: tuple[tuple[int, int], ...]
+    low_c: Decimal | None
+    high_c: Decimal | None
+    out_ms: int
+    unknown_ms: int
+    hours: tuple[HourView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """A batch with what one must know of it. ``decision`` is what a person last decided, ``verdict`` the latest."""
+
+    batch: Batch
+    verdict: Verdict | None
+    decision: Verdict | None = None
+    placements: tuple[Placement, ...] = ()
+    vvm: VvmObservation | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def discarded(self) -> bool:
+        return self.decision is not None and self.decision.decision == Decision.DISCARDED
+
+    @property
+    def settled(self) -> bool:
+        """Whether the person's decision still answers the latest verdict."""
+        newer = self.verdict is not None and self.verdict.state != VerdictState.DECIDED
+        return self.discarded or (self.decision is not None and not newer)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a person has to look at it."""
+        return not self.settled and self.verdict is not None and self.verdict.verdict != VerdictKind.NO_ACTION
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView:
+    """A site in the list: how many pieces of equipment, how many alarms wait."""
+
+    site: Site
+    equipment: int
+    alarms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """All questions. ``profiles`` are the ranges equipment is judged by; ``read_ledger`` may be None."""
+
+    records: Records
+    store: Store
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    read_ledger: ReadLedger | None = None
+
+    # --- sites ---
+
+    def sites(self, person: Person) -> list[Site]:
+        """The sites in the person's reach."""
+        return [site for site in self.records.sites() if roles.reaches(person, site.id, site.region)]
+
+    def site(self, person: Person, site_id: str) -> Site:
+        """The site; raises ForbiddenError outside the person's reach (unknown or not), else ProblemError 404."""
+        try:
+            site = self.records.site(site_id)
+        except UnknownRecord as error:
+            roles.require_reach(person, site_id, "")
+            raise not_found("site", site_id) from error
+        roles.require_reach(person, site.id, site.region)
+        return site
+
+    def site_views(self, person: Person) -> list[SiteView]:
+        """The sites in reach, those with waiting alarms first."""
+        views = [
+            SiteView(site, len(self.records.equipment_list(site.id)), len(self.records.open_alarms(site.id)))
+            for site in self.sites(person)
+        ]
+        return sorted(views, key=lambda v: (-v.alarms, v.site.name))
+
+    # --- equipment ---
+
+    def equipment_views(self, site: Site, now_ms: int) -> list[EquipmentView]:
+        """Everything that is watched at a site; what needs a person comes first."""
+        streams = self.store.streams(site.id)
+        alarms = self.records.alarms(site.id, (AlarmState.OPEN, AlarmState.ACKNOWLEDGED))
+        devices = self.records.devices(site.id)
+        views = [
+            self._view(equipment, devices, streams, alarms, now_ms)
+            for equipment in self.records.equipment_list(site.id)
+            if equipment.kind != EquipmentKind.WASTE_STORE or any(d.equipment == equipment.id for d in devices)
+        ]
+        urgency = {"alarm": 0, "out": 1, "warn": 2, "unknown": 3, "ok": 4}
+        return sorted(views, key=lambda v: (urgency.get(v.state.kind, 5), v.equipment.name))
+
+    def equipment_view(self, site: Site, equipment_id: str, now_ms: int) -> EquipmentView:
+        """One equipment of a site; raises ProblemError 404 when it stands elsewhere or nowhere."""
+        try:
+            equipment = self.records.equipment(equipment_id)
+        except UnknownRecord as error:
+            raise not_found("equipment", equipment_id) from error
+        if equipment.site != site.id:
+            raise not_found("equipment", equipment_id)
+        alarms = self.records.alarms(site.id, (AlarmState.OPEN, AlarmState.ACKNOWLEDGED))
+        return self._view(equipment, self.records.devices(site.id), self.store.streams(site.id), alarms, now_ms)
+
+    def _view(
+        self,
+        equipment: Equipment,
+        devices: Sequence[Device],
+        streams: Iterable[str],
+        alarms: Iterable[Alarm],
+        now_ms: int,
+    ) -> EquipmentView:
+        mine = tuple(d for d in devices if d.equipment == equipment.id)
+        temperatures = tuple(s for s in streams if _is_temperature_of(s, {d.serial for d in mine}))
+        rows = list(self.store.latest(temperatures).values())
+        latest = max(rows, key=lambda row: row.t_ms, default=None)
+        profile = self.profiles.get(equipment.profile)
+        low, high = (profile.low_c, profile.high_c) if profile else (None, None)
+        interval_s = min((d.interval_s for d in mine if d.interval_s), default=DEFAULT_INTERVAL_S)
+        here = tuple(a for a in alarms if a.finding.equipment == equipment.id)
+        # Two loggers in one place: the worst of them counts (cold-chain.md 9).
+        states = [range_state(row, low, high, interval_s, now_ms) for row in rows] or [RangeState.UNKNOWN]
+        state = next(s for s in (RangeState.OUT, RangeState.UNKNOWN, RangeState.IN) if s in states)
+        age_ms = 0 if latest is None else max(0, now_ms - latest.t_ms)
+        silent = latest is not None and age_ms > SILENCE_INTERVALS * interval_s * 1000
+        shown = shown_state(state, here, has_device=bool(mine), silent=silent)
+        return EquipmentView(equipment, mine, temperatures, latest, age_ms, interval_s, low, high, state, here, shown)
+
+    def day(self, view: EquipmentView, stream_id: str, now_ms: int) -> DayView:
+        """The last 24 h of one stream, judged by the rules' own gap rule (alerts/rules/spans.py)."""
+        from_ms = now_ms - DAY_MS
+        serial = stream_id.split("/", 1)[0]
+        declared = next((d.interval_s for d in view.devices if d.serial == serial), None)
+        # One longest gap before the day, so that the first reading's hold is right.
+        early_ms = from_ms - max_gap_ms((declared or DEFAULT_INTERVAL_S) * 1000)
+        facts = self._facts(view.equipment.id, stream_id, early_ms, now_ms + 1)
+        points = plain_points(facts)
+        made = cut(segments(points, declared * 1000 if declared else None, now_ms), from_ms, now_ms)
+        profile = self.profiles.get(view.equipment.profile) or _NO_RANGE
+        shown = []
+        for p in points:
+            if p.t_ms >= from_ms:
+                ends = (p.low_m, p.high_m) if p.low_m != p.high_m else (p.low_m,)
+                shown += [Point(p.t_ms, None if m is None else degrees(m)) for m in ends]
+        return day_view(stream_id, shown, range_spans(made, profile), from_ms, now_ms, view.low_c, view.high_c)
+
+    def _facts(self, equipment: str, stream_id: str, from_ms: int, to_ms: int) -> list[ReadingFact]:
+        facts: list[ReadingFact] = []
+        after: Cursor | None = None
+        while len(facts) < _DAY_ROWS:
+            page = self.store.read(stream_id, from_ms, to_ms, limit=_PAGE_ROWS, after=after)
+            facts += [ReadingFact(equipment, stream_id, r.t_ms, r.value, r.quality, r.device_seq) for r in page.rows]
+            after = page.next
+            if after is None:
+                break
+        return facts
+
+    # --- batches ---
+
+    def batch(self, site: Site, batch_id: str) -> Batch:
+        """A batch of the site; raises ProblemError 404."""
+        try:
+            batch = self.records.batch(batch_id)
+        except UnknownRecord as error:
+            raise not_found("batch", batch_id) from error
+        if batch.site != site.id:
+            raise not_found("batch", batch_id)
+        return batch
+
+    def batch_views(self, site: Site) -> list[BatchView]:
+        """All batches of a site with their latest verdict; what waits for a person comes first."""
+        latest = {v.batch: v for v in self.records.verdicts(site.id)}
+        views = [self._short(batch, latest.get(batch.id)) for batch in self.records.batches(site.id)]
+        return sorted(views, key=lambda v: (not v.waits, v.batch.expires_on, v.batch.id))
+
+    def _short(self, batch: Batch, verdict: Verdict | None) -> BatchView:
+        # Only a batch judged anew after a decision needs the second look.
+        decided = verdict if verdict is not None and verdict.state == VerdictState.DECIDED else None
+        if verdict is not None and decided is None and verdict.number > 1:
+            decided = self.records.decision(batch.id)
+        return BatchView(batch, verdict, decided)
+
+    def batch_view(self, site: Site, batch_id: str) -> BatchView:
+        """One batch with all that led to its verdict."""
+        batch = self.batch(site, batch_id)
+        verdict = self.records.verdict(batch.id)
+        observed = self.records.vvm_observations(batch=batch.id)
+        return BatchView(
+            batch,
+            verdict,
+            self.records.decision(batch.id),
+            tuple(self.records.placements(batch=batch.id)),
+            observed[-1] if observed else None,
+            tuple(self._findings(verdict)),
+        )
+
+    def _findings(self, verdict: Verdict | None) -> list[Finding]:
+        found = []
+        for finding_id in verdict.findings if verdict else ():
+            try:
+                found.append(self.records.finding(finding_id))
+            except UnknownRecord:  # a rule's reference that was never saved: the verdict's reasons still tell
+                continue
+        return found
+
+    # --- audit and ledger ---
+
+    def newest_changes(self, site: Site, before: int | None, limit: int) -> list[AuditRow]:
+        """The newest audit rows of a site, newest first; ``before`` goes on from an older page's last id.
+
+        The records' feed runs forward over all sites, so we look back in growing steps.
+        """
+        end = self.records.newest_change() + 1 if before is None else before
+        step = 4 * limit
+        while True:
+            start = max(0, end - 1 - step)
+            rows = [r for r in self.records.changes_after(start, step, site=site.id) if r.id < end]
+            if len(rows) >= limit or start == 0:
+                return list(reversed(rows))[:limit]
+            step *= 8
+
+    def ledger(self, site_id: str) -> list[LedgerLine]:
+        """The ledger's lines of one site, the epoch each edge lives in first."""
+        lines = [] if self.read_ledger is None else [x for x in self.read_ledger() if x.site == site_id]
+        return sorted(lines, key=lambda x: (x.edge, not x.current, -x.last_seen_ms))
+
+
+# --- pure answers ---------------------------------------------------------------------------------------------
+
+
+def _is_temperature_of(stream_id: str, serials: set[str]) -> bool:
+    try:
+        parts = parse_stream_id(stream_id)
+    except ContractError:
+        return False
+    return parts.serial in serials and parts.quantity == "temperature_c"
+
+
+def beyond(value: Decimal, low: Decimal | None, high: Decimal | None) -> bool:
+    """Whether a value lies outside the range; the limits themselves are in range (cold-chain.md 1)."""
+    return (low is not None and value < low) or (high is not None and value > high)
+
+
+def range_state(row: Row, low: Decimal | None, high: Decimal | None, interval_s: int, now_ms: int) -> RangeState:
+    """What the last reading tells of now: nothing once it is older than the longest gap, or was not good."""
+    if row.value is None or row.quality is not Quality.GOOD or now_ms - row.t_ms > max_gap_ms(interval_s * 1000):
+        return RangeState.UNKNOWN
+    if low is None and high is None:
+        return RangeState.UNKNOWN
+    return RangeState.OUT if beyond(row.value, low, high) else RangeState.IN
+
+
+def shown_state(
+    state: RangeState, alarms: Sequence[Alarm], *, has_device: bool = True, silent: bool = False
+) -> Shown:
+    """The one state a card shows: a waiting alarm beats all, then what is out, answered, unknown, in range."""
+    if any(a.state == AlarmState.OPEN and a.finding.end_ms is None for a in alarms):
+        return Shown("alarm", "alarm")
+    if any(a.state == AlarmState.OPEN for a in alarms):
+        return Shown("alarm", "over")
+    if alarms:
+        return Shown("warn", "answered")
+    if not has_device:
+        return Shown("unknown", "no_device")
+    if silent:
+        return Shown("unknown", "silent")
+    kinds = {RangeState.OUT: "out", RangeState.UNKNOWN: "unknown", RangeState.IN: "ok"}
+    return Shown(kinds[state], state.value)
+
+
+def finding_state(finding: Finding, alarm: Alarm | None) -> Shown:
+    """How a finding is shown in a list."""
+    if finding.kind == FindingKind.WITHDRAWN:
+        return Shown("ok", "withdrawn")
+    if alarm is None:
+        return Shown("out", "out") if finding.end_ms is None else Shown("ok", "closed")
+    if alarm.state == AlarmState.OPEN:
+        return Shown("alarm", "alarm" if finding.end_ms is None else "over")
+    return Shown("warn", "answered") if alarm.state == AlarmState.ACKNOWLEDGED else Shown("ok", "closed")
+
+
+def day_view(
+    stream_id: str,
+    points: Sequence[Point],
+    spans: Sequence[Span],
+    from_ms: int,
+    to_ms: int,
+    low_c: Decimal | None,
+    high_c: Decimal | None,
+) -> DayView:
+    """The picture and table of a day whose spans of in, out and unknown are known."""
+    unknown = tuple((s.from_ms, s.to_ms) for s in spans if s.state is RangeState.UNKNOWN)
+    out = [(s.from_ms, s.to_ms) for s in spans if s.state is RangeState.OUT]
+    # Without a range nothing can be said of the known time: an hour is then never called in range.
+    untold = low_c is None and high_c is None
+    hours = tuple(
+        _hour(max(at, from_ms), min(at + HOUR_MS, to_ms), points, unknown, out, untold=untold)
+        for at in range(from_ms - from_ms % HOUR_MS, to_ms, HOUR_MS)
+    )
+    out_ms, unknown_ms = sum(b - a for a, b in out), sum(b - a for a, b in unknown)
+    return DayView(stream_id, from_ms, to_ms, tuple(points), unknown, low_c, high_c, out_ms, unknown_ms, hours)
+
+
+def _hour(
+    from_ms: int,
+    to_ms: int,
+    points: Sequence[Point],
+    unknown: Sequence[tuple[int, int]],
+    out: Sequence[tuple[int, int]],
+    *,
+    untold: bool = False,
+) -> HourView:
+    values = [p.value for p in points if from_ms <= p.t_ms < to_ms and p.value is not None]
+    unknown_ms = _overlap(unknown, from_ms, to_ms)
+    if _overlap(out, from_ms, to_ms):
+        state = RangeState.OUT
+    else:
+        state = RangeState.UNKNOWN if unknown_ms or untold else RangeState.IN
+    return HourView(from_ms, min(values, default=None), max(values, default=None), state, unknown_ms)
+
+
+def _overlap(spans: Sequence[tuple[int, int]], from_ms: int, to_ms: int) -> int:
+    return sum(max(0, min(b, to_ms) - max(a, from_ms)) for a, b in spans)

@@ -1,0 +1,433 @@
+"""The JSON shapes of the API: what comes in (bounded, strict) and what goes out. Times are ms since the epoch, UTC.
+
+Decimals go out as JSON numbers of at most three places, as on the wire (``telemetry.contract``).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+
+def _plain(value: Decimal) -> float | int:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+Number = Annotated[Decimal, PlainSerializer(_plain, return_type=float | int, when_used="json")]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500)]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
+BagCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")]
+Kilograms = Annotated[Decimal, Field(gt=0, le=100_000, max_digits=9, decimal_places=3)]
+TimeMs = Annotated[int, Field(ge=0, lt=1 << 43)]
+SmileId = Annotated[int, Field(ge=0, lt=1 << 53)]
+
+
+class Out(BaseModel):
+    """An answer: read from the records' values by name."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class In(BaseModel):
+    """A command: unknown fields are refused, so that a misspelt one is never lost silently."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+# --- answers --------------------------------------------------------------------------------------------------
+
+
+class SiteOut(Out):
+    id: str
+    name: str
+    region: str
+    zone: str
+    shard: str
+    level: str
+    smile_entity_id: int | None = None
+
+
+class DeviceOut(Out):
+    serial: str
+    site: str
+    edge: str
+    driver: str
+    equipment: str | None = None
+    interval_s: int | None = None
+    smile_serial: str | None = None
+    e_kg: Number | None = None
+    max_kg: Number | None = None
+    smile_scale_asset_id: int | None = None
+    calibrated_until_ms: int | None = None
+    calibration_error_c: Number | None = None
+    tera_on: date | None = None
+    tera_valid_days: int
+
+
+class ReadingOut(Out):
+    stream_id: str
+    t_ms: int
+    value: Number | None
+    quality: str
+    origin: str
+    device_seq: int | None
+    variant: int
+    edge: str
+    epoch: str
+    seq: int
+    sync: str
+    max_error_ms: int | None
+    received_at_ms: int
+
+
+class ReadingsOut(Out):
+    """``next`` is given as ``after`` to go on; None after the last page."""
+
+    rows: list[ReadingOut]
+    next: str | None
+
+
+class EquipmentOut(Out):
+    """``state``: alarm, over, answered, in, out, unknown, silent, no_device; ``range_state``: in, out, unknown."""
+
+    id: str
+    site: str
+    name: str
+    kind: str
+    profile: str
+    smile_asset_id: int | None
+    state: str
+    range_state: str
+    low_c: Number | None
+    high_c: Number | None
+    latest: ReadingOut | None
+    age_ms: int | None
+    streams: list[str]
+    devices: list[str]
+    open_alarms: list[str]
+
+
+class FindingOut(Out):
+    id: str
+    rule: str
+    code: str
+    kind: str
+    site: str
+    equipment: str | None
+    batch: str | None
+    device: str | None
+    episode_start_ms: int
+    event_ms: int
+    detected_ms: int
+    end_ms: int | None
+    extreme_c: Number | None
+    profile: str
+    profile_version: str
+    supersedes: str | None
+    superseded_by: str | None
+    alarms: bool
+    evidence: dict[str, Any]
+
+
+class AlarmOut(Out):
+    id: str
+    finding: FindingOut
+    state: str
+    opened_ms: int
+    acknowledged_by: str | None
+    acknowledged_ms: int | None
+    comment: str | None
+    resolved_ms: int | None
+    closed_ms: int | None
+
+
+class VerdictOut(Out):
+    id: str
+    batch: str
+    verdict: str
+    reasons: list[Any]
+    findings: list[str]
+    judged_ms: int
+    state: str
+    decided_by: str | None
+    decision: str | None
+    decided_ms: int | None
+    reason: str | None
+
+
+class PlacementOut(Out):
+    id: str
+    batch: str
+    equipment: str
+    from_ms: int
+    to_ms: int | None
+    said_by: str
+
+
+class VvmOut(Out):
+    id: str
+    batch: str
+    stage: str
+    at_ms: int
+    by: str
+
+
+class BatchOut(Out):
+    id: str
+    site: str
+    product_kfa: str
+    product_name: str
+    batch_number: str
+    expires_on: date
+    doses: int
+    verdict: VerdictOut | None = None
+    placements: list[PlacementOut] = []
+    vvm: VvmOut | None = None
+
+
+class BagOut(Out):
+    code: str
+    site: str
+    classification: str
+    waste_code: str
+    color: str
+    source_id: int
+    classification_id: int
+    bast_no: str | None
+    material_ids: list[int]
+
+
+class WeighingOut(Out):
+    id: str
+    site: str
+    device: str
+    gross_kg: Number
+    tare_kg: Number
+    net_kg: Number
+    t_ms: int | None
+    raw_frame: str
+    flags: list[str]
+    tare_mode: str
+    e_kg: Number | None
+    bag: str | None
+    tied_by: str | None
+    tied_ms: int | None
+    smile_state: str
+
+
+class QuarantineOut(Out):
+    """Without the payload's bytes: ``bytes`` says how many there are."""
+
+    id: str
+    site: str
+    edge: str
+    epoch: str
+    topic: str
+    reason: str
+    detail: str
+    received_ms: int
+    state: str
+    serials: list[str]
+    bytes: int
+
+
+class AttachmentOut(Out):
+    kind: str
+    subject: str
+    target: str
+    digest: str
+    state: str
+    reply: str
+    at_ms: int
+
+
+class AttachmentsOut(Out):
+    """``cannot_hold``: what SMILE has no field for, so it is kept here only."""
+
+    rows: list[AttachmentOut]
+    cannot_hold: list[str]
+    verdicts_without_field: list[str]
+
+
+class LedgerOut(Out):
+    """Counts of numbered facts of one edge and epoch; ``missing_ranges`` are inclusive."""
+
+    edge: str
+    epoch: str
+    current: bool
+    produced: int
+    received: int
+    quarantined: int
+    thinned: int
+    duplicated: int
+    missing: int
+    missing_ranges: list[list[int]]
+    last_seen_ms: int
+
+
+class AuditOut(Out):
+    id: int
+    site: str
+    number: int
+    at_ms: int
+    actor: str
+    role: str
+    action: str
+    subject: str
+    old: str | None
+    new: str | None
+    reason: str
+    prev_hash: str
+    hash: str
+
+
+class ChainBreakOut(Out):
+    audit_id: int | None
+    number: int | None
+    subject: str
+    why: str
+
+
+class ChainOut(Out):
+    site: str
+    ok: bool
+    rows: int
+    head: str
+    breaks: list[ChainBreakOut]
+
+
+class ChangedOut(Out):
+    """What a command did: created, changed or unchanged. ``waiting``: quarantined messages of a device's serial."""
+
+    id: str
+    change: str
+    waiting: list[str] = []
+
+
+class MeOut(Out):
+    """Who asks, and what the level allows."""
+
+    name: str
+    role: str
+    site: str | None
+    region: str | None
+    rights: list[str]
+
+
+class HealthOut(Out):
+    status: str
+    checks: dict[str, str]
+
+
+# --- commands -------------------------------------------------------------------------------------------------
+
+
+class AcknowledgeIn(In):
+    comment: Reason
+
+
+class DecisionIn(In):
+    decision: Literal["released", "discarded"]
+    reason: Reason
+
+
+class PlacementIn(In):
+    """``from_ms`` defaults to now; ``to_ms`` closes it at once (a placement told afterwards)."""
+
+    equipment: Id
+    from_ms: TimeMs | None = None
+    to_ms: TimeMs | None = None
+    reason: Reason
+
+
+class VvmIn(In):
+    stage: Literal["A", "B", "C", "D"]
+    reason: Reason
+
+
+class BagIn(In):
+    code: BagCode
+    site: Id
+    classification: Line
+    waste_code: Line
+    color: Line
+    source_id: SmileId
+    classification_id: SmileId
+    bast_no: Line | None = None
+    material_ids: list[SmileId] = Field(default_factory=list, max_length=20)
+    reason: Reason
+
+
+class TieIn(In):
+    bag: BagCode
+    reason: Reason
+
+
+class SiteIn(In):
+    id: Id
+    name: Line
+    region: Id
+    zone: Line
+    shard: Id
+    level: Literal["puskesmas", "kabupaten", "provinsi", "hospital"]
+    smile_entity_id: SmileId | None = None
+    reason: Reason
+
+
+class EquipmentIn(In):
+    id: Id
+    site: Id
+    name: Line
+    kind: Literal["refrigerator", "freezer", "cold_room", "cold_box", "waste_store"]
+    profile: Id
+    smile_asset_id: SmileId | None = None
+    reason: Reason
+
+
+class DeviceIn(In):
+    serial: Id
+    site: Id
+    edge: Id
+    driver: Line
+    equipment: Id | None = None
+    interval_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    smile_serial: Id | None = None
+    e_kg: Kilograms | None = None
+    max_kg: Kilograms | None = None
+    smile_scale_asset_id: SmileId | None = None
+    calibrated_until_ms: TimeMs | None = None
+    calibration_error_c: Annotated[Decimal, Field(ge=0, le=20, decimal_places=3)] | None = None
+    tera_on: date | None = None
+    tera_valid_days: Annotated[int, Field(ge=1, le=3660)] = 365
+    reason: Reason
+
+
+class SmileStockIn(In):
+    program_id: SmileId
+    entity_id: SmileId
+    activity_id: SmileId
+    entity_activity_id: SmileId
+    material_id: SmileId
+    stock_id: SmileId
+    doses_per_vial: Annotated[int, Field(ge=1, le=1000)] = 1
+    temperature_sensitive: bool = True
+
+
+class BatchIn(In):
+    id: Id
+    site: Id
+    product_kfa: Annotated[str, StringConstraints(pattern=r"^9[1-4][0-9]{6}$")]
+    product_name: Line
+    batch_number: Line
+    expires_on: date
+    doses: Annotated[int, Field(ge=0, le=100_000_000)]
+    smile: SmileStockIn | None = None
+    reason: Reason
+
+
+class ReplayIn(In):
+    reason: Reason

@@ -1,0 +1,319 @@
+"""Requirement 16 of smile-and-waste: the decree's Table 1, walked over every route of the application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from api.roles import RIGHTS, Person, Right, Role, reaches
+
+ALL = frozenset({"operator", "manager", "admin", "super_admin"})
+PEOPLE = ALL - {"admin"}  # the admin reads and reports, and changes nothing
+OFFICE = ALL - {"operator"}  # the operator has no reports and no web console
+DECIDERS = frozenset({"manager", "super_admin"})
+SUPER = frozenset({"super_admin"})
+ANYBODY = ALL | {"nobody"}
+
+WHY = {"reason": "asked for by the test"}
+SITE_BODY = {
+    "id": "PKM-NEW", "name": "Baru", "region": "papua.jayapura", "zone": "Asia/Jayapura", "shard": "s1",
+    "level": "puskesmas",
+}  # fmt: skip
+BATCH_BODY = {
+    "id": "B3", "site": "PKM-A", "product_kfa": "93001284", "product_name": "BCG", "batch_number": "X1",
+    "expires_on": "2027-01-31", "doses": 20,
+}  # fmt: skip
+BAG_BODY = {
+    "code": "000920112026", "site": "PKM-A", "classification": "infectious", "waste_code": "A337-1",
+    "color": "yellow", "source_id": 1, "classification_id": 11,
+}  # fmt: skip
+
+# (method, path of the route) -> (who may, the request's path and body). A route without a row here fails the test.
+JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] = {
+    ("GET", "/health"): (ANYBODY, "/health", None),
+    ("GET", "/health/live"): (ANYBODY, "/health/live", None),
+    ("GET", "/api/v1/me"): (ALL, "/api/v1/me", None),
+    ("GET", "/api/v1/openapi.json"): (ALL, "/api/v1/openapi.json", None),
+    ("GET", "/api/v1/sites"): (ALL, "/api/v1/sites", None),
+    ("GET", "/api/v1/sites/{site_id}"): (ALL, "/api/v1/sites/{site}", None),
+    ("GET", "/api/v1/sites/{site_id}/equipment"): (ALL, "/api/v1/sites/{site}/equipment", None),
+    ("GET", "/api/v1/sites/{site_id}/equipment/{equipment_id}"): (
+        ALL,
+        "/api/v1/sites/{site}/equipment/{equipment}",
+        None,
+    ),
+    ("GET", "/api/v1/sites/{site_id}/devices"): (ALL, "/api/v1/sites/{site}/devices", None),
+    ("GET", "/api/v1/sites/{site_id}/streams"): (ALL, "/api/v1/sites/{site}/streams", None),
+    ("GET", "/api/v1/sites/{site_id}/readings"): (
+        ALL,
+        "/api/v1/sites/{site}/readings?stream={stream}&from_ms=0&to_ms=2000000000000",
+        None,
+    ),
+    ("GET", "/api/v1/sites/{site_id}/alarms"): (ALL, "/api/v1/sites/{site}/alarms", None),
+    ("GET", "/api/v1/sites/{site_id}/findings"): (ALL, "/api/v1/sites/{site}/findings", None),
+    ("GET", "/api/v1/sites/{site_id}/batches"): (ALL, "/api/v1/sites/{site}/batches", None),
+    ("GET", "/api/v1/sites/{site_id}/batches/{batch_id}"): (ALL, "/api/v1/sites/{site}/batches/{batch}", None),
+    ("GET", "/api/v1/sites/{site_id}/weighings"): (ALL, "/api/v1/sites/{site}/weighings", None),
+    ("GET", "/api/v1/sites/{site_id}/bags"): (ALL, "/api/v1/sites/{site}/bags", None),
+    ("GET", "/api/v1/sites/{site_id}/quarantine"): (OFFICE, "/api/v1/sites/{site}/quarantine", None),
+    ("GET", "/api/v1/sites/{site_id}/ledger"): (OFFICE, "/api/v1/sites/{site}/ledger", None),
+    ("GET", "/api/v1/sites/{site_id}/attachments"): (OFFICE, "/api/v1/sites/{site}/attachments", None),
+    ("GET", "/api/v1/sites/{site_id}/audit"): (OFFICE, "/api/v1/sites/{site}/audit", None),
+    ("GET", "/api/v1/sites/{site_id}/audit/verify"): (OFFICE, "/api/v1/sites/{site}/audit/verify", None),
+    ("POST", "/api/v1/alarms/{alarm_id}/acknowledge"): (
+        PEOPLE,
+        "/api/v1/alarms/{alarm}/acknowledge",
+        {"comment": "door closed"},
+    ),
+    ("POST", "/api/v1/batches/{batch_id}/decision"): (
+        DECIDERS,
+        "/api/v1/batches/{batch}/decision",
+        {"decision": "released", **WHY},
+    ),
+    ("POST", "/api/v1/batches/{batch_id}/placements"): (
+        PEOPLE,
+        "/api/v1/batches/{batch}/placements",
+        {"equipment": "KULKAS-B", **WHY},
+    ),
+    ("POST", "/api/v1/batches/{batch_id}/vvm"): (PEOPLE, "/api/v1/batches/{batch}/vvm", {"stage": "A", **WHY}),
+    ("POST", "/api/v1/bags"): (PEOPLE, "/api/v1/bags", BAG_BODY | WHY),
+    ("POST", "/api/v1/weighings/{weighing_id}/tie"): (
+        PEOPLE,
+        "/api/v1/weighings/{weighing}/tie",
+        {"bag": "000120112026", **WHY},
+    ),
+    ("POST", "/api/v1/quarantine/{item_id}/replay"): (DECIDERS, "/api/v1/quarantine/{item}/replay", WHY),
+    ("POST", "/api/v1/quarantine/{item_id}/discard"): (DECIDERS, "/api/v1/quarantine/{item}/discard", WHY),
+    ("POST", "/api/v1/sites"): (SUPER, "/api/v1/sites", SITE_BODY | WHY),
+    ("POST", "/api/v1/equipment"): (
+        SUPER,
+        "/api/v1/equipment",
+        {"id": "KULKAS-N", "site": "PKM-A", "name": "N", "kind": "refrigerator", "profile": "refrigerator", **WHY},
+    ),
+    ("POST", "/api/v1/devices"): (
+        SUPER,
+        "/api/v1/devices",
+        {"serial": "LOG-77", "site": "PKM-A", "edge": "E1", "driver": "bthome", **WHY},
+    ),
+    ("POST", "/api/v1/batches"): (DECIDERS, "/api/v1/batches", BATCH_BODY | WHY),
+}
+
+PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] = {
+    ("GET", "/static/style.css"): (ANYBODY, "/static/style.css", None),
+    ("GET", "/login"): (ANYBODY, "/login", None),
+    ("POST", "/login"): (ANYBODY, "/login", {}),
+    ("POST", "/logout"): (ALL, "/logout", {}),
+    ("GET", "/"): (ALL, "/", None),
+    ("GET", "/sites/{site_id}"): (ALL, "/sites/{site}", None),
+    ("GET", "/sites/{site_id}/equipment/{equipment_id}"): (ALL, "/sites/{site}/equipment/{equipment}", None),
+    ("GET", "/sites/{site_id}/alarms"): (ALL, "/sites/{site}/alarms", None),
+    ("GET", "/sites/{site_id}/batches"): (ALL, "/sites/{site}/batches", None),
+    ("GET", "/sites/{site_id}/batches/{batch_id}"): (ALL, "/sites/{site}/batches/{batch}", None),
+    ("GET", "/sites/{site_id}/weighing"): (ALL, "/sites/{site}/weighing", None),
+    ("GET", "/sites/{site_id}/smile"): (OFFICE, "/sites/{site}/smile", None),
+    ("GET", "/sites/{site_id}/ledger"): (OFFICE, "/sites/{site}/ledger", None),
+    ("GET", "/sites/{site_id}/quarantine"): (OFFICE, "/sites/{site}/quarantine", None),
+    ("GET", "/sites/{site_id}/audit"): (OFFICE, "/sites/{site}/audit", None),
+    ("POST", "/sites/{site_id}/alarms/{alarm_id}/acknowledge"): (
+        PEOPLE,
+        "/sites/{site}/alarms/{alarm}/acknowledge",
+        {"comment": "door closed"},
+    ),
+    ("POST", "/sites/{site_id}/batches/{batch_id}/decision"): (
+        DECIDERS,
+        "/sites/{site}/batches/{batch}/decision",
+        {"decision": "discarded", **WHY},
+    ),
+    ("POST", "/sites/{site_id}/batches/{batch_id}/vvm"): (
+        PEOPLE,
+        "/sites/{site}/batches/{batch}/vvm",
+        {"stage": "B", **WHY},
+    ),
+    ("POST", "/sites/{site_id}/batches/{batch_id}/placements"): (
+        PEOPLE,
+        "/sites/{site}/batches/{batch}/placements",
+        {"equipment": "KULKAS-B", **WHY},
+    ),
+    ("POST", "/sites/{site_id}/weighings/{weighing_id}/tie"): (
+        PEOPLE,
+        "/sites/{site}/weighings/{weighing}/tie",
+        {"bag": "000120112026"},
+    ),
+    ("POST", "/sites/{site_id}/bags"): (
+        PEOPLE,
+        "/sites/{site}/bags",
+        {"code": "000320112026", "waste": "infectious"},
+    ),
+    ("POST", "/sites/{site_id}/quarantine/{item_id}/replay"): (
+        DECIDERS,
+        "/sites/{site}/quarantine/{item}/replay",
+        {},
+    ),
+    ("POST", "/sites/{site_id}/quarantine/{item_id}/discard"): (
+        DECIDERS,
+        "/sites/{site}/quarantine/{item}/discard",
+        WHY,
+    ),
+}
+HERE = {
+    "site": "PKM-A", "equipment": "KULKAS-A", "stream": "LOG-1/temperature_c", "alarm": "HEAT-1", "batch": "B1",
+    "weighing": "W1", "item": "Q1",
+}  # fmt: skip
+ELSEWHERE = {
+    "site": "PKM-C", "equipment": "KULKAS-C", "stream": "LOG-9/temperature_c", "alarm": "HEAT-9", "batch": "B9",
+    "weighing": "W9", "item": "Q9",
+}  # fmt: skip
+
+
+def _routes(app: FastAPI) -> set[tuple[str, str]]:
+    """Every (method, path), also inside included routers; a route of a kind we do not know fails."""
+    found, waiting = set(), list(app.routes)
+    while waiting:
+        route = waiting.pop()
+        if isinstance(route, APIRoute):
+            found |= {(method, route.path) for method in route.methods}
+        else:
+            inner = getattr(route, "original_router", None)
+            assert isinstance(inner, APIRouter), f"a route of another kind: {route}"
+            waiting += inner.routes
+    return found
+
+
+def test_every_route_has_a_row_in_the_table_of_levels(world: Any) -> None:
+    """A new route without a row, or a row without a route, fails here."""
+    assert _routes(world.app) == set(JSON) | set(PAGES)
+    assert not set(JSON) & set(PAGES)
+
+
+@pytest.mark.parametrize(("method", "path"), JSON)
+def test_json_routes_let_in_whom_the_decree_names(world: Any, method: str, path: str) -> None:
+    """16: Operator asks for a report -> 403; Admin posts a weighing -> 403; and so on for each route and level."""
+    may, address, body = JSON[method, path]
+    register_waiting_device(world, path)
+    # First those who may not (nothing changes), then one of those who may: and then it really happens.
+    for role in sorted(ALL - may):
+        answer = world.as_role(role).client.request(method, address.format(**HERE), json=body)
+        assert (answer.status_code, answer.json()["reason"]) == (403, "role"), role
+    stranger = world.client().request(method, address.format(**HERE), json=body)
+    assert stranger.status_code == (200 if "nobody" in may else 401)
+    if method == "GET":
+        for role in sorted(may & ALL):
+            assert world.as_role(role).client.request(method, address.format(**HERE)).status_code == 200, role
+        return
+    role = min(may & ALL)
+    answer = world.as_role(role).client.request(method, address.format(**HERE), json=body)
+    assert answer.status_code in (200, 201, 202), answer.text
+
+
+@pytest.mark.parametrize("role", ["operator", "manager"])
+@pytest.mark.parametrize(("method", "path"), [key for key in JSON if "{" in JSON[key][1]])
+def test_json_routes_of_another_region_are_closed(world: Any, method: str, path: str, role: str) -> None:
+    """16: Manajer of kabupaten A reads kabupaten B -> 403; an operator reads another site -> 403."""
+    furnish_elsewhere(world)
+    _, address, body = JSON[method, path]
+    answer = world.as_role(role).client.request(method, address.format(**ELSEWHERE), json=body)
+    assert answer.status_code == 403, answer.text
+    assert answer.json()["reason"] in {"role", "site", "region"}
+
+
+@pytest.mark.parametrize(("method", "path"), PAGES)
+def test_pages_let_in_whom_the_decree_names(world: Any, method: str, path: str) -> None:
+    """The web console (reports) is closed to operators, every form to the admin."""
+    may, address, form = PAGES[method, path]
+    if path == "/login":
+        return  # tests/api/test_login.py
+    register_waiting_device(world, path)
+    stranger = world.client().request(method, address.format(**HERE), data=form)
+    if "nobody" in may:
+        assert stranger.status_code == 200
+    else:
+        assert stranger.status_code == 303
+        assert stranger.headers["location"].startswith("/login")
+    for role in sorted(ALL - may):
+        asker = world.log_in(role)
+        answer = asker.client.request(method, address.format(**HERE), data={**(form or {}), "csrf": asker.csrf})
+        assert answer.status_code == 403, role
+        assert "level does not allow" in answer.text
+    roles = sorted(may & ALL) if method == "GET" else [min(may & ALL)]
+    for role in roles:
+        asker = world.log_in(role)
+        data = None if method == "GET" else {**(form or {}), "csrf": asker.csrf}
+        answer = asker.client.request(method, address.format(**HERE), data=data)
+        wanted = {200, 303} if path == "/" else {200} if method == "GET" else {303}
+        assert answer.status_code in wanted, answer.text
+
+
+@pytest.mark.parametrize("role", ["operator", "manager"])
+def test_pages_of_another_region_are_closed(world: Any, role: str) -> None:
+    """16: also by address, for every page and form."""
+    furnish_elsewhere(world)
+    asker = world.log_in(role)
+    for (method, _), (_, address, form) in PAGES.items():
+        if "{" not in address:
+            continue
+        data = None if method == "GET" else {**(form or {}), "csrf": asker.csrf}
+        answer = asker.client.request(method, address.format(**ELSEWHERE), data=data)
+        assert answer.status_code == 403, (method, address)
+
+
+def test_a_thing_of_another_site_is_not_reached_through_ones_own_address(world: Any) -> None:
+    """The site in the address never decides: the thing's own site does."""
+    furnish_elsewhere(world)
+    asker = world.log_in("manager")
+    mixed = HERE | {key: ELSEWHERE[key] for key in ("alarm", "batch", "weighing", "item", "equipment")}
+    for (method, path), (_, address, form) in PAGES.items():
+        if path.count("{") < 2:
+            continue
+        data = None if method == "GET" else {**(form or {}), "csrf": asker.csrf}
+        answer = asker.client.request(method, address.format(**mixed), data=data)
+        assert answer.status_code in (403, 404), (method, address)
+    assert world.records.alarm("HEAT-9").acknowledged_by is None
+    assert world.records.decision("B9") is None
+
+
+def test_a_manager_cannot_pull_a_batch_of_another_region_over(world: Any) -> None:
+    answer = world.as_role("manager").post("/api/v1/batches", json=BATCH_BODY | WHY | {"id": "B9"})
+    assert (answer.status_code, answer.json()["reason"]) == (403, "region")
+    assert world.records.batch("B9").site == "PKM-C"
+
+
+def test_the_table_of_rights_is_the_decrees() -> None:
+    """Table 1: only operators lack reports, only the admin lacks every transaction, only super admins have masters."""
+    assert {r for r in Role if Right.REPORT in RIGHTS[r]} == {Role.MANAGER, Role.ADMIN, Role.SUPER_ADMIN}
+    assert RIGHTS[Role.ADMIN] == {Right.LOOK, Right.REPORT}
+    assert {r for r in Role if Right.MASTER in RIGHTS[r]} == {Role.SUPER_ADMIN}
+    assert RIGHTS[Role.SUPER_ADMIN] == set(Right)
+
+
+def test_a_region_holds_its_parts_and_not_its_namesakes() -> None:
+    person = Person("x", Role.MANAGER, region="papua")
+    assert reaches(person, "S", "papua.jayapura")
+    assert not reaches(person, "S", "papuabarat.sorong")
+    assert not reaches(Person("x", Role.MANAGER), "S", "")
+    assert not reaches(Person("x", Role.OPERATOR), "S", "papua")
+
+
+def register_waiting_device(world: Any, path: str) -> None:
+    """A replay is only accepted once the device is registered."""
+    if path.endswith("/replay"):
+        from gateway.records import Actor, Device
+
+        device = Device("LOG-77", "PKM-A", "E1", "bthome")
+        world.records.upsert_device(device, Actor("wiring", "super_admin"), "new", world.clock.now_ms())
+
+
+def furnish_elsewhere(world: Any) -> None:
+    """A weighing and a quarantined message in the other region."""
+    from dataclasses import replace
+
+    from gateway.records import Actor, Device
+
+    boss, now_ms = Actor("wiring", "super_admin"), world.clock.now_ms()
+    world.records.upsert_device(Device("SCALE-9", "PKM-C", "E9", "scale_st_us"), boss, "new", now_ms)
+    here = world.records.weighing("W1")
+    world.records.save_weighings([replace(here, id="W9", site="PKM-C", device="SCALE-9")], now_ms)
+    item = world.records.quarantine_item("Q1")
+    world.records.quarantine(replace(item, id="Q9", site="PKM-C"))
