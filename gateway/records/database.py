@@ -76,7 +76,7 @@ def make_engine(url: str | Path) -> Engine:
         engine = create_engine(parsed)
         _prepare_sqlite(engine)
         return engine
-    return create_engine(parsed, pool_pre_ping=True)
+    return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from gateway.records.model import (
     FindingState,
     SavedFindings,
 )
-from gateway.records.part import Part, equal
+from gateway.records.part import Part, chunks, equal
 from gateway.records.states import state_of
 from gateway.records.tx import Act, Tx
 
@@ -103,8 +103,11 @@ class FindingsPart(Part):
             where.append(c.state.in_([AlarmState(s) for s in states]))
         with self._db.read():
             rows = self._all(ALARM, *where, order_by=(c.opened_ms.desc(), c.finding), limit=limit)
-            found = self._all(FINDING, FINDING.table.c.id.in_([r.finding for r in rows]))
-        by_id = {f.id: f for f in found}
+            by_id = {
+                f.id: f
+                for part in chunks([r.finding for r in rows])
+                for f in self._all(FINDING, FINDING.table.c.id.in_(part))
+            }
         return [_joined(by_id[row.finding], row) for row in rows]
 
     def open_alarms(self, site: str | None = None) -> list[Alarm]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -33,6 +34,11 @@ class Part:
     def _all(self, kind: Kind[T], *where: ColumnElement[bool], **options: Any) -> list[T]:
         with self._db.read() as connection:
             return fetch(connection, kind, *where, **options)
+
+
+def chunks(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """The items in pieces: a statement takes only so many values (SQLite: 32766)."""
+    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 def given(**columns: Any) -> dict[str, Any]:

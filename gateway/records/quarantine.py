@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -18,8 +19,20 @@ from gateway.records.tx import Act
 
 def item_id(item: QuarantineItem) -> str:
     """The id of an item that has none: the same message for the same reason waits once."""
-    parts = (item.topic.encode(), item.epoch.encode(), item.reason.encode(), item.payload)
+    parts = (*(t.encode("utf-8", "backslashreplace") for t in (item.topic, item.epoch, item.reason)), item.payload)
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def _readable(item: QuarantineItem) -> QuarantineItem:
+    """The item with texts that any database takes (garbage must not be refused twice); its payload is as it came."""
+
+    def clean(text: str) -> str:
+        return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+    texts: dict[str, Any] = {
+        name: clean(getattr(item, name)) for name in ("site", "edge", "epoch", "topic", "reason", "detail")
+    }
+    return replace(item, **texts, serials=tuple(clean(s) for s in item.serials))
 
 
 def waiting_ids(connection: Connection, serial: str) -> tuple[str, ...]:
@@ -43,13 +56,13 @@ class QuarantinePart(Part):
         ids = []
         with self._write() as tx:
             for item in given:
-                row = QUARANTINE.row(replace(item, id=item.id or item_id(item)))
+                row = QUARANTINE.row(_readable(replace(item, id=item.id or item_id(item))))
                 ids.append(str(row["id"]))
-                tx.lock_site(item.site)
+                tx.lock_site(str(row["site"]))
                 if tx.get(QUARANTINE, row["id"]) is not None:
                     continue
                 tx.connection.execute(insert(tables.quarantine).values(row))
-                serials = [{"item": row["id"], "serial": serial} for serial in sorted(set(item.serials))]
+                serials = [{"item": row["id"], "serial": serial} for serial in sorted(set(row["serials"]))]
                 if serials:
                     tx.connection.execute(insert(tables.quarantine_serials), serials)
         return tuple(ids)

@@ -21,6 +21,7 @@ from gateway.records.errors import Code, Refused, UnknownRecord
 from gateway.records.model import HOUSE, Actor, Change
 
 T = TypeVar("T")
+_INT64 = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,22 @@ class Act:
     def __post_init__(self) -> None:
         if not self.actor.name.strip():
             raise Refused(Code.PERSON_REQUIRED, "a change needs the name of who makes it", field="actor")
+
+
+def _storable(value: Any) -> Any:
+    """The value, if both databases can hold it; ValueError otherwise (the same word on both)."""
+    match value:
+        case bool() | None | bytes():
+            pass
+        case int() if not -_INT64 <= value < _INT64:
+            raise ValueError(f"{value} is too large")
+        case str():
+            if "\0" in value:
+                raise ValueError("has a NUL in it")
+            value.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+        case Mapping() | tuple():
+            canonical(value).encode()
+    return value
 
 
 def _site_column(row: Mapping[str, Any]) -> str:
@@ -72,7 +89,7 @@ class Kind(Generic[T]):
             given = getattr(value, column.name)
             normal = getattr(column.type, "normal", None)
             try:
-                row[column.name] = given if given is None or normal is None else normal(given)
+                row[column.name] = _storable(given if given is None or normal is None else normal(given))
             except (ValueError, TypeError) as error:
                 raise Refused(Code.BAD_VALUE, f"{self.name} {column.name}: {error}", field=column.name) from error
         return row

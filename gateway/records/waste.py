@@ -26,7 +26,7 @@ from gateway.records.model import (
     SavedWeighings,
     WeighingRecord,
 )
-from gateway.records.part import Part, equal
+from gateway.records.part import Part, chunks, equal
 from gateway.records.tx import Act, Tx
 
 INGEST = Actor.system("ingest")
@@ -224,10 +224,12 @@ class WastePart(Part):
 
     def _with_smile(self, weighings: list[WeighingRecord]) -> list[WeighingRecord]:
         a = tables.attachments
-        wanted = and_(a.c.kind == AttachmentKind.WEIGHT, a.c.subject.in_([w.id for w in weighings]))
+        states: dict[str, str] = {}
         with self._db.read() as connection:
-            rows = connection.execute(select(a.c.subject, a.c.state).where(wanted).order_by(a.c.at_ms)).all()
-        states = {row.subject: row.state for row in rows}
+            for ids in chunks([w.id for w in weighings]):
+                wanted = and_(a.c.kind == AttachmentKind.WEIGHT, a.c.subject.in_(ids))
+                query = select(a.c.subject, a.c.state).where(wanted).order_by(a.c.at_ms)
+                states |= {row.subject: row.state for row in connection.execute(query)}
         return [replace(w, smile_state=states[w.id]) if w.id in states else w for w in weighings]
 
 

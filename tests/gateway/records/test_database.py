@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,19 @@ def test_canonical_json_refuses_what_has_no_one_text(value: Any) -> None:
 
 def test_canonical_json_is_one_text_per_value() -> None:
     assert canonical({"b": Decimal("1.50"), "a": (True, None, "é")}) == '{"a":[true,null,"é"],"b":"1.50"}'
+
+
+def test_threads_may_share_the_records(records_url: str) -> None:
+    """Commands come in threads (``asyncio.to_thread``); transactions of one thread do not join another's."""
+    with open_records(records_url) as records, ThreadPoolExecutor(8) as threads:
+        actor = Actor("A", "admin")
+
+        def put(n: int) -> None:
+            with records.together():
+                records.upsert_site(
+                    Site(f"S{n % 4}-{n}", "x", "kab", "Asia/Jakarta", "s0", "puskesmas"), actor, "", n
+                )
+
+        list(threads.map(put, range(40)))
+        assert len(records.sites()) == 40
+        assert [a.id for a in records.changes_after(0)] == list(range(1, 41))

@@ -185,3 +185,21 @@ def test_filters(world: Any) -> None:
     assert [f.id for f in r.findings(from_ms=10, to_ms=20)] == ["a"]
     assert [f.id for f in r.findings(limit=1)] == ["b"]
     assert [a.id for a in r.alarms("S1", ["open"], limit=1)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rule": "a\0b"},
+        {"profile": "\ud800"},
+        {"event_ms": 1 << 63},
+        {"evidence": {"a": 0.1}},
+        {"evidence": {"a": "\ud800"}},
+        {"extreme_c": Decimal("NaN")},
+        {"kind": "perhaps"},
+    ],
+)
+def test_what_cannot_be_kept_exactly_is_refused_on_both(world: Any, changes: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as refused:
+        world.records.save_findings([world.finding(**changes)], 1)
+    assert (refused.value.code, refused.value.field) == (Code.BAD_VALUE, next(iter(changes)))

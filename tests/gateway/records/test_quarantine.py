@@ -57,3 +57,15 @@ def test_waiting_for_a_serial(world: Any) -> None:
     (item,) = r.quarantine(replace(ITEM, reason="unknown_device", serials=("NEW-1",)))
     assert [i.id for i in r.waiting_for("NEW-1")] == [item]
     assert r.waiting_for("NEW-2") == []
+
+
+def test_garbage_is_not_refused_a_second_time(world: Any) -> None:
+    """A NUL or a lone surrogate would stop PostgreSQL; the line must not stop."""
+    r = world.records
+    bad = replace(ITEM, topic="t\0x", detail="\ud800", epoch="\0", serials=("A\0",))
+    (item,) = r.quarantine(bad)
+    assert r.quarantine(bad) == (item,)
+    kept = r.quarantine_item(item)
+    assert (kept.topic, kept.detail, kept.payload) == ("t\\0x", "\\ud800", ITEM.payload)
+    r.settle_quarantine(item, "discarded", world.budi, "garbage", 9)
+    assert r.verify_chain("S1").ok

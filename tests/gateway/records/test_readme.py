@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import gateway.records
 import pytest
+
+import gateway.records
 from gateway.records import Records
 from gateway.records.errors import Code
 from gateway.records.model import Alarm, AuditRow, Registry
