@@ -90,6 +90,9 @@ class InfluxStore:
         refused: list[tuple[Intended, str]] = []
         for start in range(0, len(lines), _BATCH_LINES):
             refused += self._write_part(lines[start : start + _BATCH_LINES])
+        for intended, reason in refused:
+            if intended.line.startswith(f"{WINDOWS},"):  # rows that no reader would find
+                raise _down(f"the bucket must keep data for ever: {reason}")
         return refused
 
     def _write_part(self, lines: Sequence[Intended]) -> list[tuple[Intended, str]]:
@@ -152,10 +155,10 @@ class InfluxStore:
             f'SELECT * FROM "{READINGS}" WHERE "stream" = {quoted(stream_id)}'  # noqa: S608
             f" AND time >= {from_ms}ms AND time < {to_ms}ms LIMIT {limit}"
         )
-        rows = sorted((_row(point) for point in points), key=lambda row: row.cursor)
+        rows = sorted((row for point in points if (row := _row(point))), key=lambda row: row.cursor)
         if len(points) < limit:
             return rows, None
-        cut = rows[-1].t_ms  # the server may have left out others of this same time
+        cut = int(points[-1]["time"])  # the server may have left out others of this same time
         return [row for row in rows if row.t_ms < cut], cut
 
     def _in_order(self, stream_id: str, from_ms: int, to_ms: int, step: int) -> Iterator[Row]:
@@ -243,7 +246,15 @@ def _words(body: object) -> str:
     return " ".join(str(words).split())[:160]
 
 
-def _row(point: dict[str, Any]) -> Row:
+def _row(point: dict[str, Any]) -> Row | None:
+    """None for a point that is not ours (someone else wrote into our measurement)."""
+    try:
+        return _our_row(point)
+    except (LookupError, ValueError, TypeError, ArithmeticError):
+        return None
+
+
+def _our_row(point: dict[str, Any]) -> Row:
     value, device_seq, max_error_ms = point.get("value"), point.get("device_seq"), point.get("max_error_ms")
     return Row(
         site=point["site"],

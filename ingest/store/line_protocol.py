@@ -17,9 +17,8 @@ WINDOW_MS = 72 * 3_600_000
 
 
 def tag(text: str) -> str:
-    """A tag's value with its escapes; a line break, which cannot be escaped, becomes a space."""
-    clean = text.replace("\n", " ").replace("\r", " ").replace("\\", "\\\\")
-    return clean.replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
+    """A tag's value with its escapes. Backslashes and line breaks have none: ``refusal`` keeps them out."""
+    return text.replace(",", "\\,").replace("=", "\\=").replace(" ", "\\ ")
 
 
 def string(text: str) -> str:

@@ -7,6 +7,7 @@ the same value and quality is a duplicate and swallowed; with another it is a co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -15,6 +16,10 @@ from typing import NamedTuple, Protocol
 from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
 from telemetry.readings import Numbered, Origin, Quality, Reading, Sync
+
+
+# What stands in a topic (telemetry.topics), and so in a database's tag without escapes.
+_SITE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 
 class Cursor(NamedTuple):
@@ -135,6 +140,8 @@ def refusal(row: Row) -> str | None:
         parse_stream_id(row.stream_id)
     except ContractError as error:
         return error.reason
+    if not _SITE.fullmatch(row.site):
+        return "bad_site"
     value = row.value
     if value is not None and (not value.is_finite() or abs(value) >= 1_000_000_000 or value != round(value, 3)):
         return "bad_value"

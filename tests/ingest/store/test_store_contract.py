@@ -173,6 +173,8 @@ def test_latest_is_the_last_in_time_and_not_in_arrival(store: Store, row: RowMak
         ({"value": Decimal("NaN")}, "bad_value"),
         ({"value": Decimal("Infinity")}, "bad_value"),
         ({"t_ms": -1}, "bad_time"),
+        ({"site": ""}, "bad_site"),
+        ({"site": "a b,c\\"}, "bad_site"),
         ({"t_ms": 1 << 70}, "bad_time"),
     ],
 )

@@ -1,0 +1,247 @@
+"""What only InfluxDB asks of us: outages, refusals, kills between index and server, short reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.store import Row
+from ingest.store.influx import InfluxStore
+from ingest.store.influx_index import InfluxIndex
+from ingest.store.line_protocol import WINDOW_MS, quoted, reading_line, series_key, string, tag
+from ingest.store.local_influx import LocalInflux
+from telemetry.errors import ConfigError, NeighbourDownError
+
+pytestmark = pytest.mark.neighbour("influxdb")
+S = "T1/temperature_c"
+T0 = 1_790_000_000_000
+FOREVER = (0, 1 << 43)
+RowMaker = Callable[..., Row]
+Opener = Callable[..., InfluxStore]
+
+
+def admin(influx: LocalInflux, query: str, db: str = "") -> dict[str, Any]:
+    user, _, password = influx.token.partition(":")
+    answer = httpx.post(
+        f"{influx.url}/query", params={"q": query, "db": db}, headers={"Authorization": f"Token {user}:{password}"}
+    )
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_line_is_what_the_module_says(row: RowMaker) -> None:
+    line = reading_line(series_key("SITE1", S, 0, 0), row(1, "4.125"))
+    assert line == (
+        "readings,site=SITE1,stream=T1/temperature_c,variant=0 value=4.125,max_error_ms=50i,"
+        f'quality="good",origin="live",edge="E1",epoch="ep1",seq=2i,sync="synced",received_at_ms={T0 + 1000}i'
+        f" {T0 + 60_000}"
+    )
+    numbered = reading_line(series_key("SITE1", S, 2, 1), row(1, None, device_seq=9))
+    assert numbered.startswith("readings,site=SITE1,slot=1,stream=T1/temperature_c,variant=2 device_seq=9i,")
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (tag("a b,c=d"), "a\\ b\\,c\\=d"),
+        (string('a "b" \\c\nd'), '"a \\"b\\" \\\\c d"'),
+        (quoted("it's \\ so"), "'it\\'s \\\\ so'"),
+    ],
+)
+def test_escapes(made: str, expected: str) -> None:
+    assert made == expected
+
+
+@given(st.integers(-(10**12) + 1, 10**12 - 1))
+def test_three_decimals_below_1e9_survive_the_way_through_a_double(thousandths: int) -> None:
+    value = Decimal(thousandths) / 1000
+    assert Decimal(repr(float(f"{value:f}"))) == value
+
+
+def test_names_with_odd_signs_come_back(open_influx: Opener, row: RowMaker) -> None:
+    store = open_influx()
+    odd = row(1, site="a.b-c_D", edge='x"y\\', epoch="p q, r=s \\")
+    store.append([odd])
+    assert store.read(S, *FOREVER).rows == (odd,)
+    assert store.streams("a.b-c_D") == [S]
+    assert store.streams("it's \\ not here") == []
+
+
+def test_a_dead_server_is_down_and_not_a_bad_row(influx: LocalInflux, open_influx: Opener, row: RowMaker) -> None:
+    """facts/data-path.md 1: nginx answers 502 with HTML; that is "later", and afterwards nothing is doubled."""
+    store = open_influx()
+    store.append([row(1)])
+    influx.kill_influxd()
+    try:
+        for call in (
+            lambda: store.append([row(1), row(2), row(2, "9")]),
+            lambda: store.count(S),
+            lambda: store.latest([S]),
+        ):
+            with pytest.raises(NeighbourDownError) as caught:
+                call()
+            assert caught.value.again
+            assert "\n" not in caught.value.message
+    finally:
+        influx.restart_influxd()
+    result = store.append([row(1), row(2), row(2, "9")])
+    assert result.rejected == ()
+    assert [(r.t_ms - T0, r.variant) for r in store.read(S, *FOREVER).rows] == [
+        (60_000, 0),
+        (120_000, 0),
+        (120_000, 1),
+    ]
+
+
+def test_nobody_listens(tmp_path: Path, row: RowMaker) -> None:
+    store = InfluxStore("http://127.0.0.1:1", "o", "b", "u:p", index_path=tmp_path / "i.db")
+    with pytest.raises(NeighbourDownError):
+        store.append([row(1)])
+    with pytest.raises(NeighbourDownError):
+        store.streams()
+    store.close()
+
+
+@pytest.mark.parametrize(("bucket_name", "token"), [("no-such-bucket", None), (None, "smile:wrong"), (None, "")])
+def test_a_wrong_set_up_costs_no_reading(
+    influx: LocalInflux, bucket: str, tmp_path: Path, row: RowMaker, bucket_name: str | None, token: str | None
+) -> None:
+    """404 database not found, 401: every row would "never pass", yet none is rejected; a technician is told."""
+    wrong = InfluxStore(
+        influx.url, influx.org, bucket_name or bucket, influx.token if token is None else token,
+        index_path=tmp_path / "i.db",
+    )  # fmt: skip
+    with pytest.raises(NeighbourDownError) as caught:
+        wrong.append([row(1)])
+    assert "token" in caught.value.advice
+    with pytest.raises(NeighbourDownError):
+        wrong.count(S)
+    wrong.close()
+
+
+def test_what_is_acknowledged_survives_a_kill_of_the_server(
+    influx: LocalInflux, open_influx: Opener, row: RowMaker
+) -> None:
+    """facts/data-path.md 1: kill -9 right after 204 loses nothing."""
+    store = open_influx()
+    for n in range(10):
+        store.append([row(n)])
+    influx.restart_influxd()
+    assert store.count(S) == 10
+
+
+def test_the_server_refuses_some_lines_and_the_rest_is_stored(
+    influx: LocalInflux, open_influx: Opener, bucket: str, row: RowMaker
+) -> None:
+    """400 "field type conflict" for one series and time span: halved until each bad line stands alone."""
+    store = open_influx()
+    store.append([row(0)])
+    user, _, password = influx.token.partition(":")
+    httpx.post(
+        f"{influx.url}/api/v2/write", params={"bucket": bucket, "precision": "ms"},
+        headers={"Authorization": f"Token {user}:{password}"},
+        content=f'readings,site=BAD,stream=T2/temperature_c,variant=0 seq="text" {T0 - 30 * 86_400_000}',
+    ).raise_for_status()  # fmt: skip
+    old = [row(n - 30 * 1440, stream_id="T2/temperature_c", seq=n) for n in range(1, 4)]
+    rows = [row(1), old[0], row(2), old[1], row(3), old[2], row(4)]
+    result = store.append(rows)
+    assert [r for r, _ in result.rejected] == old
+    assert all("type conflict" in reason for _, reason in result.rejected)
+    assert result.committed == 4
+    assert store.count(S) == 5
+    assert store.append(rows).duplicates == 4  # the refused ones are not remembered as stored
+    assert store.latest([S, "T2/temperature_c"]).keys() == {S}
+
+
+def test_a_bucket_that_drops_old_data_costs_no_reading(
+    influx: LocalInflux, open_influx: Opener, bucket: str, row: RowMaker
+) -> None:
+    """400 "points beyond retention policy dropped" for our windows: the set-up is wrong, and is told as such."""
+    admin(influx, f'ALTER RETENTION POLICY "autogen" ON "{bucket}" DURATION 3650d')
+    store = open_influx()
+    with pytest.raises(NeighbourDownError, match=r"keep data for ever.*retention"):
+        store.append([row(0)])
+    admin(influx, f'ALTER RETENTION POLICY "autogen" ON "{bucket}" DURATION INF')
+    store.append([row(0)])
+    assert store.read(S, *FOREVER).rows == (row(0),)
+
+
+@pytest.mark.parametrize("cut", ["before the server", "after the server"])
+def test_a_kill_between_index_and_server_leaves_each_point_at_one_place(
+    open_influx: Opener, row: RowMaker, cut: str
+) -> None:
+    """Even when the caller repeats in another order, with another time for the same device number."""
+    store = open_influx()
+    write = store._write
+
+    def killed(lines: Any) -> Any:
+        if cut == "after the server":
+            write(lines)
+        raise RuntimeError("SIGKILL")
+
+    store._write = killed  # type: ignore[method-assign]
+    live = row(1, device_seq=7)
+    memory = row(1, device_seq=7, t_ms=T0 + 61_500)
+    with pytest.raises(RuntimeError):
+        store.append([row(3, "5"), row(3, "6"), live])
+    again = open_influx()
+    again.append([memory, row(3, "6"), row(3, "5")])
+    found = again.read(S, *FOREVER).rows
+    assert [(r.t_ms - T0, r.value, r.variant) for r in found] == [(60_000, 5, 0), (180_000, 5, 0), (180_000, 6, 1)]
+    assert again.count(S) == 3
+
+
+def test_no_read_spans_more_than_72_hours(open_influx: Opener, row: RowMaker) -> None:
+    """design.md: reads in windows <= 72 h; 3.x refuses long ones. Two years hold few windows and few questions."""
+    store = open_influx()
+    days = [0, 1, 5, 300, 700]
+    store.append([row(day * 1440) for day in days])
+    asked: list[str] = []
+    store._http.event_hooks["request"].append(lambda request: asked.append(request.url.params["q"]))
+    assert len(store.read(S, *FOREVER).rows) == 5
+    assert store.count(S) == 5
+    assert store.latest([S])[S].t_ms == T0 + 700 * 86_400_000
+    assert store.streams("SITE1") == [S]
+    assert len(asked) < 20
+    for query in asked:
+        low, high = re.findall(r"time [<>]=? (\d+)ms", query)
+        assert int(high) - int(low) <= WINDOW_MS, query
+
+
+def test_a_reader_cannot_write(open_influx: Opener, row: RowMaker) -> None:
+    with pytest.raises(ConfigError):
+        open_influx(read_only=True).append([row(1)])
+
+
+def test_the_index_keeps_nothing_of_a_settled_batch_but_identities(tmp_path: Path, row: RowMaker) -> None:
+    index = InfluxIndex(tmp_path / "i.db")
+    lines = index.intend([row(1), row(2)])
+    assert [line.line for line in index.left_over()] == [line.line for line in lines]
+    index.settle([lines[0]])
+    assert index.left_over() == []
+    assert index.contents(row(1).identity) == []
+    assert index.contents(row(2).identity) == [(5000, "good")]
+    index.close()
+
+
+def test_more_rows_at_one_time_than_a_page_holds(open_influx: Opener, row: RowMaker) -> None:
+    store = open_influx()
+    rows = [row(1, device_seq=n) for n in range(200)] + [row(2)]
+    store.append(rows)
+    whole, after = [], None
+    while True:
+        page = store.read(S, *FOREVER, limit=60, after=after)
+        whole += page.rows
+        after = page.next
+        if after is None:
+            break
+    assert whole == rows
