@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gateway.records import Actor, Code, Refused, UnknownRecord, Verdict
+from gateway.records import Actor, Code, Refused, UnknownRecord, Verdict, open_records
 
 HOLD = Verdict("", "B1", "hold_and_inspect", ({"code": "HEAT", "text": "10 h above 8.0"},), ("F1",), 1000)
 CALM = Verdict("", "B1", "no_action", (), (), 3000)
@@ -117,3 +119,32 @@ def test_outcomes_are_limited_to_the_five_words(world: Any, verdict: str) -> Non
     with pytest.raises(Refused) as refused:
         world.records.save_verdicts([replace(HOLD, verdict=verdict)], 1000)
     assert refused.value.code is Code.BAD_VALUE
+
+
+def test_of_several_people_who_decide_at_once_one_does(world: Any, world_url: str) -> None:
+    """The site's lock: who comes second is told so, instead of overwriting the first."""
+    r = world.records
+    rounds, people = 6, 4
+    for n in range(rounds):
+        r.upsert_batch(replace(r.batch("B1"), id=f"R{n}"), world.loader, "", 1)
+        r.save_verdicts([replace(HOLD, batch=f"R{n}")], 1000)
+    barrier = threading.Barrier(people)
+
+    def decide(person: int) -> list[str]:
+        said = []
+        with open_records(world_url) as records:
+            for n in range(rounds):
+                barrier.wait(30)
+                try:
+                    records.decide(f"R{n}", "discarded", Actor(f"P{person}", "manager"), "spoilt", 2000)
+                    said.append("done")
+                except Refused as refused:
+                    said.append(refused.code)
+        return said
+
+    with ThreadPoolExecutor(people) as threads:
+        answers = list(threads.map(decide, range(people)))
+    for n in range(rounds):
+        assert sorted(a[n] for a in answers) == [Code.ALREADY_DECIDED] * (people - 1) + ["done"]
+        assert len([a for a in r.audit_of(f"verdict:R{n}.v1") if a.action == "batch_discarded"]) == 1
+    assert r.verify_chain("S1").ok
