@@ -14,7 +14,8 @@ from edge.anchor import Anchorer
 from edge.config import Config, DeviceSettings, load
 from edge.decoders import ADVERT_DECODERS, LINE_DECODERS
 from edge.outbox import Outbox, SqliteOutbox
-from edge.sources import ble, serial, serial_port
+from edge.sources import ble, modbus, mt_sics, ruuvi_history, serial, serial_port
+from edge.sources.ruuvi_history import RuuviHistory
 from edge.supervisor import Backoff, Outage, supervise
 from edge.uplink import EXPECTED as UPLINK_ERRORS
 from edge.uplink import Uplink
@@ -24,6 +25,11 @@ from telemetry.errors import ConfigError, NeighbourDownError
 __all__ = ["load", "run"]
 
 log = logging.getLogger(__name__)
+# Drivers that must be asked: what they are, their source, the errors that reopen them.
+POLLED: dict[str, tuple[str, type[mt_sics.SicsSource] | type[modbus.ModbusSource], tuple[type[Exception], ...]]] = {
+    "mt_sics": ("scale", mt_sics.SicsSource, serial_port.EXPECTED),
+    "modbus_probe": ("probe", modbus.ModbusSource, modbus.EXPECTED),
+}
 _DAY_MS = 86_400_000
 _HOUSEKEEPING_S = 3600.0
 
@@ -68,17 +74,32 @@ class Agent:
             ("anchor", self._anchor()),
             ("housekeeping", self._keep_house()),
         ]
+        parts += [(f"{d.driver}:{d.serial}", self._polled(d)) for d in self._config.devices if d.driver in POLLED]
         heard = [d for d in self._config.devices if d.driver in ADVERT_DECODERS]
         if heard:
-            parts.append(("ble", self._ble(heard)))
+            parts += self._ble(heard)
         parts += [(f"serial:{d.serial}", self._serial(d)) for d in self._config.devices if d.driver in LINE_DECODERS]
         return parts
 
-    def _ble(self, devices: list[DeviceSettings]) -> Coroutine[Any, Any, None]:
+    def _ble(self, devices: list[DeviceSettings]) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         settings = self._config.ble
         outage = Outage("bluetooth")
         source = ble.BleSource(devices, settings, self._clock, self._outbox, self._uplink.wake, outage)
-        return supervise(source.run, outage, ble.EXPECTED, Backoff(high_s=settings.reconnect_max_s), self._rng)
+        backoff = Backoff(high_s=settings.reconnect_max_s)
+        parts = [("ble", supervise(source.run, outage, ble.EXPECTED, backoff, self._rng))]
+        with_memory = {d.serial: d for d in devices if ADVERT_DECODERS[d.driver].history and d.history}
+        if with_memory:
+            reader = RuuviHistory(with_memory, self._clock, self._outbox, self._uplink.wake, source.seen)
+            source.taken = reader.wake
+            outage = Outage("memory read")
+            parts.append(("history", supervise(reader.run, outage, ruuvi_history.EXPECTED, backoff, self._rng)))
+        return parts
+
+    def _polled(self, device: DeviceSettings) -> Coroutine[Any, Any, None]:
+        name, source, expected = POLLED[device.driver]
+        outage = Outage(f"{name} {device.serial} on {device.port}")
+        life = source(device, self._clock, self._outbox, self._uplink.wake, outage)
+        return supervise(life.run, outage, expected, Backoff(high_s=10.0), self._rng)
 
     def _serial(self, device: DeviceSettings) -> Coroutine[Any, Any, None]:
         outage = Outage(f"scale {device.serial} on {device.port}")

@@ -18,10 +18,12 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakError
 
+from edge import history
 from edge.collect import Heard, dump_heard, load_heard, readings_of, take
 from edge.config import BleSettings, DeviceSettings
 from edge.decoders import ADVERT_DECODERS
 from edge.decoders.frames import Advert, FrameError
+from edge.history import hole_between
 from edge.outbox import Outbox
 from edge.supervisor import Outage
 from telemetry.clock import Clock, stamp
@@ -54,7 +56,7 @@ class BleSource:
         self._heard: dict[str, Heard] = {}
         self.refused: Counter[str] = Counter()
         self.seen: dict[str, BLEDevice] = {}
-        self.on_taken: Callable[[DeviceSettings, Stamp], None] = lambda _device, _stamp: None
+        self.taken: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """One scanner's life; raises one of EXPECTED or NeighbourDownError when a new one is needed."""
@@ -117,7 +119,7 @@ class BleSource:
         """Decode, leave repeats, append what is new in one commit. NeighbourDownError: nothing was taken."""
         facts: list[Fact] = []
         heard: dict[str, Heard] = {}
-        taken: list[tuple[DeviceSettings, Stamp]] = []
+        hints: dict[str, str] = {}
         for advert, at in adverts:
             device = self._devices[advert.address]
             driver = ADVERT_DECODERS[device.driver]
@@ -131,15 +133,19 @@ class BleSource:
             if now_heard is None or not decoded.measurements:
                 continue
             heard[device.serial] = now_heard
+            if driver.history and device.history:
+                hole = hole_between(known.t_ms, now_heard.t_ms, device.interval_s)
+                if hole is not None:
+                    key = history.hint_key(device.serial)
+                    held = hints.get(key, self._outbox.hint(key))
+                    hints[key] = history.dump((*history.load(held), hole))
             facts += readings_of(device.serial, decoded.measurements, at, advert.rssi_dbm)
-            taken.append((device, at))
         if not facts:
             return
-        self._outbox.append(facts, {_hint_key(serial): dump_heard(h) for serial, h in heard.items()})
+        self._outbox.append(facts, hints | {_hint_key(serial): dump_heard(h) for serial, h in heard.items()})
         self._heard |= heard
         self._appended()
-        for device, at in taken:
-            self.on_taken(device, at)
+        self.taken()
 
     def _known(self, serial: str) -> Heard:
         if serial not in self._heard:
