@@ -6,6 +6,7 @@ Only this module reads a clock. Everything else is told the virtual second (``at
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 
@@ -13,15 +14,20 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class VirtualClock:
     """``t0_ms`` is the Unix time of virtual second 0; ``m0_ns`` the CLOCK_MONOTONIC reading then; ``speed`` >=
-    0.001."""
+    0.001. From virtual second ``until_s`` on it runs at ``then_speed`` (a site to look at after its story)."""
 
     t0_ms: int
     m0_ns: int
     speed: float
+    until_s: float = math.inf
+    then_speed: float = 1.0
 
     def at_s(self, monotonic_ns: int) -> float:
         """Virtual seconds since t0 at this CLOCK_MONOTONIC reading (negative before m0)."""
-        return (monotonic_ns - self.m0_ns) * self.speed / 1e9
+        real_s = (monotonic_ns - self.m0_ns) / 1e9
+        if real_s * self.speed <= self.until_s:
+            return real_s * self.speed
+        return self.until_s + (real_s - self.until_s / self.speed) * self.then_speed
 
     def unix_ms(self, at_s: float) -> int:
         """Unix milliseconds of a virtual second."""
@@ -37,5 +43,9 @@ class VirtualClock:
 
     async def until(self, at_s: float) -> None:
         """Sleep until the virtual second has come; returns at once if it has passed."""
-        if (wait_s := (at_s - self.now_s()) / self.speed) > 0:
-            await asyncio.sleep(wait_s)
+        while (virtual_s := at_s - self.now_s()) > 0:
+            if at_s <= self.until_s:
+                await asyncio.sleep(virtual_s / self.speed)
+                return
+            here_s = max(0.0, self.until_s - self.now_s())
+            await asyncio.sleep(here_s / self.speed if here_s > 0 else virtual_s / self.then_speed)

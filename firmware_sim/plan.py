@@ -53,6 +53,8 @@ class ClockPlan:
     t0_ms: int | None
     m0_ns: int | None
     speed: float
+    until_s: float = math.inf
+    then_speed: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,8 @@ def _clock(read: _Reader) -> ClockPlan:
         t0_ms=read.integer("t0_ms", None),
         m0_ns=read.integer("m0_ns", None),
         speed=float(read.number("speed", 1.0, low=0.001, high=100_000)),
+        until_s=float(read.number("until_s", math.inf, low=0)),
+        then_speed=float(read.number("then_speed", 1.0, low=0.001, high=100_000)),
     )
     read.end()
     return clock

@@ -48,7 +48,7 @@ def clock_of(plan: ClockPlan) -> VirtualClock:
     """The plan's clock; what it leaves open begins now."""
     t0_ms = time.time_ns() // 1_000_000 if plan.t0_ms is None else plan.t0_ms
     m0_ns = time.monotonic_ns() if plan.m0_ns is None else plan.m0_ns
-    return VirtualClock(t0_ms, m0_ns, plan.speed)
+    return VirtualClock(t0_ms, m0_ns, plan.speed, plan.until_s, plan.then_speed)
 
 
 class SerialFace(Protocol):

@@ -55,7 +55,6 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("smile.username", "", "our account of manager role at SMILE"),
     Setting("smile.password_file", "", "file with that account's password"),
     Setting("smile.program_id", 1, "x-program-id (1 is immunization)"),
-    Setting("smile.server_zone", "UTC", "zone of SMILE's server, proved by reading back"),
     Setting(
         "smile.assumed_humidity_percent", "60", "humidity sent where a logger has no such sensor; marked as assumed"
     ),

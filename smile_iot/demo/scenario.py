@@ -11,6 +11,7 @@ Times are virtual seconds after t0. The story, told at 15-minute sampling (the p
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,21 +55,24 @@ class Scenario:
     def end_ms(self) -> int:
         return self.t0_ms + self.end_s * 1000
 
-    def plan(self, m0_ns: int, then_speed: float) -> dict[str, Any]:
-        """The plan of ``python -m firmware_sim`` (``firmware_sim/README.md``)."""
+    def plan(self, m0_ns: int, then_speed: float, bags: Sequence[str]) -> dict[str, Any]:
+        """The plan of ``python -m firmware_sim`` (``firmware_sim/README.md``); ``bags``: a label for each load."""
         return {
             "seed": self.seed,
             "clock": {
                 "t0_ms": self.t0_ms,
                 "m0_ns": m0_ns,
                 "speed": self.speed,
-                "until_ms": self.end_ms,
+                "until_s": self.end_s,
                 "then_speed": then_speed,
             },
             "equipment": list(self.equipment),
             "devices": list(self.devices),
             "faults": list(self.faults),
-            "loads": [],
+            "loads": [
+                {"at_s": load.at_s, "device": load.device, "mass_kg": load.mass_kg, "hold_s": load.hold_s, "bag": bag}
+                for load, bag in zip(self.loads, bags, strict=True)
+            ],
         }
 
 

@@ -23,11 +23,12 @@ from telemetry.errors import NeighbourDownError
 
 EDGE = "edge-1"
 SHARD = "1"
+_LINE = ("edge", "api", "smile", "alerts", "ingest", "devices")
 
 
 @dataclass(slots=True)
 class World:
-    """One run in one folder. ``clock`` exists after ``start_time``."""
+    """One run in one folder. ``clock`` exists after ``set_time``."""
 
     folder: Path
     scenario: Scenario
@@ -77,23 +78,23 @@ class World:
         if self.broker.program is not None:
             self.programs["mosquitto"] = self.broker.program
 
-    def start_time(self) -> None:
-        """From here virtual time runs. Devices measure from its second 0, so they start at once after."""
+    def set_time(self, in_s: float) -> None:
+        """Virtual second 0 will be in ``in_s`` real seconds: time enough for everybody to start and listen."""
         self.clock = VirtualClock(
             self.scenario.t0_ms,
-            time.monotonic_ns(),
+            time.monotonic_ns() + int(in_s * 1e9),
             self.scenario.speed,
             until_ms=self.scenario.end_ms,
             then_speed=self.then_speed,
         )
 
-    def start_devices(self) -> None:
+    def start_devices(self, bags: list[str]) -> None:
         if self.clock is None:
-            raise RuntimeError("start_time comes first")
+            raise RuntimeError("set_time comes first")
         folder = self.folder / "sim"
         folder.mkdir(parents=True, exist_ok=True)
         plan = folder / "plan.json"
-        plan.write_text(json.dumps(self.scenario.plan(self.clock.m0_ns, self.then_speed), indent=1))
+        plan.write_text(json.dumps(self.scenario.plan(self.clock.m0_ns, self.then_speed, bags), indent=1))
         program = self.python("devices", "firmware_sim", "--plan", str(plan), "--out", str(folder))
         program.start()
         self.simulator = program.wait_ready()
@@ -131,9 +132,24 @@ class World:
             self.python(name, "smile_iot", name, "--config", str(config)).start()
         wait_port(self.api_port, "api")
 
-    def start_edge(self, config: Path) -> None:
+    def start_edge(self, config: Path, patience_s: float = 20.0) -> None:
+        """Start the agent and wait until it says that it runs."""
         environment = {str(k): str(v) for k, v in self.simulator.get("env", {}).items()}
-        self.python("edge", "smile_iot", "edge", "--config", str(config), environment=environment).start()
+        program = self.python("edge", "smile_iot", "edge", "--config", str(config), environment=environment)
+        program.start()
+        deadline = time.monotonic() + patience_s
+        while " runs: " not in program.log_path.read_text(errors="replace"):
+            if not program.alive or time.monotonic() > deadline:
+                raise NeighbourDownError("edge", f"did not get ready:\n{program.tail()}")
+            time.sleep(0.05)
+
+    def run_once(self, name: str, *words: str) -> None:
+        """Run a command of ours to its end; raises NeighbourDownError with its words when it fails."""
+        program = self.python(name, *words)
+        del self.programs[name]
+        program.start()
+        if program.process is None or program.process.wait(60) != 0:
+            raise NeighbourDownError(name, f"failed:\n{program.tail()}")
 
     def kill_and_restart(self, name: str) -> None:
         """SIGKILL and at once a new start, as a power cut and systemd would."""
@@ -146,8 +162,15 @@ class World:
             if not program.alive:
                 raise NeighbourDownError(program.name, f"ended by itself:\n{program.tail()}")
 
+    def stop_line(self) -> None:
+        """Stop what ``start_services``, ``start_devices`` and ``start_edge`` started."""
+        for name in _LINE:
+            if name in self.programs:
+                self.programs[name].stop()
+
     def stop(self) -> None:
-        for name in ("edge", "api", "smile", "alerts", "ingest", "devices", "smile-core", "mosquitto"):
+        self.stop_line()
+        for name in ("smile-core", "mosquitto"):
             if name in self.programs:
                 self.programs[name].stop()
         for close in self.closers:

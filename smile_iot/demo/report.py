@@ -1,0 +1,115 @@
+"""The books of a run: what the devices made against what the store, the records and SMILE hold.
+
+``produced`` is the simulator's own file, written before anything went on the air; ``stored`` is counted by reading
+the store afterwards; what SMILE got is read back by GET. Nothing here takes a service's word for it.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ingest.store import Row, Store
+
+LATE_INTERVALS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One measurement of a device."""
+
+    t_ms: int
+    value: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """``produced.ndjson``: readings by stream, and weighings, in the order they were made."""
+
+    readings: Mapping[str, Sequence[Made]]
+    weighings: Sequence[Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class StreamBooks:
+    """One stream's balance. ``unexplained``: stored rows that no measurement explains (must be 0)."""
+
+    produced: int = 0
+    stored: int = 0
+    duplicated: int = 0
+    missing: int = 0
+    late: int = 0
+    unexplained: int = 0
+    missing_at: list[int] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "produced": self.produced,
+            "stored": self.stored,
+            "duplicated": self.duplicated,
+            "missing": self.missing,
+            "late": self.late,
+        }
+        if self.unexplained:
+            body["unexplained"] = self.unexplained
+        if self.missing_at:
+            body["missing_at_ms"] = self.missing_at
+        return body
+
+
+def read_produced(path: Path, until_ms: int) -> Produced:
+    """What the devices made before ``until_ms``."""
+    readings: dict[str, list[Made]] = defaultdict(list)
+    weighings: list[dict[str, Any]] = []
+    for line in path.read_text().splitlines():
+        row = json.loads(line)
+        if row["t_ms"] >= until_ms:
+            continue
+        if row["kind"] == "reading":
+            value = None if row["value"] is None else Decimal(str(row["value"]))
+            readings[row["stream"]].append(Made(row["t_ms"], value))
+        elif row["kind"] == "weighing":
+            weighings.append(row)
+    for rows in readings.values():
+        rows.sort(key=lambda made: made.t_ms)
+    return Produced(readings, weighings)
+
+
+def stored_rows(store: Store, stream_id: str, from_ms: int, to_ms: int) -> list[Row]:
+    """All rows of a stream in [from, to), page by page."""
+    rows: list[Row] = []
+    page = store.read(stream_id, from_ms, to_ms, limit=1000, after=None)
+    while True:
+        rows += page.rows
+        if page.next is None:
+            return rows
+        page = store.read(stream_id, from_ms, to_ms, limit=1000, after=page.next)
+
+
+def balance(made: Sequence[Made], rows: Iterable[Row], interval_ms: int) -> StreamBooks:
+    """Match stored rows to measurements: a row heard before the next one was made, with the same value.
+
+    A logger that repeats one advert until its next sample is heard somewhat after the sample; a row belongs to the
+    newest measurement not later than it, if the values agree.
+    """
+    books = StreamBooks(produced=len(made))
+    times = [m.t_ms for m in made]
+    hits = [0] * len(made)
+    for row in rows:
+        index = bisect_right(times, row.t_ms) - 1
+        if index < 0 or made[index].value != row.value:
+            books.unexplained += 1
+            continue
+        hits[index] += 1
+        books.late += row.received_at_ms - row.t_ms > LATE_INTERVALS * interval_ms
+    books.stored = sum(1 for h in hits if h)
+    books.duplicated = sum(h - 1 for h in hits if h > 1)
+    books.missing = len(made) - books.stored
+    books.missing_at = [m.t_ms for m, h in zip(made, hits, strict=True) if not h]
+    return books
