@@ -44,7 +44,7 @@ class Config:
     assumed_vvm: str | None = None
     weight_rules: WeightRules = field(default_factory=WeightRules)
     room_equipment_kinds: frozenset[str] = frozenset()
-    bluetooth_drivers: frozenset[str] = frozenset({"ble", "bluetooth"})
+    bluetooth_drivers: frozenset[str] = frozenset({"ble", "bluetooth", "bthome", "ruuvi"})
     beside_max_age_s: int = 3_600
     settle_s: float = 90.0  # a push may run on for the server's 60 s after its answer was lost (smile-core-api 3.3)
     held_again_s: float = 3_600.0

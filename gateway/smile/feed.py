@@ -21,10 +21,9 @@ from gateway.smile.port import (
     ScaleLink,
     StockIds,
 )
-from telemetry.contract import Upload
 from telemetry.errors import ContractError
 from telemetry.quantities import StreamId, parse_stream_id
-from telemetry.readings import Quality, Reading
+from telemetry.readings import Event, Quality, Reading, Sync
 
 PUSHED = "temperature_c"
 BESIDE = frozenset({"humidity_percent", "battery_percent", "rssi_dbm", "mains_power_on"})
@@ -74,33 +73,30 @@ def beside_of(last: Mapping[str, tuple[int, Decimal]], t_ms: int, max_age_ms: in
 
 @dataclass(slots=True)
 class Harvest:
-    """What one upload holds for SMILE. ``undated`` and ``unregistered`` are counts, for the log."""
+    """What some readings hold for SMILE. ``undated`` wait for an anchor; ``unregistered`` is a count."""
 
     found: list[Item | NotPushed] = field(default_factory=list)
     beside: list[tuple[str, str, int, Decimal]] = field(default_factory=list)
-    undated: int = 0
+    undated: list[Reading] = field(default_factory=list)
     unregistered: int = 0
 
 
 def harvest(
-    upload: Upload,
+    readings: Iterable[Reading],
     registry: Registry,
     known: Names,
     last: Mapping[str, Mapping[str, tuple[int, Decimal]]],
     config: Config,
     now_ms: int,
 ) -> Harvest:
-    """The items of one upload of readings: temperatures of registered devices, with what stood beside them.
+    """The items of some readings: temperatures of registered devices, with what stood beside them.
 
-    ``last``: {serial: {quantity: (time, value)}} known before this upload; its own values come on top.
+    ``last``: {serial: {quantity: (time, value)}} known before; the readings' own values come on top.
     """
     result = Harvest()
     beside: dict[str, dict[str, tuple[int, Decimal]]] = {serial: dict(values) for serial, values in last.items()}
     temperatures: list[tuple[StreamId, Reading]] = []
-    for numbered in upload.facts:
-        reading = numbered.fact
-        if not isinstance(reading, Reading):
-            continue
+    for reading in readings:
         stream = parse_stream_id(reading.stream_id)
         if stream.quantity == PUSHED:
             temperatures.append((stream, reading))
@@ -111,10 +107,19 @@ def harvest(
         if registry.device(stream.serial) is None:
             result.unregistered += 1
         elif reading.sampled_at_ms is None:
-            result.undated += 1
+            result.undated.append(reading)
         elif device_id is not None:
             result.found.append(_item(stream, reading, device_id, registry, beside, config, now_ms))
     return result
+
+
+def serials_of(readings: Iterable[Reading]) -> set[str]:
+    return {reading.stream_id.partition("/")[0] for reading in readings}
+
+
+def is_anchor(event: Event) -> bool:
+    """Whether an event ties boot time to UTC: only a clock that claims to be synced can (as ingest judges it)."""
+    return event.kind == "clock_anchored" and event.stamp.sync is Sync.SYNCED and bool(event.stamp.boot_id)
 
 
 def _note_beside(

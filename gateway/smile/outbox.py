@@ -29,6 +29,7 @@ from typing import Any
 
 from gateway.smile.items import NotPushed
 from gateway.smile.port import Item, PushResult, PushStatus, Route
+from telemetry.readings import Quality, Reading, Stamp, Sync
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items(
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS items(
   extra TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', attempts INTEGER NOT NULL DEFAULT 0,
   added_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL, PRIMARY KEY(device, t_s)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_by_state ON items(state, t_s);
+CREATE INDEX IF NOT EXISTS items_by_device ON items(device, state, t_s);
 CREATE TABLE IF NOT EXISTS conflicts(
   device TEXT NOT NULL, t_s INTEGER NOT NULL, kept TEXT NOT NULL, other TEXT NOT NULL, seen_ms INTEGER NOT NULL,
   PRIMARY KEY(device, t_s, other)) WITHOUT ROWID;
@@ -45,6 +47,12 @@ CREATE TABLE IF NOT EXISTS devices(
 CREATE TABLE IF NOT EXISTS beside(
   serial TEXT NOT NULL, quantity TEXT NOT NULL, t_ms INTEGER NOT NULL, value TEXT NOT NULL,
   PRIMARY KEY(serial, quantity)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS anchors(
+  edge TEXT NOT NULL, boot_id TEXT NOT NULL, boottime_ns INTEGER NOT NULL, utc_ms INTEGER NOT NULL,
+  PRIMARY KEY(edge, boot_id, boottime_ns)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS undated(
+  edge TEXT NOT NULL, boot_id TEXT NOT NULL, boottime_ns INTEGER NOT NULL, stream TEXT NOT NULL, value TEXT,
+  quality TEXT NOT NULL, PRIMARY KEY(edge, boot_id, boottime_ns, stream)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS offsets(reader TEXT PRIMARY KEY, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS posts(
   key TEXT PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, state TEXT NOT NULL, text TEXT NOT NULL DEFAULT '',
@@ -123,11 +131,16 @@ class SmileOutbox:
         found: Iterable[Item | NotPushed],
         *,
         now_ms: int,
-        reader: str = "",
-        position: int = 0,
         beside: Iterable[tuple[str, str, int, Decimal]] = (),
+        edge: str = "",
+        undated: Iterable[Reading] = (),
+        dated: Iterable[Reading] = (),
+        anchors: Iterable[Stamp] = (),
     ) -> Accepted:
-        """Take what the journal gave, with the reader's new position, in one transaction. Repeatable."""
+        """Take what one journal entry gave, in one transaction; repeatable, so the position may follow later.
+
+        ``undated`` readings of an edge wait for one of its ``anchors``; ``dated`` ones (of ``datable``) wait no more.
+        """
         added = repeated = conflicts = 0
         with self._write():
             for one in found:
@@ -144,8 +157,7 @@ class SmileOutbox:
                     "value=excluded.value WHERE excluded.t_ms >= t_ms",
                     (serial, quantity, t_ms, str(value)),
                 )
-            if reader:
-                self._set_position(reader, position)
+            self._take_undated(edge, undated, dated, anchors)
         return Accepted(added, repeated, conflicts)
 
     def _take(self, one: Item | NotPushed, now_ms: int) -> str:
@@ -195,6 +207,46 @@ class SmileOutbox:
             (device, t_s, t_ms, value, route, extra, state, reason, now_ms, now_ms),
         )
 
+    def _take_undated(
+        self, edge: str, undated: Iterable[Reading], found: Iterable[Reading], anchors: Iterable[Stamp]
+    ) -> None:
+        for r in undated:
+            key = (edge, r.stamp.boot_id, r.stamp.boottime_ns, r.stream_id)
+            value = None if r.value is None else str(r.value)
+            self._db.execute("INSERT OR IGNORE INTO undated VALUES(?,?,?,?,?,?)", (*key, value, r.quality.value))
+        for r in found:
+            self._db.execute(
+                "DELETE FROM undated WHERE edge=? AND boot_id=? AND boottime_ns=? AND stream=?",
+                (edge, r.stamp.boot_id, r.stamp.boottime_ns, r.stream_id),
+            )
+        for stamp in anchors:
+            self._db.execute(
+                "INSERT OR IGNORE INTO anchors VALUES(?,?,?,?)",
+                (edge, stamp.boot_id, stamp.boottime_ns, stamp.wall_ms),
+            )
+
+    def datable(self, edge: str, limit: int = 5_000) -> list[Reading]:
+        """Undated readings of an edge that an anchor of their boot dates now: the nearest in boot time, so that
+        ingest, which dates by the same rule, stores the same time."""
+        rows = self._db.execute(
+            "SELECT * FROM undated u WHERE edge=? AND EXISTS "
+            "(SELECT 1 FROM anchors a WHERE a.edge=u.edge AND a.boot_id=u.boot_id) ORDER BY boottime_ns LIMIT ?",
+            (edge, limit),
+        ).fetchall()
+        return [self._dated(row) for row in rows]
+
+    def _dated(self, row: sqlite3.Row) -> Reading:
+        at_ns = row["boottime_ns"]
+        anchor = self._db.execute(
+            "SELECT boottime_ns, utc_ms FROM anchors WHERE edge=? AND boot_id=? "
+            "ORDER BY ABS(boottime_ns - ?), boottime_ns LIMIT 1",
+            (row["edge"], row["boot_id"], at_ns),
+        ).fetchone()
+        t_ms = anchor["utc_ms"] + (at_ns - anchor["boottime_ns"]) // 1_000_000
+        value = None if row["value"] is None else Decimal(row["value"])
+        stamp = Stamp(row["boot_id"], at_ns, t_ms, Sync.UNSYNCED)
+        return Reading(row["stream"], value, t_ms, stamp, quality=Quality(row["quality"]))
+
     def beside(self, serial: str) -> dict[str, tuple[int, Decimal]]:
         """{quantity: (time, value)}: what else the device said last."""
         rows = self._db.execute("SELECT quantity, t_ms, value FROM beside WHERE serial=?", (serial,))
@@ -206,12 +258,10 @@ class SmileOutbox:
 
     def set_position(self, reader: str, position: int) -> None:
         with self._write():
-            self._set_position(reader, position)
-
-    def _set_position(self, reader: str, position: int) -> None:
-        self._db.execute(
-            "INSERT INTO offsets VALUES(?,?) ON CONFLICT DO UPDATE SET position=excluded.position", (reader, position)
-        )
+            self._db.execute(
+                "INSERT INTO offsets VALUES(?,?) ON CONFLICT DO UPDATE SET position=excluded.position",
+                (reader, position),
+            )
 
     # --- out --------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from decimal import Decimal
 
-from gateway.journal import Journal, open_journal
+from gateway.journal import Entry, Journal, open_journal
 from gateway.records.errors import UnknownRecord
 from gateway.records.model import (
     Attachment,
@@ -32,7 +32,17 @@ from gateway.records.records import Records, open_records
 from gateway.smile.config import Config
 from gateway.smile.discards import DraftRefusedError
 from gateway.smile.door import SmileDoor
-from gateway.smile.feed import Names, bag_label, bag_weight, discard_order, harvest, names, verdict_word
+from gateway.smile.feed import (
+    Names,
+    bag_label,
+    bag_weight,
+    discard_order,
+    harvest,
+    is_anchor,
+    names,
+    serials_of,
+    verdict_word,
+)
 from gateway.smile.outbox import Post, SmileOutbox, State
 from gateway.smile.port import Outcome, Person, PostResult, PushStatus
 from gateway.smile.readback import Finding, Seen
@@ -40,6 +50,7 @@ from gateway.smile.retry import pause_ms
 from telemetry.clock import Clock, SystemClock
 from telemetry.contract import decode_upload
 from telemetry.errors import ContractError, NeighbourDownError
+from telemetry.readings import Event, Reading, Stamp
 
 _LOG = logging.getLogger(__name__)
 _JOURNAL = "journal"
@@ -173,23 +184,37 @@ class SmileService:
             return False
         registry = self._known()
         for offset, entry in entries:
-            if entry.kind not in ("readings", "import"):
-                continue
-            try:
-                upload = decode_upload(entry.payload)
-            except ContractError as error:
-                _LOG.error("journal entry %d is not readable for SMILE: %s", offset, error)
-                continue
-            serials = {str(getattr(n.fact, "stream_id", "")).partition("/")[0] for n in upload.facts}
-            last = {serial: self._outbox.beside(serial) for serial in serials}
-            got = harvest(upload, registry, self._names, last, self._config, self._clock.now_ms())
-            accepted = self._outbox.accept(
-                got.found, now_ms=self._net_ms(), reader=_JOURNAL, position=offset, beside=got.beside
-            )
-            if accepted.conflicts:
-                _LOG.warning("%d readings contradict ones already taken: the first values stand", accepted.conflicts)
+            if entry.kind in ("readings", "events", "import"):
+                self._take_entry(offset, entry, registry)
         self._outbox.set_position(_JOURNAL, entries[-1][0])
         return len(entries) == self._config.journal_entries
+
+    def _take_entry(self, offset: int, entry: Entry, registry: Registry) -> None:
+        try:
+            facts = [n.fact for n in decode_upload(entry.payload).facts]
+        except ContractError as error:
+            _LOG.error("journal entry %d is not readable for SMILE: %s", offset, error)
+            return
+        anchors = [f.stamp for f in facts if isinstance(f, Event) and is_anchor(f)]
+        edge = f"{entry.site}/{entry.edge}"
+        self._take_readings([f for f in facts if isinstance(f, Reading)], registry, edge, anchors)
+        while found := self._outbox.datable(edge):
+            self._take_readings(found, registry, edge, [])
+
+    def _take_readings(self, readings: list[Reading], registry: Registry, edge: str, anchors: list[Stamp]) -> None:
+        last = {serial: self._outbox.beside(serial) for serial in serials_of(readings)}
+        got = harvest(readings, registry, self._names, last, self._config, self._clock.now_ms())
+        accepted = self._outbox.accept(
+            got.found,
+            now_ms=self._net_ms(),
+            beside=got.beside,
+            edge=edge,
+            undated=got.undated,
+            dated=[r for r in readings if r.sampled_at_ms is not None],
+            anchors=anchors,
+        )
+        if accepted.conflicts:
+            _LOG.warning("%d readings contradict ones already taken: the first values stand", accepted.conflicts)
 
     # --- outbox -> SMILE --------------------------------------------------------------------------------------
 

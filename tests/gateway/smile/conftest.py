@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -90,10 +91,16 @@ class StandIn:
         rows = sorted(self.table("histories"), key=lambda r: r["id"])
         return [(serials[r["logger_id"]], r["actual_time_ms"], Decimal(str(r["temperature_c"]))) for r in rows]
 
+    def log_in(self, username: str, password: str) -> dict[str, str]:
+        """The header of a fresh token; the account's earlier one is dead from now on."""
+        with httpx.Client(timeout=10, trust_env=False) as http:
+            word = {"username": username, "password": password}
+            made = http.post(f"{self.core}/api/auth/login", json=word).raise_for_status()
+            return {"authorization": f"Bearer {made.json()['token_login']}"}
+
     def register_logger(self, serial: str) -> None:
+        header = self.log_in(VENDOR.username, VENDOR.password)
         with httpx.Client(base_url=self.core, timeout=10, trust_env=False) as http:
-            word = {"username": VENDOR.username, "password": VENDOR.password}
-            token = http.post("/api/auth/login", json=word).raise_for_status().json()["token_login"]
             body = {
                 "type_id": 7,
                 "entity_id": 3101,
@@ -104,22 +111,19 @@ class StandIn:
                 "manufacture_id": 7101,
                 "status": 1,
             }
-            http.post("/api/assets", json=body, headers={"authorization": f"Bearer {token}"}).raise_for_status()
+            http.post("/api/assets", json=body, headers=header).raise_for_status()
 
     def labels(self, count: int = 1) -> list[str]:
         """Bag codes that WMS issued to our facility."""
+        header = self.log_in("operator-contoh", "demo-word-operator")
         with httpx.Client(timeout=10, trust_env=False) as http:
-            word = {"username": "operator-contoh", "password": "demo-word-operator"}
-            token = http.post(f"{self.core}/api/auth/login", json=word).raise_for_status().json()["token_login"]
             item = {
                 "healthcareFacilityId": 3101,
                 "wasteSourceId": 22,
                 "wasteClassificationId": 33,
                 "labelCount": count,
             }
-            made = http.post(
-                f"{self.wms}/api/v1/waste-bag-qrcode", json=[item], headers={"authorization": f"Bearer {token}"}
-            )
+            made = http.post(f"{self.wms}/api/v1/waste-bag-qrcode", json=[item], headers=header)
             return [row["qrCode"] for row in made.raise_for_status().json()]
 
 
@@ -366,19 +370,38 @@ class World:
         asyncio.run(main())
 
 
+@pytest.fixture(scope="session")
+def empty_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrating takes longer than a test: done once, copied for each world."""
+    path = tmp_path_factory.mktemp("records") / "records.db"
+    open_records(str(path)).close()
+    return path
+
+
 @pytest.fixture
-def world(config: Config, ticker: Ticker) -> Iterator[World]:
+def vendor_account() -> Account:
+    """An account that may push and may see no history, no stock and no waste."""
+    return VENDOR
+
+
+@pytest.fixture
+def world(config: Config, ticker: Ticker, empty_records: Path) -> Iterator[World]:
+    shutil.copy(empty_records, config.records)
     world = World(config, ticker)
     yield world
     world.close()
 
 
 @pytest.fixture
-def make_world(make_config: Callable[..., Config], ticker: Ticker) -> Iterator[Callable[..., World]]:
+def make_world(
+    make_config: Callable[..., Config], ticker: Ticker, empty_records: Path
+) -> Iterator[Callable[..., World]]:
     made: list[World] = []
 
     def make(**changes: Any) -> World:
-        made.append(World(make_config(**changes), ticker))
+        config = make_config(**changes)
+        shutil.copy(empty_records, config.records)
+        made.append(World(config, ticker))
         return made[-1]
 
     yield make

@@ -6,6 +6,7 @@ import asyncio
 import json
 from decimal import Decimal
 
+from gateway.records import Verdict
 from gateway.smile import service
 
 SEVEN_HOURS = 7 * 3_600_000
@@ -48,8 +49,6 @@ def test_a_tied_weighing_is_posted_once_and_noted(smile, world):
 
 def test_a_verdict_that_smile_cannot_hold_is_noted_so(smile, world):
     """What SMILE has no field for stays in our record, marked so (design.md, What SMILE can hold)."""
-    from gateway.records.model import Verdict
-
     verdict = Verdict("", "B1", "hold_and_inspect", (), (world.finding("HEAT"),), world.ticker.at_ms)
     world.records.save_verdicts([verdict], world.ticker.at_ms)
     world.rounds()
