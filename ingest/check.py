@@ -124,7 +124,7 @@ def _verdict(
     if home is None and must_be_known:
         return Reason.UNKNOWN_DEVICE, serial
     if home is not None and home != address.site:
-        return Reason.OTHER_SITE, serial
+        return Reason.WRONG_SITE, serial
     ahead = fact.sampled_at_ms is not None and fact.sampled_at_ms > received_at_ms + CLOCK_AHEAD_MS
     if ahead and fact.stamp.sync is Sync.SYNCED:
         return Reason.CLOCK_AHEAD, serial

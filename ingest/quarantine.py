@@ -18,7 +18,7 @@ class Reason(StrEnum):
     """Our own words beside those of ContractError.reason; stable, they are counted and shown."""
 
     UNKNOWN_DEVICE = "unknown_device"
-    OTHER_SITE = "other_site"
+    WRONG_SITE = "wrong_site"
     CLOCK_AHEAD = "clock_ahead"
     ADDRESS_MISMATCH = "address_mismatch"
     KIND_MISMATCH = "kind_mismatch"

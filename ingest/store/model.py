@@ -17,7 +17,6 @@ from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
 from telemetry.readings import Numbered, Origin, Quality, Reading, Sync
 
-
 # What stands in a topic (telemetry.topics), and so in a database's tag without escapes.
 _SITE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 

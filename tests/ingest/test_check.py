@@ -80,9 +80,9 @@ def test_facts_of_an_unknown_device_wait_alone_and_the_rest_goes_on(make: Any) -
     assert (fault.site, fault.edge, fault.epoch) == ("SITE1", "E1", "epoch1")
 
 
-def test_a_device_of_another_site_is_not_heard_here(make: Any) -> None:
+def test_a_device_of_anwrong_site_is_not_heard_here(make: Any) -> None:
     checked = check(make.message([make.reading(1, stream="FAR/temperature_c")]), registry)
-    assert [f.reason for f in checked.faults] == [Reason.OTHER_SITE]
+    assert [f.reason for f in checked.faults] == [Reason.WRONG_SITE]
     assert checked.payload is None
 
 

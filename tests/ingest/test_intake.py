@@ -74,7 +74,7 @@ def test_registering_a_device_replays_its_quarantine(pipeline: Any, make: Any) -
     assert {row[4] for row in pipeline.quarantine.rows()} == {"replayed"}
 
 
-def test_a_device_registered_at_another_site_stays_in_quarantine(pipeline: Any, make: Any) -> None:
+def test_a_device_registered_at_anwrong_site_stays_in_quarantine(pipeline: Any, make: Any) -> None:
     pipeline.intake.take([make.message([make.reading(1, stream="NEW/temperature_c")])])
     pipeline.homes["NEW"] = "SITE2"
     assert pipeline.intake.sweep() == []
