@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +17,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.journal import SqliteJournal
 from ingest.check import Arrived
 from ingest.intake import Intake
 from ingest.ledger import Ledger
-from telemetry.contract import Upload, encode_upload
-from telemetry.readings import Event, Numbered, Origin, Quality, Reading, Stamp, Sync, Weighing
+from telemetry.contract import Receipt, Request, Upload, decode_receipt, decode_request, encode_upload
+from telemetry.readings import Event, Numbered, Origin, Quality, Ranges, Reading, Stamp, Sync, Weighing
 from telemetry.topics import EdgeAddress
 
 T0 = 1_790_000_000_000
@@ -180,6 +183,99 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker.start()
     yield broker
     broker.kill()
+
+
+@dataclass
+class IngestProcess:
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        script = Path(__file__).parent / "run_ingest.py"
+        root = Path(__file__).parents[2]
+        with (self.folder / "ingest.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(script), str(self.folder), str(self.port)], cwd=root, stdout=log, stderr=log,
+                env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def log(self) -> str:
+        return (self.folder / "ingest.log").read_text()
+
+    def journal(self) -> SqliteJournal:
+        return SqliteJournal(self.folder / "journal.db")
+
+
+@pytest.fixture
+def ingest(tmp_path: Path, broker: Any) -> Iterator[IngestProcess]:
+    process = IngestProcess(tmp_path, broker.port)
+    process.start()
+    yield process
+    process.kill()
+
+
+@dataclass
+class Edge:
+    """A publisher that honours receipts and requests."""
+
+    port: int
+    make: Any
+    receipts: list[Receipt] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    have: Ranges = field(default_factory=Ranges)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"edge-{self.make.epoch}")
+        self.client.on_connect = self._connected
+        self.client.on_message = self._heard
+        self.client.reconnect_delay_set(1, 1)
+        self.client.connect_async("127.0.0.1", self.port)
+        self.client.loop_start()
+
+    def _connected(self, client: mqtt.Client, *_: Any) -> None:
+        client.subscribe([(self.make.address.down("receipt"), 1), (self.make.address.down("request"), 1)])
+
+    def _heard(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if message.topic.endswith("/request"):
+            self.requests.append(decode_request(message.payload))
+            return
+        receipt = decode_receipt(message.payload)
+        self.receipts.append(receipt)
+        if receipt.epoch == self.make.epoch:
+            with self.lock:
+                self.have = self.have | receipt.have | receipt.quarantined
+
+    def send(self, facts: Any, kind: str = "readings") -> None:
+        self.publish(self.make.address.up(kind), encode_upload(self.make.upload(facts, kind)))
+
+    def hello(self, numbered_to: int) -> None:
+        self.publish(self.make.address.up("hello"), self.make.hello(numbered_to).payload)
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.client.publish(topic, payload, qos=1)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def edge(broker: Any, maker_class: Any) -> Iterator[Edge]:
+    edge = Edge(broker.port, maker_class(t0=1_700_000_000_000))
+    yield edge
+    edge.close()
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ Devices are registered at SITE1 unless their serial begins with NEW; ``FOLDER/re
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import sys
 from pathlib import Path
 
-from ingest.config import BrokerConfig, Config, StoreConfig
+from ingest.config import BrokerConfig, Config, StoreConfig, StoreKind
 from ingest.service import run
 from telemetry.clock import SystemClock
 
@@ -19,12 +20,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 from sqlite_quarantine import SqliteQuarantine
 
 
+def store_for(folder: Path) -> StoreConfig:
+    """SQLite, unless ``FOLDER/influx.json`` names an InfluxDB."""
+    influx = folder / "influx.json"
+    if not influx.exists():
+        return StoreConfig(path=folder / "store.db")
+    return StoreConfig(kind=StoreKind.INFLUX, index_path=folder / "index.db", **json.loads(influx.read_text()))
+
+
 def config_for(folder: Path, port: int) -> Config:
     return Config(
         journal=str(folder / "journal.db"),
         ledger_path=folder / "ledger.db",
         broker=BrokerConfig(port=port),
-        store=StoreConfig(path=folder / "store.db"),
+        store=store_for(folder),
         queue_messages=200,
         batch_messages=50,
         sweep_s=0.2,

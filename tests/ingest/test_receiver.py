@@ -9,120 +9,21 @@ import random
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.journal import SqliteJournal
 from ingest.ledger import read_ledger
 from ingest.store import SqliteStore
-from telemetry.contract import Receipt, Request, decode_receipt, decode_request, encode_upload
+from telemetry.contract import encode_upload
 from telemetry.readings import Ranges
 
 pytestmark = pytest.mark.neighbour("mosquitto")
 Eventually = Callable[..., None]
-
-
-@dataclass
-class IngestProcess:
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        script = Path(__file__).parent / "run_ingest.py"
-        root = Path(__file__).parents[2]
-        with (self.folder / "ingest.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(script), str(self.folder), str(self.port)], cwd=root, stdout=log, stderr=log,
-                env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
-            )  # fmt: skip
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    @property
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def log(self) -> str:
-        return (self.folder / "ingest.log").read_text()
-
-    def journal(self) -> SqliteJournal:
-        return SqliteJournal(self.folder / "journal.db")
-
-
-@pytest.fixture
-def ingest(tmp_path: Path, broker: Any) -> Iterator[IngestProcess]:
-    process = IngestProcess(tmp_path, broker.port)
-    process.start()
-    yield process
-    process.kill()
-
-
-@dataclass
-class Edge:
-    """A publisher that honours receipts and requests."""
-
-    port: int
-    make: Any
-    receipts: list[Receipt] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
-    have: Ranges = field(default_factory=Ranges)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"edge-{self.make.epoch}")
-        self.client.on_connect = self._connected
-        self.client.on_message = self._heard
-        self.client.reconnect_delay_set(1, 1)
-        self.client.connect_async("127.0.0.1", self.port)
-        self.client.loop_start()
-
-    def _connected(self, client: mqtt.Client, *_: Any) -> None:
-        client.subscribe([(self.make.address.down("receipt"), 1), (self.make.address.down("request"), 1)])
-
-    def _heard(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        if message.topic.endswith("/request"):
-            self.requests.append(decode_request(message.payload))
-            return
-        receipt = decode_receipt(message.payload)
-        self.receipts.append(receipt)
-        if receipt.epoch == self.make.epoch:
-            with self.lock:
-                self.have = self.have | receipt.have | receipt.quarantined
-
-    def send(self, facts: Any, kind: str = "readings") -> None:
-        self.publish(self.make.address.up(kind), encode_upload(self.make.upload(facts, kind)))
-
-    def hello(self, numbered_to: int) -> None:
-        self.publish(self.make.address.up("hello"), self.make.hello(numbered_to).payload)
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        self.client.publish(topic, payload, qos=1)
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-@pytest.fixture
-def edge(broker: Any, maker_class: Any) -> Iterator[Edge]:
-    edge = Edge(broker.port, maker_class(t0=1_700_000_000_000))
-    yield edge
-    edge.close()
 
 
 def stored(folder: Path, stream: str = "T1/temperature_c") -> list[int]:
@@ -135,9 +36,7 @@ def stored(folder: Path, stream: str = "T1/temperature_c") -> list[int]:
         store.close()
 
 
-def test_an_upload_is_journaled_receipted_and_stored(
-    ingest: IngestProcess, edge: Edge, eventually: Eventually
-) -> None:
+def test_an_upload_is_journaled_receipted_and_stored(ingest: Any, edge: Any, eventually: Eventually) -> None:
     def sent_and_receipted() -> bool:
         return edge.have == Ranges([(1, 2)])
 
@@ -148,14 +47,14 @@ def test_an_upload_is_journaled_receipted_and_stored(
 
     eventually(send, "a receipt")
     eventually(lambda: stored(ingest.folder) == [1, 2], "rows in the store")
-    late = Edge(edge.port, edge.make)  # an edge that connects later finds the retained receipt
+    late = type(edge)(edge.port, edge.make)  # an edge that connects later finds the retained receipt
     try:
         eventually(lambda: late.have == Ranges([(1, 2)]), "the retained receipt")
     finally:
         late.close()
 
 
-def test_what_stays_missing_is_asked_for(ingest: IngestProcess, edge: Edge, eventually: Eventually) -> None:
+def test_what_stays_missing_is_asked_for(ingest: Any, edge: Any, eventually: Eventually) -> None:
     """design.md promise 3. hello says 6 were produced; 2 to 3 and 5 to 6 never came."""
 
     def send() -> bool:
@@ -172,9 +71,7 @@ def test_what_stays_missing_is_asked_for(ingest: IngestProcess, edge: Edge, even
     assert not read_ledger(ingest.folder / "ledger.db")[0].missing
 
 
-def test_a_device_registered_later_is_replayed_and_receipted(
-    ingest: IngestProcess, edge: Edge, eventually: Eventually
-) -> None:
+def test_a_device_registered_later_is_replayed_and_receipted(ingest: Any, edge: Any, eventually: Eventually) -> None:
     def send() -> bool:
         edge.send([edge.make.reading(1), edge.make.reading(2, stream="NEW1/temperature_c")])
         time.sleep(0.2)
@@ -186,7 +83,7 @@ def test_a_device_registered_later_is_replayed_and_receipted(
     eventually(lambda: stored(ingest.folder, "NEW1/temperature_c") == [2], "the replayed row")
 
 
-def test_poison_does_not_stop_the_line(ingest: IngestProcess, edge: Edge, eventually: Eventually) -> None:
+def test_poison_does_not_stop_the_line(ingest: Any, edge: Any, eventually: Eventually) -> None:
     eventually(lambda: "journal.db" in {p.name for p in ingest.folder.iterdir()}, "the start")
     prefix = "smile-iot/v1/s1/SITE1/E1/up"
     rng = random.Random(7)
@@ -214,9 +111,7 @@ def test_poison_does_not_stop_the_line(ingest: IngestProcess, edge: Edge, eventu
     eventually(lambda: stored(ingest.folder) == [1], "the good row")
 
 
-def test_a_dead_store_stops_neither_receipts_nor_journal(
-    ingest: IngestProcess, edge: Edge, eventually: Eventually
-) -> None:
+def test_a_dead_store_stops_neither_receipts_nor_journal(ingest: Any, edge: Any, eventually: Eventually) -> None:
     """design.md: a dead database stops neither receipts nor alarms. Here the store's file becomes unusable."""
 
     def send_until(numbers: range) -> None:
@@ -249,7 +144,7 @@ def test_a_dead_store_stops_neither_receipts_nor_journal(
 
 @pytest.mark.timeout(180)
 def test_ingest_and_broker_killed_again_and_again_every_reading_is_stored_once(
-    ingest: IngestProcess, broker: Any, edge: Edge, eventually: Eventually
+    ingest: Any, broker: Any, edge: Any, eventually: Eventually
 ) -> None:
     """design.md promise 1 and 2: SIGKILL of ingest (8 times) and of the broker (twice) while 3,000 uploads run."""
     total, per_upload = 9_000, 3
@@ -295,7 +190,7 @@ def test_ingest_and_broker_killed_again_and_again_every_reading_is_stored_once(
 
 
 def test_it_stops_when_told_and_starts_without_a_broker(
-    ingest: IngestProcess, broker: Any, edge: Edge, eventually: Eventually
+    ingest: Any, broker: Any, edge: Any, eventually: Eventually
 ) -> None:
     ingest.kill()
     broker.kill()
