@@ -5,25 +5,35 @@ The publisher here keeps to the contract as an edge does: it forgets a fact only
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
+import socket
 import sqlite3
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
-from ingest.ledger import read_ledger
+from ingest.config import BrokerConfig, Config
+from ingest.ledger import EpochKey, read_ledger
+from ingest.receiver import Receiver
 from ingest.store import SqliteStore
+from telemetry.clock import SystemClock
 from telemetry.contract import encode_upload
+from telemetry.errors import NeighbourDownError
 from telemetry.readings import Ranges
 
 pytestmark = pytest.mark.neighbour("mosquitto")
 Eventually = Callable[..., None]
+KEY = EpochKey("SITE1", "E1", "epoch1")
 
 
 def stored(folder: Path, stream: str = "T1/temperature_c") -> list[int]:
@@ -208,3 +218,116 @@ def test_it_stops_when_told_and_starts_without_a_broker(
     assert ingest.process is not None
     ingest.process.send_signal(signal.SIGTERM)
     assert ingest.process.wait(10) == 0
+
+
+def test_it_speaks_tls_with_a_name_and_a_password(
+    tmp_path: Path, pipeline: Any, make: Any, eventually: Eventually
+) -> None:
+    """A broker as a server has it: TLS, no anonymous, a password file. A wrong password is an outage, logged once."""
+    port = tls_broker_port()
+    broker = start_tls_broker(tmp_path, port)
+    config = BrokerConfig(
+        host="localhost", port=port, username="ingest", password="s3cret", ca_file=f"{tmp_path}/ca.crt"
+    )
+    receiver = Receiver(Config(broker=config), pipeline.intake, SystemClock(), lambda: None)
+    stop = threading.Event()
+    worker = threading.Thread(target=receiver.run, args=(stop,))
+    worker.start()
+    sender = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="sender")
+    sender.username_pw_set("ingest", "s3cret")
+    sender.tls_set(f"{tmp_path}/ca.crt")
+    sender.connect("localhost", port)
+    sender.loop_start()
+    message = make.message([make.reading(1)])
+
+    def send() -> bool:
+        sender.publish(message.topic, message.payload, qos=1)
+        time.sleep(0.1)
+        return pipeline.journal.last_offset() == 1
+
+    try:
+        eventually(send, "a journaled upload over TLS")
+    finally:
+        stop.set()
+        sender.disconnect()
+        sender.loop_stop()
+        worker.join(10)
+        broker.kill()
+        broker.wait()
+
+
+def tls_broker_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_tls_broker(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.crt", "-days", "3650", "-subj", "/CN=test CA")
+    openssl("req", *curve, "-keyout", "srv.key", "-out", "srv.csr", "-subj", "/CN=localhost")
+    (folder / "ext").write_text("subjectAltName=DNS:localhost")
+    signing = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "3650", "-extfile", "ext")
+    openssl("x509", "-req", "-in", "srv.csr", "-out", "srv.crt", *signing)
+    subprocess.run(
+        ["mosquitto_passwd", "-b", "-c", str(folder / "passwords"), "ingest", "s3cret"],
+        check=True,
+        capture_output=True,
+    )
+    (folder / "tls.conf").write_text(
+        f"listener {port} localhost\nallow_anonymous false\npassword_file {folder}/passwords\n"
+        f"cafile {folder}/ca.crt\ncertfile {folder}/srv.crt\nkeyfile {folder}/srv.key\npersistence false\n"
+        + ("user root\n" if os.geteuid() == 0 else "")
+    )
+    binary = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    assert binary is not None
+    with (folder / "tls.log").open("ab") as log:
+        process = subprocess.Popen([binary, "-c", str(folder / "tls.conf")], stdout=log, stderr=log)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("localhost", port)) == 0:
+                return process
+        time.sleep(0.02)
+    raise AssertionError((folder / "tls.log").read_text())
+
+
+def test_when_the_journal_is_dead_the_queue_is_bounded_and_nothing_is_acknowledged(
+    broker: Any, pipeline: Any, make: Any, eventually: Eventually
+) -> None:
+    """facts/data-path.md 0.3: memory is bounded by not reading the socket. Afterwards everything is there."""
+    append = pipeline.journal.append
+    pipeline.journal.append = lambda entries: (_ for _ in ()).throw(NeighbourDownError("journal", "gone"))
+    config = Config(broker=BrokerConfig(port=broker.port), queue_messages=10, batch_messages=5, retry_s=0.05)
+    receiver = Receiver(config, pipeline.intake, SystemClock(), lambda: None)
+    acks: list[int] = []
+    acknowledge = receiver._client.ack
+    receiver._client.ack = lambda mid, qos: (acks.append(mid), acknowledge(mid, qos))[1]  # type: ignore[method-assign]
+    stop = threading.Event()
+    worker = threading.Thread(target=receiver.run, args=(stop,))
+    worker.start()
+    sender = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="sender")
+    sender.max_inflight_messages_set(1000)
+    sender.connect("127.0.0.1", broker.port)
+    sender.loop_start()
+    try:
+        eventually(receiver._connected.is_set, "the connection")
+        eventually(lambda: receiver._tell_all.is_set() is False, "the first turn")
+        for n in range(1, 301):
+            message = make.message([make.reading(n)])
+            sender.publish(message.topic, message.payload, qos=1)
+        eventually(receiver._queue.full, "a full queue")
+        assert acks == []
+        assert receiver._queue.qsize() == 10
+        pipeline.journal.append = append
+        eventually(lambda: len(pipeline.ledger.state(KEY).have) == 300, "everything journaled")
+        eventually(lambda: len(acks) >= 300, "everything acknowledged")
+        assert acks[:300] == sorted(acks[:300])  # in arrival order: the broker numbers upwards
+    finally:
+        stop.set()
+        sender.disconnect()
+        sender.loop_stop()
+        worker.join(10)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.journal import Entry, Journal, SqliteJournal, open_journal
+from gateway.journal import Entry, Journal, SqliteJournal, forget_passed, open_journal
 from gateway.journal.postgres import PostgresJournal
 from telemetry.errors import ConfigError, NeighbourDownError
 
@@ -144,3 +144,28 @@ def test_postgres_is_found_again_after_an_outage(database: str) -> None:
     journal.append([entry(2)])
     assert len(journal.after(0, 10)) == 2
     journal.close()
+
+
+@pytest.mark.parametrize(
+    ("readers", "before_ms", "left"),
+    [
+        ([3, 5], 9_999, [4, 5, 6]),  # the slower reader decides
+        ([6, 6], 1_002, [3, 4, 5, 6]),  # the retention time decides: received at 1000 + n - 1
+        ([], 9_999, [1, 2, 3, 4, 5, 6]),  # nobody said that it passed anything
+        ([0], 9_999, [1, 2, 3, 4, 5, 6]),
+        ([6, 6], 9_999, []),
+    ],
+)
+def test_an_entry_goes_only_after_all_readers_and_the_retention_time(
+    journal: Journal, readers: list[int], before_ms: int, left: list[int]
+) -> None:
+    """design.md: dropped only after both readers passed it and a retention time."""
+    journal.append([entry(n) for n in range(6)])
+    assert forget_passed(journal, readers, before_ms) == 6 - len(left)
+    assert [n for n, _ in journal.after(0, 10)] == left
+
+
+def test_an_old_entry_behind_a_young_one_waits(journal: Journal) -> None:
+    journal.append([entry(1), entry(500), entry(2)])
+    assert forget_passed(journal, [3], 1_100) == 1
+    assert [n for n, _ in journal.after(0, 10)] == [2, 3]
