@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import httpx
 
@@ -95,8 +97,18 @@ def new_http(connect_s: float = 10.0, read_s: float = 60.0) -> httpx.AsyncClient
     No connection is kept: a server that closes an idle one would turn the next push into a lost answer. The
     environment is not asked for a proxy: settings come from the config alone.
     """
-    timeout = httpx.Timeout(read_s, connect=connect_s)
-    return httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(read_s, connect=connect_s),
+        limits=httpx.Limits(max_keepalive_connections=0),
+        trust_env=False,
+        verify=_trusted(),
+    )
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The well-known authorities; reading them takes longer than a call."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class Session:
@@ -156,7 +168,8 @@ class Session:
         if earliest > now:
             text = f"no login to SMILE as {self.username} before {(earliest - now) // 1000} s have passed"
             return Answer(Outcome.LOGIN, text=text)
-        self._keep(login_tried(self._state, now))
+        before = self._state
+        self._keep(login_tried(before, now))
         body = {"username": self._account.username, "password": self._account.password}
         answer = await self._request("POST", self._login_url, body, None, {})
         token = answer.body.get("token_login") if isinstance(answer.body, Mapping) else None
@@ -166,9 +179,10 @@ class Session:
                 # Main answers 401 until the account's first call to core stored its Keycloak id (smile-core-api 2).
                 await self._send("GET", self._warm_url, None, None, None)
             return None
-        self._keep(login_failed(self._state, now, self._jitter()))
         if answer.outcome is Outcome.UNREACHABLE:
+            self._keep(before)  # SMILE never heard of this try
             return answer
+        self._keep(login_failed(self._state, now, self._jitter()))
         # 400 "Login failed" is a wrong password or the auth service down: SMILE does not say which (duty 15).
         text = f"SMILE refused the login of {self.username}: {answer.words or answer.status}"
         _LOG.warning("%s; check the password, else wait: SMILE's login service may be down", text)
@@ -208,7 +222,7 @@ class Session:
             )
         except _NOT_SENT as error:
             return Answer(Outcome.UNREACHABLE, text=f"no connection to {httpx.URL(url).host}: {error}")
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return Answer(Outcome.LOST, text=f"the answer was lost ({type(error).__name__})")
         return _answer(response)
 

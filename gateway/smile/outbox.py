@@ -34,7 +34,7 @@ from telemetry.readings import Quality, Reading, Stamp, Sync
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items(
   device TEXT NOT NULL, t_s INTEGER NOT NULL, t_ms INTEGER NOT NULL, temperature TEXT NOT NULL, route TEXT NOT NULL,
-  extra TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', attempts INTEGER NOT NULL DEFAULT 0,
+  extra TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', failures INTEGER NOT NULL DEFAULT 0,
   added_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL, PRIMARY KEY(device, t_s)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_by_state ON items(state, t_s);
 CREATE INDEX IF NOT EXISTS items_by_device ON items(device, state, t_s);
@@ -296,7 +296,8 @@ class SmileOutbox:
         probes = self._db.execute(
             """
             SELECT i.*, MIN(i.t_s) FROM items i JOIN devices d USING(device)
-            WHERE i.state='unknown_device' AND d.parked = 1 AND d.not_before_ms <= ? GROUP BY i.device LIMIT ?
+            WHERE i.state IN ('unknown_device','waiting') AND d.parked = 1 AND d.not_before_ms <= ?
+            GROUP BY i.device LIMIT ?
             """,
             (now_ms, max(0, limit - len(rows))),
         ).fetchall()
@@ -306,7 +307,7 @@ class SmileOutbox:
         """Before the request leaves: on disk at return."""
         with self._write():
             self._db.executemany(
-                "UPDATE items SET state='sent', attempts=attempts+1, changed_ms=? WHERE device=? AND t_s=?",
+                "UPDATE items SET state='sent', changed_ms=? WHERE device=? AND t_s=?",
                 [(now_ms, *item.key) for item in items],
             )
 
@@ -331,13 +332,16 @@ class SmileOutbox:
             case PushStatus.NOT_SENT:
                 self._not_sent(device, t_s, result.text, now_ms)
             case PushStatus.FAILED:
-                tries = self._db.execute(
-                    "SELECT attempts FROM items WHERE device=? AND t_s=?", (device, t_s)
-                ).fetchone()
-                final = tries is None or tries["attempts"] >= _MAX_INSERT_TRIES
-                self._set(device, t_s, State.REFUSED if final else State.WAITING, result.text, now_ms)
-                if not final:
-                    self._pause(device, now_ms + pause_ms)
+                self._failed(device, t_s, result.text, now_ms, now_ms + pause_ms)
+
+    def _failed(self, device: str, t_s: int, text: str, now_ms: int, again_ms: int) -> None:
+        self._db.execute("UPDATE items SET failures=failures+1 WHERE device=? AND t_s=?", (device, t_s))
+        row = self._db.execute("SELECT failures FROM items WHERE device=? AND t_s=?", (device, t_s)).fetchone()
+        if row is None or row["failures"] >= _MAX_INSERT_TRIES:
+            self._set(device, t_s, State.REFUSED, text, now_ms)
+        else:
+            self._set(device, t_s, State.WAITING, text, now_ms)
+            self._pause(device, again_ms)
 
     def _set(self, device: str, t_s: int, state: State, reason: str, now_ms: int) -> None:
         self._db.execute(

@@ -57,6 +57,7 @@ _JOURNAL = "journal"
 _CHANGES = "changes"
 _CORE, _MAIN = "smile core", "smile main"
 _DAY_MS = 86_400_000
+_GRACE_S = 5.0
 _STATES = {
     Outcome.DONE: SmileState.STORED,
     Outcome.ALREADY: SmileState.STORED,
@@ -82,12 +83,25 @@ async def run(config: Config, clock: Clock, stop: asyncio.Event) -> None:
         async with SmileDoor(config, net.now_ms, clock.now_ms) as door:
             service = SmileService(config, clock, net.now_ms, journal, records, outbox, door)
             service.start()
-            while not stop.is_set():
-                busy = await service.step()
-                try:
-                    await asyncio.wait_for(stop.wait(), 0 if busy else config.poll_s)
-                except TimeoutError:
-                    pass
+            await _rounds(service, config.poll_s, stop)
+
+
+async def _rounds(service: SmileService, poll_s: float, stop: asyncio.Event) -> None:
+    """Rounds until ``stop``. A round that hangs on a dead link then gets a moment to end; what it leaves as sent is
+    read back at the next start."""
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        while not stop.is_set():
+            round_ = asyncio.create_task(service.step(), name="round")
+            await asyncio.wait((round_, stopped), return_when=asyncio.FIRST_COMPLETED)
+            try:
+                busy = await asyncio.wait_for(round_, _GRACE_S if stop.is_set() else None)
+            except TimeoutError:
+                return
+            if not busy:
+                await asyncio.wait((stopped,), timeout=poll_s)
+    finally:
+        stopped.cancel()
 
 
 class SmileService:
@@ -119,6 +133,7 @@ class SmileService:
         self._attached_ms = 0
         self._attached: dict[str, str] = {}
         self._down: dict[str, str] = {}
+        self._trouble: str | None = None
 
     def start(self) -> None:
         """What a dead process left as sent is uncertain; a journal that was restored is read from its beginning."""
@@ -396,8 +411,31 @@ class SmileService:
             state = _temperature_state(counts)
             self._save(AttachmentKind.TEMPERATURES, device_id, _CORE, _digest(counts), state, reply, device.site)
             self._attached[device_id] = reply
+        self._attach_trouble(registry)
         self._outbox.forget(self._clock.now_ms() - self._config.bounds.max_age_ms - 30 * _DAY_MS)
         return False
+
+    def _attach_trouble(self, registry: Registry) -> None:
+        """What a person must know of the adapter itself: at each site, subject "adapter SITE"."""
+        texts = [t for t in (self._door.pusher.disabled, *self._down.values(), *self._names.refused.values()) if t]
+        text = "; ".join(texts)[:2000]
+        if text == self._trouble:
+            return
+        sites = list(registry.sites) if text or self._trouble else self._sites_in_trouble()
+        state = SmileState.REFUSED if text else SmileState.STORED
+        now = self._clock.now_ms()
+        self._records.save_attachments(
+            [
+                Attachment(AttachmentKind.TEMPERATURES, f"adapter {site}", _CORE, "", state, text, now, site)
+                for site in sites
+            ]
+        )
+        self._trouble = text
+
+    def _sites_in_trouble(self) -> list[str]:
+        """Where an earlier process of ours left word of a trouble that is over now."""
+        told = self._records.attachments(AttachmentKind.TEMPERATURES, states=[SmileState.REFUSED])
+        return [a.site for a in told if a.subject == f"adapter {a.site}"]
 
 
 def _state(result: PostResult) -> SmileState:

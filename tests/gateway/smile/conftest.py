@@ -55,7 +55,7 @@ class StandIn:
     def __init__(self, addresses: dict[str, Any], zone: str) -> None:
         self.core, self.main, self.wms = addresses["core"], addresses["main"], addresses["wms"]
         self.zone = zone
-        self._control = httpx.Client(base_url=addresses["control"], timeout=10, trust_env=False)
+        self._control = addresses["client"]
         self._control.post("/reset").raise_for_status()
         self.settings(
             server_zone=zone,
@@ -65,9 +65,6 @@ class StandIn:
             token_life_s=86400,
             wms_calls_per_minute=500,
         )
-
-    def close(self) -> None:
-        self._control.close()
 
     def settings(self, **changes: Any) -> None:
         self._control.patch("/settings", json=changes).raise_for_status()
@@ -93,38 +90,30 @@ class StandIn:
 
     def log_in(self, username: str, password: str) -> dict[str, str]:
         """The header of a fresh token; the account's earlier one is dead from now on."""
-        with httpx.Client(timeout=10, trust_env=False) as http:
-            word = {"username": username, "password": password}
-            made = http.post(f"{self.core}/api/auth/login", json=word).raise_for_status()
-            return {"authorization": f"Bearer {made.json()['token_login']}"}
+        word = {"username": username, "password": password}
+        made = self._control.post(f"{self.core}/api/auth/login", json=word).raise_for_status()
+        return {"authorization": f"Bearer {made.json()['token_login']}"}
 
     def register_logger(self, serial: str) -> None:
+        body = {
+            "type_id": 7,
+            "entity_id": 3101,
+            "serial_number": serial,
+            "name": "x",
+            "prod_year": 2026,
+            "model_id": 203,
+            "manufacture_id": 7101,
+            "status": 1,
+        }
         header = self.log_in(VENDOR.username, VENDOR.password)
-        with httpx.Client(base_url=self.core, timeout=10, trust_env=False) as http:
-            body = {
-                "type_id": 7,
-                "entity_id": 3101,
-                "serial_number": serial,
-                "name": "x",
-                "prod_year": 2026,
-                "model_id": 203,
-                "manufacture_id": 7101,
-                "status": 1,
-            }
-            http.post("/api/assets", json=body, headers=header).raise_for_status()
+        self._control.post(f"{self.core}/api/assets", json=body, headers=header).raise_for_status()
 
     def labels(self, count: int = 1) -> list[str]:
         """Bag codes that WMS issued to our facility."""
         header = self.log_in("operator-contoh", "demo-word-operator")
-        with httpx.Client(timeout=10, trust_env=False) as http:
-            item = {
-                "healthcareFacilityId": 3101,
-                "wasteSourceId": 22,
-                "wasteClassificationId": 33,
-                "labelCount": count,
-            }
-            made = http.post(f"{self.wms}/api/v1/waste-bag-qrcode", json=[item], headers=header)
-            return [row["qrCode"] for row in made.raise_for_status().json()]
+        item = {"healthcareFacilityId": 3101, "wasteSourceId": 22, "wasteClassificationId": 33, "labelCount": count}
+        made = self._control.post(f"{self.wms}/api/v1/waste-bag-qrcode", json=[item], headers=header)
+        return [row["qrCode"] for row in made.raise_for_status().json()]
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +124,9 @@ def stand_in_addresses() -> Iterator[dict[str, Any]]:
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], 30)
         assert ready, "the stand-in did not say that it is ready within 30 s"
-        yield json.loads(process.stdout.readline())
+        addresses = json.loads(process.stdout.readline())
+        with httpx.Client(base_url=addresses["control"], timeout=10, trust_env=False) as client:
+            yield {**addresses, "client": client}
     finally:
         process.terminate()
         process.wait(10)
@@ -149,7 +140,6 @@ def smile(stand_in_addresses: dict[str, Any], request: pytest.FixtureRequest) ->
     stand_in = StandIn(stand_in_addresses, request.param)
     yield stand_in
     stand_in.heal()
-    stand_in.close()
 
 
 @dataclass

@@ -206,3 +206,20 @@ def test_a_post_is_added_once(outbox):
     assert post.body == {"a": 1}
     outbox.set_post("weight:1", "done", "", None, 0)
     assert outbox.due_posts(10**15) == []
+
+
+def test_a_parked_loggers_lost_probe_is_not_forgotten(outbox):
+    """The slow retry's own answer was lost and read back as absent: the logger is probed again, not stuck."""
+    outbox.accept([item(0)], now_ms=0)
+    send(outbox, [item(0)], PushStatus.UNKNOWN_DEVICE)
+    send(outbox, outbox.due(10, 6 * HOUR), PushStatus.UNCERTAIN, now_ms=6 * HOUR)
+    outbox.resolve(item(0).key, State.WAITING, "not there", 6 * HOUR)
+    assert minutes(outbox.due(10, 6 * HOUR)) == [0]
+
+
+def test_requirement_07_outages_do_not_count_as_the_items_own_failures(outbox):
+    outbox.accept([item(0)], now_ms=0)
+    for _ in range(10):
+        send(outbox, outbox.due(10, 0), PushStatus.NOT_SENT)
+    send(outbox, outbox.due(10, 0), PushStatus.FAILED)
+    assert outbox.counts()["refused"] == 0
