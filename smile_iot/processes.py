@@ -42,6 +42,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    _log_begin: int = 0
 
     @property
     def log_path(self) -> Path:
@@ -50,6 +51,7 @@ class Program:
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
+            self._log_begin = log.tell()
             self.process = subprocess.Popen(
                 list(self.command),
                 stdin=subprocess.DEVNULL,
@@ -80,6 +82,12 @@ class Program:
         except subprocess.TimeoutExpired:
             self.kill()
 
+    def said(self) -> str:
+        """What the log got since the last start."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_begin)
+            return log.read().decode(errors="replace")
+
     def tail(self, lines: int = 15) -> str:
         """The end of its log, for an error message."""
         if not self.log_path.exists():
@@ -90,7 +98,7 @@ class Program:
         """The JSON line with ``"ready": true`` that the program prints; raises NeighbourDownError with its log."""
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
-            for line in self.log_path.read_text(errors="replace").splitlines():
+            for line in self.said().splitlines():
                 if line.startswith("{") and '"ready"' in line:
                     ready: dict[str, Any] = json.loads(line)
                     return ready

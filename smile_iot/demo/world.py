@@ -61,7 +61,7 @@ class World:
         if self.clock is not None:
             settings[ENVIRONMENT_KEY] = self.clock.to_environment()
         program = Program(name, [sys.executable, "-m", *words], self.logs, settings)
-        self.programs[name] = program
+        self.programs[name] = program  # a new start in the same log
         return program
 
     # --- neighbours ------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class World:
         program = self.python("edge", "smile_iot", "edge", "--config", str(config), environment=environment)
         program.start()
         deadline = time.monotonic() + patience_s
-        while " runs: " not in program.log_path.read_text(errors="replace"):
+        while " runs: " not in program.said():
             if not program.alive or time.monotonic() > deadline:
                 raise NeighbourDownError("edge", f"did not get ready:\n{program.tail()}")
             time.sleep(0.05)
