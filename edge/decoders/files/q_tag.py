@@ -1,0 +1,115 @@
+"""Berlinger Q-tag CLm: a transport logger with a table of readings, five alarm slots, and its own MKT.
+
+    Conf:
+     MKT Energy: 83.0                               kJ/mol
+     Logging Interval: 10                           minutes; the device samples finer than it logs
+     Alarm:
+      1:
+       Type: 2, T AL: 8.0, t AL: 30                 0 off, 1 cold and 2 hot consecutive, 3 cold and 4 hot cumulative
+    Res:
+     MKT: 10.5
+     Alarm:
+      5:
+       TS S: .., t A: 145, TS A: .., TS E: .., ..   one line per event; TS A empty: it did not come to an alarm
+
+Source: a real file (``facts/cold-chain.md`` section 5).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from edge.decoders.files.fridge_tag import check_celsius, read_table
+from edge.decoders.files.model import (
+    DeviceAlarm,
+    DeviceLimit,
+    LoggerFile,
+    LoggerFileError,
+    number,
+    temperature,
+    whole,
+)
+from edge.decoders.files.tree import Node, check_complete, parse_tree, timestamp
+
+# Type -> (high, cumulative)
+_TYPES = {1: (False, False), 2: (True, False), 3: (False, True), 4: (True, True)}
+_STATED = (("min_c", "Min T"), ("max_c", "Max T"), ("mean_c", "Avrg T"), ("mkt_c", "MKT"))
+
+
+def decode(text: str) -> LoggerFile:
+    """A Q-tag CLm export; raises LoggerFileError."""
+    root = parse_tree(text)
+    check_complete(root)
+    conf, res = root.child("Conf"), root.child("Res")
+    if conf is None:
+        raise LoggerFileError("no Conf block", advice="is the file cut off?")
+    check_celsius(conf)
+    limits, notes = _limits(conf)
+    interval = conf.get("Logging Interval")
+    energy = conf.get("MKT Energy")
+    readings, table_notes = read_table(root.child("Data"), limits)
+    return LoggerFile(
+        "q-tag-clm",
+        root.need("Device"),
+        conf.need("Serial"),
+        None if interval is None else whole(interval, conf.line, "Logging Interval") * 60 or None,
+        readings,
+        limits,
+        () if res is None else _alarms(res),
+        (),
+        None if res is None else timestamp(res.get("TS Start"), res.line),
+        None if res is None else timestamp(res.get("TS Stop"), res.line),
+        None if energy is None else number(energy, conf.line, "MKT Energy"),
+        () if res is None else _stated(res),
+        (*notes, *_run_notes(res), *table_notes),
+    )
+
+
+def _limits(conf: Node) -> tuple[tuple[DeviceLimit, ...], list[str]]:
+    limits: list[DeviceLimit] = []
+    notes: list[str] = []
+    block = conf.child("Alarm")
+    for slot, node in block.numbered() if block else ():
+        pairs = node.exact()
+        kind = whole(pairs.get("Type", ""), node.line, "Type")
+        if kind == 0:
+            continue
+        if kind not in _TYPES:
+            notes.append(f"alarm slot {slot} has type {kind}, which is not known here: it is not judged")
+            continue
+        high, cumulative = _TYPES[kind]
+        limit_c = number(pairs.get("T AL", ""), node.line, "T AL")
+        after_s = whole(pairs.get("t AL", ""), node.line, "t AL") * 60
+        limits.append(DeviceLimit(slot, high, limit_c, after_s, cumulative))
+    return tuple(limits), notes
+
+
+def _alarms(res: Node) -> tuple[DeviceAlarm, ...]:
+    found: list[DeviceAlarm] = []
+    block = res.child("Alarm")
+    for slot, node in block.numbered() if block else ():
+        for event in node.children:
+            at = timestamp(dict(event.pairs).get("TS A"), event.line)
+            if at is not None:
+                found.append(DeviceAlarm(slot, at))
+    return tuple(sorted(found, key=lambda a: (a.local_ms, a.slot)))
+
+
+def _stated(res: Node) -> tuple[tuple[str, Decimal], ...]:
+    found: list[tuple[str, Decimal]] = []
+    for name, key in _STATED:
+        text = res.get(key)
+        value = None if text is None else temperature(text, res.line, key)
+        if value is not None:
+            found.append((name, value))
+    return tuple(found)
+
+
+def _run_notes(res: Node | None) -> list[str]:
+    if res is None:
+        return ["the logger was not started: the file has no results"]
+    run = res.get("Run Number")
+    if run is not None and re.fullmatch(r"[0-9]{1,6}", run) and int(run) > 1:
+        return [f"run {run} of a logger that was started before; the file holds this run only"]
+    return []
