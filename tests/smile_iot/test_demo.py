@@ -1,0 +1,91 @@
+"""The whole line, played as a script by ``smile-iot demo --headless``, every neighbour real: plain, and with kills.
+
+The runs take one to two minutes of mostly waiting each, so they are started together and judged one by one. A report is judged
+here again from its own numbers, not by the exit code alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUNS = {"plain": ["--speed", "600"], "kills": ["--kills"]}
+pytestmark = pytest.mark.timeout(420)
+
+
+@dataclass
+class Run:
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    def report(self) -> dict[str, Any]:
+        code = self.process.wait(timeout=400)
+        said = (self.folder / "said.txt").read_text()
+        assert code == 0, said
+        body: dict[str, Any] = json.loads((self.folder / "report.json").read_text())
+        return body
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
+    started: dict[str, Run] = {}
+    for name, words in RUNS.items():
+        folder = tmp_path_factory.mktemp(name)
+        with (folder / "said.txt").open("wb") as said:
+            command = [sys.executable, "-m", "smile_iot", "demo", "--headless", "--report", str(folder), *words]
+            environment = {k: v for k, v in os.environ.items() if not k.startswith("SMILE_IOT")}
+            process = subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT, env=environment)
+        started[name] = Run(process, folder)
+    yield started
+    for run in started.values():
+        if run.process.poll() is None:
+            run.process.terminate()
+            run.process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_step_happened_and_the_books_balance(name: str, runs: dict[str, Run]) -> None:
+    """Nothing lost, nothing twice, from the sensor's bytes to the store and to SMILE."""
+    report = runs[name].report()
+    assert report["balanced"], report["problems"]
+    assert report["streams"]
+    for books in report["streams"].values():
+        assert books["produced"] == books["stored"] > 0
+        assert books["duplicated"] == books["missing"] == 0
+    for counts in report["attachments"]["temperatures"].values():
+        assert counts["stored"] == counts["measured"] > 0
+        assert counts["duplicated"] == 0
+    assert all(w["made_net_kg"] == w["record_net_kg"] == w["smile_kg"] for w in report["weighings"])
+
+
+def test_the_books_are_the_simulators_own(runs: dict[str, Run]) -> None:
+    """``produced`` counts the lines that the simulator itself wrote."""
+    report = runs["plain"].report()
+    lines = [json.loads(line) for line in (runs["plain"].folder / "produced.ndjson").read_text().splitlines()]
+    for stream, books in report["streams"].items():
+        assert books["produced"] <= sum(1 for line in lines if line.get("stream") == stream)
+
+
+def test_the_kills_were_fired_in_the_middle(runs: dict[str, Run]) -> None:
+    report = runs["kills"].report()
+    assert {"edge", "ingest"} <= {k["program"] for k in report["kills"]}
+    assert len(report["kills"]) >= 6
+
+
+def test_heat_is_answered_and_the_batch_was_discarded_by_a_person(runs: dict[str, Run]) -> None:
+    report = runs["plain"].report()
+    heat = [a for a in report["alarms"] if a["code"] == "HEAT" and a["equipment"] == "fridge-1"]
+    assert [a["state"] for a in heat] == ["acknowledged"]
+    words = [v["verdict"] for v in report["verdicts"]]
+    assert "hold_and_inspect" in words
+    assert report["verdicts"][-1]["decision"] == "discarded"
+    assert report["verdicts"][-1]["decided_by"]
