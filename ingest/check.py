@@ -10,12 +10,13 @@ A whole-message fault keeps the bytes as they came. Facts at fault become an upl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ingest.quarantine import Fault, Reason, plain
 from telemetry.contract import Upload, decode_upload, encode_upload
-from telemetry.errors import ContractError, NeighbourDownError
+from telemetry.errors import ContractError
 from telemetry.readings import Event, Fact, Numbered, Ranges, Reading, Sync
 from telemetry.topics import EdgeAddress, parse_up
 
@@ -57,25 +58,37 @@ def check(arrived: Arrived, registry: Registry) -> Checked:
         address, kind = parse_up(arrived.topic)
     except ContractError as error:
         return _refused(arrived, error.reason, error.detail)
+    read = _guarded(arrived, address, lambda: _read(arrived, address, kind))
+    if isinstance(read, Checked):
+        return read
+    # Outside the guards: what the registry raises is its own trouble and not the message's.
+    homes = {serial: registry(serial) for serial in {device_of(n.fact)[0] for n in read.facts}}
+    return _guarded(arrived, address, lambda: _check_facts(arrived, address, read, homes))
+
+
+T = TypeVar("T")
+
+
+def _guarded(arrived: Arrived, address: EdgeAddress, decide: Callable[[], T]) -> T | Checked:
+    """``decide()``, or the refusal of the whole message for what was raised."""
     try:
-        return _check_upload(arrived, address, kind, registry)
-    except NeighbourDownError:  # the registry, not the message
-        raise
+        return decide()
     except ContractError as error:
         return _refused(arrived, error.reason, error.detail, address)
     except Exception as error:  # noqa: BLE001  (a fault of our own code must not stop the line; it is counted)
         return _refused(arrived, Reason.DECODER_FAULT, repr(error), address)
 
 
-def _check_upload(arrived: Arrived, address: EdgeAddress, kind: str, registry: Registry) -> Checked:
+def _read(arrived: Arrived, address: EdgeAddress, kind: str) -> Upload:
+    """The upload, if it is of the edge and the kind that the topic says; raises ContractError."""
     upload = decode_upload(arrived.payload)
     if upload.edge != address.edge:
-        return _refused(arrived, Reason.ADDRESS_MISMATCH, f"upload says edge {upload.edge!r}", address)
+        raise ContractError(Reason.ADDRESS_MISMATCH, f"upload says edge {upload.edge!r}")
     if upload.kind != kind:
-        return _refused(arrived, Reason.KIND_MISMATCH, f"upload says {upload.kind}, topic {kind}", address)
+        raise ContractError(Reason.KIND_MISMATCH, f"upload says {upload.kind}, topic {kind}")
     if not _EPOCH.fullmatch(upload.epoch):
-        return _refused(arrived, Reason.BAD_EPOCH, repr(upload.epoch), address)
-    return _check_facts(arrived, address, upload, registry)
+        raise ContractError(Reason.BAD_EPOCH, repr(upload.epoch))
+    return upload
 
 
 def _refused(arrived: Arrived, reason: str, detail: str, address: EdgeAddress | None = None) -> Checked:
@@ -86,12 +99,11 @@ def _refused(arrived: Arrived, reason: str, detail: str, address: EdgeAddress | 
     return Checked(address=address, faults=(fault,))
 
 
-def _check_facts(arrived: Arrived, address: EdgeAddress, upload: Upload, registry: Registry) -> Checked:
-    homes: dict[str, str | None] = {}
+def _check_facts(arrived: Arrived, address: EdgeAddress, upload: Upload, homes: Mapping[str, str | None]) -> Checked:
     good: list[Numbered] = []
     bad: dict[tuple[str, str], list[Numbered]] = {}
     for numbered in upload.facts:
-        reason, serial = _verdict(numbered.fact, address, arrived.received_at_ms, registry, homes)
+        reason, serial = _verdict(numbered.fact, address, arrived.received_at_ms, homes)
         if reason is None:
             good.append(numbered)
         else:
@@ -114,12 +126,10 @@ def _encoded(upload: Upload) -> bytes:
 
 
 def _verdict(
-    fact: Fact, address: EdgeAddress, received_at_ms: int, registry: Registry, homes: dict[str, str | None]
+    fact: Fact, address: EdgeAddress, received_at_ms: int, homes: Mapping[str, str | None]
 ) -> tuple[Reason | None, str]:
     """(reason or None, serial of the device)."""
     serial, must_be_known = device_of(fact)
-    if serial not in homes:
-        homes[serial] = registry(serial)
     home = homes[serial]
     if home is None and must_be_known:
         return Reason.UNKNOWN_DEVICE, serial

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from ingest.store.identity import Identity, Said, said, sort_rows
 from ingest.store.model import AppendResult, Cursor, Page, Row, from_thousandths
-from telemetry.errors import NeighbourDownError
+from telemetry.errors import ConfigError, NeighbourDownError
 from telemetry.readings import Origin, Quality, Sync
 
 _SCHEMA = """
@@ -43,7 +43,10 @@ _BEFORE_ALL = Cursor(-1, -2, -1)
 
 
 class SqliteStore:
-    """One writer; an object may be shared by threads. ``read_only`` for the api: it never makes the file."""
+    """One writer; an object may be shared by threads.
+
+    ``read_only`` for the api: it never makes the file, and is empty as long as ingest has not made it.
+    """
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self._lock = threading.Lock()
@@ -51,13 +54,19 @@ class SqliteStore:
         self._streams: dict[str, int] = {}
         self._sources: dict[tuple[str, str, str], int] = {}
         self._known_sites: set[tuple[str, int]] = set()
-        with self._down():
-            target = f"file:{quote(self._path)}" + ("?mode=ro" if read_only else "")
-            self._db = sqlite3.connect(target, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
-            if not read_only:
+        self._read_only = read_only
+        self._reader: sqlite3.Connection | None = None
+        if not read_only:
+            with self._down():
+                self._db = self._connect("")
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.executescript(_SCHEMA)
+                self._reader = self._db
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        target = f"file:{quote(self._path)}{mode}"
+        return sqlite3.connect(target, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
 
     @contextmanager
     def _down(self) -> Iterator[None]:
@@ -71,6 +80,8 @@ class SqliteStore:
     # --- write ------------------------------------------------------------------------------------------------
 
     def append(self, rows: Sequence[Row]) -> AppendResult:
+        if self._read_only:
+            raise ConfigError("ingest.store.path", "this store was opened for reading only")
         with self._lock, self._down():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -160,18 +171,28 @@ class SqliteStore:
 
     def count(self, stream_id: str) -> int:
         query = "SELECT count(*) FROM readings r JOIN streams s ON s.id = r.stream WHERE s.name = ?"
-        return int(self._query(query, (stream_id,))[0][0])
+        return sum(n for (n,) in self._query(query, (stream_id,)))
 
     def _query(self, query: str, arguments: Iterable[object]) -> list[Any]:
         with self._lock, self._down():
-            return self._db.execute(query, tuple(arguments)).fetchall()
+            if self._reader is None:
+                if not Path(self._path).exists():
+                    return []
+                self._reader = self._connect("?mode=ro")
+            try:
+                return self._reader.execute(query, tuple(arguments)).fetchall()
+            except sqlite3.OperationalError as error:
+                if self._read_only and "no such table" in str(error):  # ingest is just making the file
+                    return []
+                raise
 
     def _rows(self, query: str, arguments: Iterable[object]) -> list[Row]:
         return [_row(columns) for columns in self._query(query, arguments)]
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            if self._reader is not None:
+                self._reader.close()
 
 
 def _row(columns: Sequence[Any]) -> Row:

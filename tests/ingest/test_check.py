@@ -137,11 +137,12 @@ def test_weighings_belong_to_a_registered_scale(make: Any) -> None:
     assert [(f.reason, f.serial) for f in checked.faults] == [(Reason.UNKNOWN_DEVICE, "W9")]
 
 
-def test_a_dead_registry_is_not_the_messages_fault(make: Any) -> None:
+@pytest.mark.parametrize("error", [NeighbourDownError("records", "gone"), RuntimeError("locked")])
+def test_a_dead_registry_is_not_the_messages_fault(make: Any, error: Exception) -> None:
     def dead(serial: str) -> str | None:
-        raise NeighbourDownError("records", "gone")
+        raise error
 
-    with pytest.raises(NeighbourDownError):
+    with pytest.raises(type(error)):
         check(make.message([make.reading(1)]), dead)
 
 

@@ -18,7 +18,7 @@ from ingest.store.influx import InfluxStore
 from ingest.store.influx_index import InfluxIndex
 from ingest.store.line_protocol import WINDOW_MS, quoted, reading_line, series_key, string, tag
 from ingest.store.local_influx import LocalInflux
-from telemetry.errors import ConfigError, NeighbourDownError
+from telemetry.errors import NeighbourDownError
 
 pytestmark = pytest.mark.neighbour("influxdb")
 S = "T1/temperature_c"
@@ -215,11 +215,6 @@ def test_no_read_spans_more_than_72_hours(open_influx: Opener, row: RowMaker) ->
     for query in asked:
         low, high = re.findall(r"time [<>]=? (\d+)ms", query)
         assert int(high) - int(low) <= WINDOW_MS, query
-
-
-def test_a_reader_cannot_write(open_influx: Opener, row: RowMaker) -> None:
-    with pytest.raises(ConfigError):
-        open_influx(read_only=True).append([row(1)])
 
 
 def test_the_index_keeps_nothing_of_a_settled_batch_but_identities(tmp_path: Path, row: RowMaker) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.store import Cursor, Row, Store
+from telemetry.errors import ConfigError
 from telemetry.readings import Origin, Quality, Sync
 
 S = "T1/temperature_c"
@@ -207,6 +208,21 @@ def test_a_reader_in_another_process_sees_what_is_appended(open_store: Callable[
     assert reader.streams() == [S]
     assert reader.latest([S])[S].t_ms == T0 + 120_000
     assert reader.count(S) == 2
+
+
+def test_a_reader_that_comes_first_finds_nothing_and_then_what_is_appended(
+    open_store: Callable[..., Store], row: RowMaker
+) -> None:
+    """The api may start before ingest ever ran."""
+    reader = open_store(read_only=True)
+    assert (everything(reader), reader.streams(), reader.latest([S]), reader.count(S)) == ([], [], {}, 0)
+    open_store().append([row(1)])
+    assert len(everything(reader)) == reader.count(S) == 1
+
+
+def test_a_reader_cannot_append(open_store: Callable[..., Store], row: RowMaker) -> None:
+    with pytest.raises(ConfigError):
+        open_store(read_only=True).append([row(1)])
 
 
 def test_appending_nothing_is_nothing(store: Store) -> None:
