@@ -174,8 +174,11 @@ _HANDLERS = {
 # --- what holds for every answer ------------------------------------------------------------------------------
 
 
-class _TooLargeError(Exception):
-    """The body outgrew its bound while it was read."""
+class _TooLargeError(HTTPException):
+    """The body outgrew its bound while it was read. (FastAPI calls any but an HTTPException a bad request.)"""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(413, f"at most {max_bytes} bytes")
 
 
 class _Guard:
@@ -197,7 +200,7 @@ class _Guard:
             message = await receive()
             got += len(message.get("body", b""))
             if got > self._max:
-                raise _TooLargeError
+                raise _TooLargeError(self._max)
             return message
 
         async def guarded(message: Message) -> None:
@@ -213,7 +216,7 @@ class _Guard:
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         try:
             if not declared.isdigit() or int(declared) > self._max:
-                raise _TooLargeError
+                raise _TooLargeError(self._max)
             await self._app(scope, bounded, guarded)
         except _TooLargeError:
             if started:

@@ -1,8 +1,8 @@
 """A chart of temperature as one small SVG, drawn on the server; pure: points in, text out.
 
 Drawn: the band of the profile, the line, unknown time as hatching, alarms as a bar with a mark at the foot. Nothing
-is told by colour alone: unknown time is hatched and named, the limits are dashed and carry their value, alarms carry
-a sign. No style attribute and no script (the Content-Security-Policy allows neither); colours come from ``style.css``.
+is told by colour alone: unknown time is hatched and named, the limits are dashed and carry their value, alarms
+carry a sign. No style attribute and no script (the Content-Security-Policy allows neither): ``style.css`` colours it.
 
 Which time is unknown is said by the rules (``alerts.rules.spans``), not here; the line never bridges it.
 """
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 
-WIDTH, HEIGHT = 720, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 12, 44
+WIDTH, HEIGHT = 480, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 6, 8, 42
 _PLOT_W, _PLOT_H = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
-_BUCKET_PX = 2  # two points (lowest, highest) per bucket keep every peak and the page small
+_BUCKET_PX = 1  # two points (lowest, highest) per bucket keep every peak and the page small
 _STEPS = [Decimal(s) for s in ("0.5", "1", "2", "5", "10", "20", "50")]
 
 
@@ -113,7 +113,7 @@ def _band(chart: Chart, frame: _Frame) -> list[str]:
 
 def _grid(chart: Chart, frame: _Frame) -> list[str]:
     parts = []
-    step = next((s for s in _STEPS if (frame.high - frame.low) / s <= 8), _STEPS[-1])
+    step = next((s for s in _STEPS if (frame.high - frame.low) / s <= 7), _STEPS[-1])
     value = (frame.low / step).__ceil__() * step
     while value <= frame.high:
         y = frame.y(value)
@@ -191,7 +191,7 @@ def _line(chart: Chart, frame: _Frame) -> str:
 
 
 def _thinned(points: Sequence[Point], frame: _Frame) -> list[Point]:
-    """At most the lowest and the highest point of every two pixels, in time order; "no value" stays a break."""
+    """At most the lowest and the highest point of every pixel, in time order; "no value" stays a break."""
     kept: list[Point] = []
     bucket: list[Point] = []
     key: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 from pathlib import Path
@@ -60,6 +60,10 @@ class Words:
         month = _MONTHS[self.language][at.month - 1]
         return f"{at.day} {month} {at.year} {self.clock(ms, zone)} {at.tzname()}"
 
+    def date(self, day: date) -> str:
+        """``30 Nov 2027``: a calendar day, which has no zone."""
+        return f"{day.day} {_MONTHS[self.language][day.month - 1]} {day.year}"
+
     def clock(self, ms: int, zone: str) -> str:
         """Hours and minutes on the site's wall clock."""
         at = datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone))
@@ -70,9 +74,9 @@ class Words:
         seconds = max(0, duration_ms) // 1000
         days, hours, minutes = seconds // 86400, seconds % 86400 // 3600, seconds % 3600 // 60
         if days:
-            return self("time.days_hours", d=days, h=hours)
+            return self("time.days_hours", d=days, h=hours) if hours else self("time.days", d=days)
         if hours:
-            return self("time.hours_minutes", h=hours, m=minutes)
+            return self("time.hours_minutes", h=hours, m=minutes) if minutes else self("time.hours", h=hours)
         return self("time.minutes", m=minutes) if minutes else self("time.seconds", s=seconds)
 
 

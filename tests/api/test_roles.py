@@ -281,7 +281,7 @@ def test_a_manager_cannot_pull_a_batch_of_another_region_over(world: Any) -> Non
 
 
 def test_the_table_of_rights_is_the_decrees() -> None:
-    """Table 1: only operators lack reports, only the admin lacks every transaction, only super admins have masters."""
+    """Table 1: operators lack reports, the admin lacks every transaction, super admins alone have masters."""
     assert {r for r in Role if Right.REPORT in RIGHTS[r]} == {Role.MANAGER, Role.ADMIN, Role.SUPER_ADMIN}
     assert RIGHTS[Role.ADMIN] == {Right.LOOK, Right.REPORT}
     assert {r for r in Role if Right.MASTER in RIGHTS[r]} == {Role.SUPER_ADMIN}

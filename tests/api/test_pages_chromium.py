@@ -1,0 +1,220 @@
+"""The pages in a real Chromium, in a phone's viewport and both languages: log in, look, acknowledge, decide, weigh.
+
+Needs Debian's ``chromium``. Screenshots are kept in ``build/screenshots``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from api.app import create_app
+from api.config import Settings
+from api.words import Words
+
+CHROMIUM = Path("/usr/bin/chromium")
+SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+PASSWORD = "rahasia-sekali"
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-proxy-server",
+]  # fmt: skip
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 800}
+
+pytestmark = pytest.mark.neighbour("chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        if os.environ.get("CI"):
+            pytest.fail("chromium is not installed: apt-get install -y --no-install-recommends chromium")
+        pytest.skip("not run: chromium is not installed (apt-get install -y --no-install-recommends chromium)")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def address(world: Any) -> Iterator[str]:
+    """The application behind a real uvicorn on a free port of this machine."""
+    desk = world.app.state.desk
+    app = create_app(
+        world.records,
+        world.store,
+        world.clock,
+        Settings(secure_cookies=False, waste=desk.settings.waste),
+        profiles=desk.questions.profiles,
+        read_ledger=lambda: world.ledger,
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+    listener.close()
+
+
+class Person:
+    """One person at one screen, with no script allowed: the pages must work without."""
+
+    def __init__(self, browser: Browser, address: str, language: str, screen: dict[str, int] = PHONE) -> None:
+        locale = "id-ID" if language == "id" else "en-GB"
+        context = browser.new_context(
+            viewport=screen,  # type: ignore[arg-type]
+            device_scale_factor=2,
+            locale=locale,
+            java_script_enabled=False,
+        )
+        self.page: Page = context.new_page()
+        self.address, self.words = address, Words(language)
+        self.bad: list[str] = []
+        # ERR_ABORTED is only a page that was left before it had come.
+        self.page.on("requestfailed", lambda r: None if r.failure == "net::ERR_ABORTED" else self.bad.append(r.url))
+        self.page.on("request", lambda r: None if r.url.startswith((address, "data:")) else self.bad.append(r.url))
+
+    def log_in(self, name: str) -> None:
+        self.page.goto(f"{self.address}/")
+        self.page.get_by_label(self.words("login.name")).fill(name)
+        self.page.get_by_label(self.words("login.password")).fill(PASSWORD)
+        self.page.get_by_role("button", name=self.words("login.do")).click()
+        expect(self.page).not_to_have_url(re.compile("/login"))
+        self.page.wait_for_load_state()
+
+    def go(self, path: str) -> None:
+        self.page.goto(f"{self.address}{path}")
+
+    def shot(self, name: str) -> None:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=str(SHOTS / f"{name}.png"), full_page=True)
+
+    def fits(self) -> None:
+        """Nothing sticks out to the right: a phone never scrolls the page sideways."""
+        box = self.page.locator("main").bounding_box()
+        header = self.page.locator("header").bounding_box()
+        assert box is not None
+        assert header is not None
+        assert box["x"] >= 0
+        assert header["width"] <= self.page.viewport_size["width"]  # type: ignore[index]
+        for table in self.page.locator("main table.stack").all():
+            wide = table.bounding_box()
+            assert wide is not None
+            assert wide["x"] + wide["width"] <= box["x"] + box["width"] + 1
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_a_health_workers_day_on_a_phone(browser: Browser, address: str, world: Any, language: str) -> None:
+    """Log in, see the fridge and its chart, answer the alarm, weigh a bag; a manager then decides on the batch."""
+    me = Person(browser, address, language)
+    w = me.words
+    me.go("/")
+    expect(me.page.locator("html")).to_have_attribute("lang", language)
+    me.shot(f"{language}-1-login")
+    me.log_in("operator")
+    expect(me.page.get_by_role("heading", level=1)).to_have_text("Puskesmas Sentani")
+    if language != "id":  # the account speaks Bahasa; the person chooses
+        me.page.get_by_role("link", name="English").click()
+    expect(me.page.get_by_text(w("site.alarms", n=1))).to_be_visible()
+    me.fits()
+    me.shot(f"{language}-2-site")
+
+    me.page.get_by_role("link", name="Kulkas A").click()
+    chart = me.page.get_by_role("img", name=w("chart.title", name="Kulkas A"))
+    expect(chart).to_be_visible()
+    expect(me.page.locator("svg.chart rect.unknown")).not_to_have_count(0)
+    me.shot(f"{language}-3-chart")
+    me.page.get_by_text(w("chart.table")).click()
+    expect(me.page.get_by_role("columnheader", name=w("chart.hour"))).to_be_visible()
+    me.shot(f"{language}-3-equipment")
+
+    me.page.get_by_role("navigation").get_by_role("link", name=w("nav.alarms")).click()
+    me.shot(f"{language}-4-alarms")
+    me.page.get_by_label(re.compile(re.escape(w("alarms.comment")))).fill("Pintu ditutup, vaksin dipindahkan")
+    me.page.get_by_role("button", name=re.compile(re.escape(w("alarms.do")))).click()
+    expect(me.page.get_by_role("status")).to_have_text(w("done.acknowledged"))
+    expect(me.page.get_by_text(w("alarms.none_open"))).to_be_visible()
+    me.shot(f"{language}-5-alarms-answered")
+    assert world.records.alarm("HEAT-1").acknowledged_by == "operator"
+
+    me.page.get_by_role("navigation").get_by_role("link", name=w("nav.weighing")).click()
+    me.page.get_by_label(re.compile("^" + re.escape(w("weigh.bag")))).first.fill("000120112026")
+    me.shot(f"{language}-6-weighing")
+    me.page.get_by_role("button", name=w("weigh.tie")).first.click()
+    expect(me.page.get_by_role("status")).to_have_text(w("done.tied"))
+    me.shot(f"{language}-7-weighing-tied")
+    assert [x.tied_by for x in world.records.weighings("PKM-A", tied=True)] == ["operator"]
+
+    me.page.get_by_role("navigation").get_by_role("link", name=w("nav.batches")).click()
+    me.page.get_by_role("link", name=re.compile("B1-2411")).click()
+    expect(me.page.get_by_text(w("decide.not_you"))).to_be_visible()
+    me.shot(f"{language}-8-batch-operator")
+    me.page.get_by_role("button", name=w("login.out")).click()
+
+    me.log_in("manager")
+    me.go("/sites/PKM-A/batches/B1")
+    me.shot(f"{language}-9-batch-manager")
+    me.page.get_by_label(re.compile(re.escape(w("decide.discarded")))).check()
+    me.page.get_by_label(w("decide.reason_hint", name="manager")).fill("VVM tahap C pada semua vial")
+    me.page.get_by_role("button", name=w("decide.do")).click()
+    expect(me.page.get_by_role("status")).to_have_text(w("done.decided"))
+    me.shot(f"{language}-10-batch-decided")
+    decision = world.records.decision("B1")
+    assert (decision.decision, decision.decided_by) == ("discarded", "manager")
+    for name in ("smile", "ledger", "quarantine", "audit"):
+        me.go(f"/sites/PKM-A/{name}")
+        expect(me.page.get_by_role("heading", level=1)).to_have_text(w(f"{name}.title"))
+        me.fits()
+        me.shot(f"{language}-{name}")
+    me.go("/")
+    me.shot(f"{language}-sites")
+    me.go("/sites/PKM-C")
+    expect(me.page.get_by_role("heading", level=1)).to_have_text(w("problem.region"))
+    me.shot(f"{language}-problem")
+    assert me.bad == []
+
+
+def test_the_keyboard_alone_reaches_the_answer(browser: Browser, address: str) -> None:
+    """Tab order: skip link first, then header and menu; the focus can be seen."""
+    me = Person(browser, address, "en", DESK)
+    me.log_in("operator")
+    me.go("/sites/PKM-A/alarms?lang=en")
+    me.page.keyboard.press("Tab")
+    skip = me.page.get_by_role("link", name=me.words("page.skip"))
+    expect(skip).to_be_focused()
+    me.shot("en-keyboard-skip")
+    me.page.keyboard.press("Enter")
+    me.page.keyboard.press("Tab")
+    expect(me.page.get_by_label(re.compile(re.escape(me.words("alarms.comment"))))).to_be_focused()
+    me.page.keyboard.type("door closed")
+    me.page.keyboard.press("Tab")
+    me.page.keyboard.press("Enter")
+    expect(me.page.get_by_role("status")).to_have_text(me.words("done.acknowledged"))
+
+
+def test_a_wide_screen(browser: Browser, address: str) -> None:
+    """The same pages at a desk."""
+    me = Person(browser, address, "en", DESK)
+    me.log_in("manager")
+    for name, path in (
+        ("site", ""),
+        ("equipment", "/equipment/KULKAS-A"),
+        ("batch", "/batches/B1"),
+        ("smile", "/smile"),
+    ):
+        me.go(f"/sites/PKM-A{path}?lang=en")
+        me.shot(f"en-wide-{name}")
+        me.fits()
