@@ -207,6 +207,8 @@ def _check_device(device: DeviceSettings, where: str) -> None:
     ):
         if value not in choices:
             raise ConfigError(f"{where}.{key}", f"{value!r} is not one of {', '.join(choices)}")
+    if device.interval_s is None and device.driver in ADVERT_DECODERS and ADVERT_DECODERS[device.driver].sampled:
+        raise ConfigError(f"{where}.interval_s", f"is required: a {device.driver} advertises far more often")
     if device.interval_s is not None and device.interval_s < 1:
         raise ConfigError(f"{where}.interval_s", "must be at least 1")
     if device.e_kg is not None and device.e_kg <= 0:

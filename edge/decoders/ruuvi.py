@@ -24,7 +24,9 @@ by a second or two, and a live packet has no time of its own either.
 *Live and memory, recognised as the same.* The tag's log is its own sampling at its interval; a live packet, kept once
 an interval, is another look at the same slot. So within half an interval of a time at which the outbox holds a
 reading of the stream, live or from memory, a record is the same reading and is left; else it fills a hole and is
-appended with origin ``memory``. Read the log twice, or half of it before the link drops, and nothing is doubled.
+appended with origin ``memory``. One packet more: the one that ends a hole may have been made up to an interval before
+it was heard (the agent started between two samples), so a record up to an interval before it with its very value is
+that packet. Read the log twice, or half of it before the link drops, and nothing is doubled.
 """
 
 from __future__ import annotations
@@ -121,14 +123,29 @@ def decode_log(data: bytes) -> Record | LogEnd | None:
     return Record(seconds * 1000, Measurement(quantity, Decimal(value) / 100))
 
 
-def unknown_records(records: Iterable[Record], known_ms: Sequence[int], interval_ms: int) -> list[Record]:
-    """The records of one quantity that are no reading yet: none known within half an interval (see the module)."""
+def unknown_records(
+    records: Iterable[Record], known_ms: Sequence[int], interval_ms: int, ending: Record | None = None
+) -> list[Record]:
+    """The records of one quantity that are no reading yet: none known within half an interval (see the module).
+
+    ``ending`` is the live reading that ended the hole.
+    """
     times = sorted(known_ms)
     fresh: list[Record] = []
     for record in sorted(records, key=lambda r: r.t_ms):
         at = bisect_left(times, record.t_ms)
         near = times[max(0, at - 1) : at + 1]
+        if ending is not None and _is_packet(record, ending, interval_ms):
+            continue
         if all(2 * abs(record.t_ms - t) > interval_ms for t in near):
             fresh.append(record)
             insort(times, record.t_ms)
     return fresh
+
+
+def _is_packet(record: Record, ending: Record, interval_ms: int) -> bool:
+    """Whether the record shows what ``ending`` showed (the log has two places, the advert three)."""
+    logged, live = record.measurement.value, ending.measurement.value
+    if logged is None or live is None or abs(logged - live) >= Decimal("0.01"):
+        return False
+    return 0 <= ending.t_ms - record.t_ms <= interval_ms

@@ -19,13 +19,13 @@ from edge import history
 from edge.collect import reading
 from edge.config import DeviceSettings
 from edge.decoders import ruuvi
-from edge.decoders.frames import FrameError
+from edge.decoders.frames import FrameError, Measurement
 from edge.history import Hole
 from edge.outbox import Outbox
 from telemetry.clock import Clock, stamp
 from telemetry.errors import NeighbourDownError
 from telemetry.quantities import stream_id
-from telemetry.readings import Event, Fact
+from telemetry.readings import Event, Fact, Reading
 
 log = logging.getLogger(__name__)
 EXPECTED = (OSError, BleakError, TimeoutError, FrameError, NeighbourDownError)
@@ -90,7 +90,12 @@ class RuuviHistory:
 
     async def _read(self, device: DeviceSettings, found: BLEDevice, hole: Hole) -> None:
         queue: asyncio.Queue[bytes] = asyncio.Queue()
-        async with BleakClient(found, timeout=CONNECT_S) as client:
+        lost = b""  # no notification is empty
+
+        def on_lost(_client: BleakClient) -> None:
+            queue.put_nowait(lost)
+
+        async with BleakClient(found, on_lost, timeout=CONNECT_S) as client:
             await client.start_notify(ruuvi.NUS_TX, lambda _, data: queue.put_nowait(bytes(data)))
             interval_ms = (device.interval_s or 300) * 1000
             # The tag dates records by this "now": take it at the last moment.
@@ -100,6 +105,8 @@ class RuuviHistory:
             try:
                 while True:
                     data = await asyncio.wait_for(queue.get(), IDLE_S)
+                    if data == lost:
+                        raise OSError("the link was lost")
                     entry = ruuvi.decode_log(data)
                     if isinstance(entry, ruuvi.LogEnd):
                         filler.close()
@@ -164,9 +171,18 @@ class _Filler:
             known = self._outbox.reading_times(stream, self._hole[0] - margin_ms, self._hole[1] + margin_ms)
             found += [
                 reading(self._device.serial, r.measurement, now, r.t_ms)
-                for r in ruuvi.unknown_records(records, known, self._interval_ms)
+                for r in ruuvi.unknown_records(records, known, self._interval_ms, self._ending(stream, quantity))
             ]
         return found
+
+    def _ending(self, stream: str, quantity: str) -> ruuvi.Record | None:
+        """The live reading that ended the hole."""
+        at_ms = self._hole[1]
+        for numbered in self._outbox.select(from_ms=at_ms, to_ms=at_ms):
+            fact = numbered.fact
+            if isinstance(fact, Reading) and fact.stream_id == stream:
+                return ruuvi.Record(at_ms, Measurement(quantity, fact.value))
+        return None
 
     def _commit(self, facts: list[Fact], reached_ms: int | None) -> None:
         key = history.hint_key(self._device.serial)

@@ -82,14 +82,14 @@ def is_tail_of(part: list[Any], whole: list[Any]) -> bool:
 def test_sigkill_in_the_middle_loses_and_doubles_nothing(
     simulate: Callable[..., Any], start_agent: Callable[..., Any], tmp_path: Path, wait_for: Callable[..., Any]
 ) -> None:
-    """Each packet stands on the air for 2.5 s; the agent is killed six times and each time back before the next one.
+    """Each packet stands on the air for 3 s; the agent is killed six times and each time back before the next one.
 
     Promise 1 and "repeats across a restart": the outbox has each packet once, each load once.
     """
     loads = [
         {"device": "SC-1", "at_s": at_s, "mass_kg": kg, "hold_s": 60} for at_s, kg in ((75, "1.5"), (255, "2.25"))
     ]
-    sim = simulate(plan(speed=30, interval_s=75, loads=loads))
+    sim = simulate(plan(speed=25, interval_s=75, loads=loads))
     path = tmp_path / "outbox.db"
     config = settings_of(sim, path, interval_s=75)
     stream = "BT-1/temperature_c"

@@ -68,7 +68,16 @@ def test_without_a_packet_id_equal_bytes_count_once_an_interval(make: Any) -> No
 
 def test_a_chatty_device_is_sampled_once_an_interval(make: Any) -> None:
     adverts = [(packet(i, bytes([i])), i * 1.0) for i in range(130)]
-    assert taken(adverts, make, sampled=True) == [0, 60, 120]
+    assert taken(adverts, make, sampled=True) == [0, 45, 105]
+
+
+def test_a_sampled_device_that_measures_once_an_interval_is_never_missed(make: Any) -> None:
+    """Each packet is heard at a random time after it was made: no drift, none twice."""
+    late = [0.0, 12.0, 3.0, 0.5, 14.0, 0.0, 9.0, 13.9] * 40
+    adverts = [
+        (packet(i % 65535, bytes([i % 251])), i * 60 + late[i] + again) for i in range(300) for again in (0, 5)
+    ]
+    assert taken(adverts, make, sampled=True) == list(range(0, 600, 2))
 
 
 def test_after_a_reboot_a_sampled_device_is_taken_at_once(make: Any) -> None:

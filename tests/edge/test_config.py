@@ -64,6 +64,7 @@ def test_the_example_shows_every_setting_with_its_default(table: str, kind: type
         ({"edge": EDGE, "device": [SCALE | {"driver": "bthome"}]}, "device[0].address"),
         ({"edge": EDGE, "device": [{"serial": "S", "driver": "scale_ascii"}]}, "device[0].port"),
         ({"edge": EDGE, "device": [SCALE | {"basis": "gros"}]}, "device[0].basis"),
+        ({"edge": EDGE, "device": [{"serial": "R", "driver": "ruuvi", "address": "A"}]}, "device[0].interval_s"),
     ],
 )
 def test_a_mistake_is_named(body: dict[str, Any], key: str) -> None:
