@@ -3,12 +3,14 @@
     topic, bytes ─▶ parse_up ─▶ decode_upload ─▶ address, kind, epoch ─▶ each fact: device, clock ─▶ Checked
                        └──────────────┴─ whole message to quarantine      └─ these facts to quarantine
 
-A whole-message fault keeps the bytes as they came. Facts at fault become an upload of their own, re-encoded (its
-``mac`` is dropped: it covered the original bytes); the rest is journaled.
+A whole-message fault keeps the bytes as they came; if it names its edge and epoch it is answered by a receipt too.
+Facts at fault become an upload of their own, re-encoded (its ``mac`` is dropped: it covered the original bytes); the
+rest is journaled.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,6 +26,11 @@ from telemetry.topics import EdgeAddress, parse_up
 CLOCK_AHEAD_MS = 5 * 60 * 1000
 # An epoch is a random id; it becomes a database key and part of names, so it keeps to the letters of a topic.
 _EPOCH = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+
+# Refusals for what one fact holds. The others speak of the envelope: a younger server may well read the same bytes.
+_FAULTS_OF_DATA = frozenset(
+    ("bad_field", "bad_time", "bad_stream", "bad_columns", "bad_value", "out_of_bounds", "bad_weight")
+) | {Reason.DECODER_FAULT.value}
 
 Registry = Callable[[str], str | None]
 """The site at which a device serial is registered, or None. May raise NeighbourDownError."""
@@ -93,10 +100,38 @@ def _read(arrived: Arrived, address: EdgeAddress, kind: str) -> Upload:
 
 def _refused(arrived: Arrived, reason: str, detail: str, address: EdgeAddress | None = None) -> Checked:
     site, edge = (address.site, address.edge) if address else ("", "")
+    epoch, number = _claim(arrived.payload, edge)
     fault = Fault(
-        str(reason), plain(detail), plain(arrived.topic), arrived.payload, arrived.received_at_ms, site, edge
+        str(reason),
+        plain(detail),
+        plain(arrived.topic),
+        arrived.payload,
+        arrived.received_at_ms,
+        site,
+        edge,
+        epoch,
+        seqs=Ranges([(number, number)]) if number and reason in _FAULTS_OF_DATA else Ranges(),
     )
     return Checked(address=address, faults=(fault,))
+
+
+def _claim(payload: bytes, edge: str) -> tuple[str, int]:
+    """(epoch, number) that a refused message names for itself: "" and 0 where it names none credibly.
+
+    An edge whose window is never named by receipts halves it down to one fact. That last message is known by its one
+    number: it waits here with its reason, its receipt says "quarantined", and it is not sent for ever.
+    """
+    try:
+        body = json.loads(payload)
+        epoch, ranges = body["epoch"], body.get("ranges")
+        if body["edge"] != edge or not _EPOCH.fullmatch(epoch):
+            return "", 0
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return "", 0
+    match ranges:
+        case [[int(low), int(high)]] if low == high and 0 < low < 1 << 62 and not isinstance(low, bool):
+            return epoch, low
+    return epoch, 0
 
 
 def _check_facts(arrived: Arrived, address: EdgeAddress, upload: Upload, homes: Mapping[str, str | None]) -> Checked:

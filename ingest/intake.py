@@ -39,6 +39,7 @@ class _Batch:
     changes: list[Change] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: dict[EpochKey, Ranges] = field(default_factory=dict)
+    answered: list[EpochKey] = field(default_factory=list)
 
 
 class Intake:
@@ -96,7 +97,8 @@ class Intake:
     def _sort(self, checked: Checked, message: Arrived, batch: _Batch) -> None:
         """Put one checked message where it belongs."""
         if checked.upload is None or checked.address is None:
-            batch.faults += checked.faults
+            for fault in checked.faults:
+                self._sort_refused(checked, fault, batch)
             return
         key = EpochKey(checked.address.site, checked.address.edge, checked.upload.epoch)
         state = self._ledger.state(key)
@@ -112,6 +114,31 @@ class Intake:
                 _change(key, checked, message.received_at_ms),
                 quarantined=_union(f.seqs for f in faults) - known,
                 duplicates=len(checked.accepted) - len(fresh) + _already(checked, faults),
+            )
+        )
+
+    def _sort_refused(self, checked: Checked, fault: Fault, batch: _Batch) -> None:
+        """A message refused as a whole; its edge is answered, so that it learns that we are here."""
+        address = checked.address
+        if address is None or not fault.epoch:
+            batch.faults.append(fault)
+            batch.answered += [
+                k for k in self._ledger.current_keys() if address and k[:2] == (address.site, address.edge)
+            ]
+            return
+        key = EpochKey(fault.site, fault.edge, fault.epoch)
+        state = self._ledger.state(key)
+        known = batch.seen.get(key, state.have) | state.quarantined
+        if not fault.seqs or fault.seqs - known:
+            batch.faults.append(fault)
+        numbered_to = fault.seqs.spans[-1][1] if fault.seqs else 0
+        batch.changes.append(
+            Change(
+                key,
+                fault.received_at_ms,
+                quarantined=fault.seqs - known,
+                numbered_to=numbered_to,
+                shard=address.shard,
             )
         )
 
@@ -134,7 +161,7 @@ class Intake:
         self.counters.quarantined += len(batch.faults)
         self.counters.duplicates += sum(c.duplicates for c in batch.changes)
         self.counters.facts += sum(len(c.received) for c in batch.changes)
-        return list(dict.fromkeys(c.key for c in batch.changes))
+        return list(dict.fromkeys([*(c.key for c in batch.changes), *batch.answered]))
 
 
 def _entry(key: EpochKey, kind: str, received_at_ms: int, payload: bytes) -> Entry:

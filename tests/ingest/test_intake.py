@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -11,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.journal import Entry
+from ingest.check import Arrived
 from ingest.ledger import EpochKey, read_ledger
-from telemetry.contract import decode_upload
+from telemetry.contract import Receipt, decode_upload
 from telemetry.errors import NeighbourDownError
 from telemetry.readings import Ranges
 
@@ -58,6 +60,55 @@ def test_quarantined_numbers_stand_apart_in_the_receipt(pipeline: Any, make: Any
     receipt = pipeline.ledger.receipt(KEY)
     assert receipt.have == Ranges([(1, 1), (3, 3)])
     assert receipt.quarantined == Ranges([(2, 2)])
+    assert len(pipeline.quarantine.rows()) == 1
+
+
+def spoiled(make: Any, numbers: list[int], **stream: Any) -> Arrived:
+    """An upload whose values are out of bounds."""
+    body = json.loads(make.message([make.reading(n) for n in numbers]).payload)
+    body["streams"][0] |= {"value": [999] * len(numbers)} | stream
+    return Arrived(make.address.up("readings"), json.dumps(body).encode(), make.t0)
+
+
+def test_a_refused_upload_is_answered_so_that_its_edge_halves_it(pipeline: Any, make: Any) -> None:
+    """The receipt names none of its numbers: which of the two facts is bad is not ours to say."""
+    assert pipeline.intake.take([spoiled(make, [1, 2])]) == [KEY]
+    assert pipeline.ledger.receipt(KEY).have == pipeline.ledger.receipt(KEY).quarantined == Ranges()
+    assert pipeline.ledger.state(KEY).shard == "s1"
+    cut = Arrived(make.address.up("readings"), b'{"v":1', make.t0)
+    assert pipeline.intake.take([cut]) == [KEY]
+    assert [row[0] for row in pipeline.quarantine.rows()] == ["out_of_bounds", "not_json"]
+
+
+def test_a_refused_upload_of_one_fact_waits_once_and_is_not_sent_for_ever(pipeline: Any, make: Any) -> None:
+    bad = spoiled(make, [7])
+    pipeline.intake.take([bad])
+    later = Arrived(bad.topic, bad.payload.replace(b'"mac": null', b'"mac": "later"'), bad.received_at_ms)
+    assert pipeline.intake.take([later]) == [KEY]
+    assert pipeline.ledger.receipt(KEY).quarantined == Ranges([(7, 7)])
+    assert len(pipeline.quarantine.rows()) == 1
+    pipeline.intake.take([make.message([make.reading(7)])])  # the edge was mended and has it right now
+    assert pipeline.ledger.receipt(KEY) == Receipt("epoch1", Ranges([(7, 7)]))
+
+
+def test_what_has_been_received_is_not_quarantined_afterwards(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.message([make.reading(7)])])
+    pipeline.intake.take([spoiled(make, [7])])
+    assert pipeline.ledger.receipt(KEY) == Receipt("epoch1", Ranges([(7, 7)]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"edge": "E2"}, {"epoch": "a b"}, {"epoch": 5}, {"v": 2}, {"ranges": [[True, True]]}, {"ranges": [[7, 8]]},
+     {"ranges": None}, {"edge": None}],
+)  # fmt: skip
+def test_a_refused_upload_claims_no_number_that_is_not_surely_its_own(
+    pipeline: Any, make: Any, change: dict[str, Any]
+) -> None:
+    """Another edge's, an unreadable epoch's; and a version that a younger server will read."""
+    body = json.loads(spoiled(make, [7]).payload) | change
+    pipeline.intake.take([Arrived(make.address.up("readings"), json.dumps(body).encode(), make.t0)])
+    assert all(not state.quarantined for state in pipeline.ledger.states.values())
     assert len(pipeline.quarantine.rows()) == 1
 
 
