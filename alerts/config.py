@@ -8,14 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """``memory_path`` is our own file: facts, undated readings, and our places in the two feeds.
+    """``memory_path`` is our own file: facts, undated facts, and our places in the two feeds.
 
-    ``poll_s`` is real time between looks at the journal. ``public_url`` stands in messages.
+    ``poll_s`` is real time between looks at the journal, ``tell_poll_s`` between looks at what people wait to be
+    told (new alarms are told at once). ``public_url`` stands in messages.
     """
 
     memory_path: Path = Path("alerts.db")
     profiles_files: tuple[Path, ...] = ()
     poll_s: float = 0.2
+    tell_poll_s: float = 2.0
     batch_entries: int = 500
     public_url: str = ""
-    mail_from: str = ""

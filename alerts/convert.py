@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -76,6 +77,22 @@ def rule_finding_of(record: Finding) -> RuleFinding:
         detected_ms=record.detected_ms,
         supersedes=tuple(str(s) for s in evidence["supersedes"]),
     )
+
+
+def only_longer(said: RuleFinding, now: RuleFinding) -> bool:
+    """Whether an open episode merely went on: the sums grew, and nothing else is said.
+
+    Such a finding is not saved anew, or the audit chain would grow by each reading of an excursion; it is when
+    anything else changes, its end included. ``detected_ms`` and ``supersedes`` count as the records count them.
+    """
+    same = replace(
+        now,
+        known_s=said.known_s,
+        unknown_s=said.unknown_s,
+        detected_ms=said.detected_ms,
+        supersedes=now.supersedes or said.supersedes,
+    )
+    return now.end_ms is None and same == said
 
 
 def weighing_record(entry: Entry, weighing: Weighing) -> WeighingRecord:

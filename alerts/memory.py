@@ -4,6 +4,9 @@ One SQLite file of our own, so that alarms go on while the time-series database 
 The facts of a batch of journal entries and the new journal offset are one transaction; findings are saved after
 it, by id. A kill between the two is harmless: at the next start ``alerts.rules.restore`` judges the facts and says
 what was never said.
+
+Undated facts wait here for an anchor of their boot and are dated as ingest dates them: in the journal's order, by
+the nearest anchor known, once and for ever (design.md, promise 8). So alerts and time series never disagree.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from alerts.rules.facts import ReadingFact, milli
 from telemetry.errors import NeighbourDownError
-from telemetry.readings import Event, Quality, Reading, date_by_anchor
+from telemetry.readings import Event, Fact, Quality, Reading, Sync, Weighing, date_by_anchor
 
 ANCHORED = "clock_anchored"
 _NO_SEQ = -1
@@ -30,11 +34,17 @@ CREATE TABLE IF NOT EXISTS fact(
   value_m INTEGER NOT NULL DEFAULT -1099511627776, quality TEXT NOT NULL, equipment TEXT NOT NULL,
   PRIMARY KEY(stream, t_ms, device_seq, value_m, quality)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS fact_homeless ON fact(stream) WHERE equipment = '';
-CREATE TABLE IF NOT EXISTS anchor(site TEXT, edge TEXT, boot_id TEXT, boottime_ns INTEGER, utc_ms INTEGER,
+CREATE TABLE IF NOT EXISTS anchors(
+  site TEXT NOT NULL, edge TEXT NOT NULL, boot_id BLOB NOT NULL,
+  boottime_ns INTEGER NOT NULL, utc_ms INTEGER NOT NULL,
   PRIMARY KEY(site, edge, boot_id, boottime_ns)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS undated(site TEXT, edge TEXT, boot_id TEXT, boottime_ns INTEGER, stream TEXT,
-  device_seq INTEGER, value_m INTEGER, quality TEXT,
-  PRIMARY KEY(site, edge, boot_id, boottime_ns, stream, value_m)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS undated_facts(
+  site TEXT NOT NULL, edge TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
+  boot_id BLOB NOT NULL, boottime_ns INTEGER NOT NULL, stream TEXT, weighing TEXT,
+  device_seq INTEGER, value_m INTEGER, quality TEXT, t_ms INTEGER, done INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY(site, edge, epoch, seq)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS undated_waiting ON undated_facts(site, edge, boot_id) WHERE t_ms IS NULL;
+CREATE INDEX IF NOT EXISTS undated_found ON undated_facts(done) WHERE t_ms IS NOT NULL AND done = 0;
 """
 
 
@@ -44,6 +54,16 @@ class Place:
 
     journal_offset: int
     audit_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which edge said something, and the number it gave it."""
+
+    site: str
+    edge: str
+    epoch: str
+    seq: int
 
 
 class Memory:
@@ -62,7 +82,7 @@ class Memory:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             advice = "look for a full or broken disk"
             raise NeighbourDownError("alerts' memory", f"{self._path}: {error}", advice=advice) from error
 
@@ -75,16 +95,20 @@ class Memory:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # also after a COMMIT that failed
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
+        with self._told():
+            return self._db.execute(query, values).fetchall()
 
     # --- places ---
 
     def place(self) -> Place:
-        row = self._db.execute("SELECT journal_offset, audit_id FROM place").fetchone()
-        return Place(row[0], row[1])
+        return Place(*self._rows("SELECT journal_offset, audit_id FROM place")[0])
 
     def set_journal_offset(self, offset: int) -> None:
         self._db.execute("UPDATE place SET journal_offset = ?", (offset,))
@@ -96,74 +120,100 @@ class Memory:
 
     def add(self, facts: Iterable[ReadingFact]) -> list[ReadingFact]:
         """Keep facts; returns those not known before."""
-        fresh = []
-        for fact in facts:
-            row = (
-                fact.stream_id,
-                fact.t_ms,
-                _seq(fact.device_seq),
-                _value(fact.value_c),
-                fact.quality,
-                fact.equipment,
-            )
-            if self._db.execute("INSERT OR IGNORE INTO fact VALUES (?,?,?,?,?,?)", row).rowcount:
-                fresh.append(fact)
-        return fresh
+        return [fact for fact in facts if self._add(fact)]
 
-    def facts(self, streams: Sequence[str] | None = None) -> list[ReadingFact]:
-        """All facts that have an equipment (of some streams), in time order."""
-        where, values = "equipment <> ''", tuple[str, ...]()
-        if streams is not None:
-            where, values = f"{where} AND stream IN ({','.join('?' * len(streams))})", tuple(streams)
-        rows = self._db.execute(f"SELECT * FROM fact WHERE {where} ORDER BY t_ms", values)  # noqa: S608  (marks only)
-        return [_fact(row) for row in rows]
+    def _add(self, fact: ReadingFact) -> bool:
+        key = (fact.stream_id, fact.t_ms, _seq(fact.device_seq), _value(fact.value_c))
+        made = self._db.execute(
+            "INSERT OR IGNORE INTO fact VALUES (?,?,?,?,?,?)", (*key, fact.quality.value, fact.equipment)
+        )
+        return made.rowcount > 0
+
+    def facts(self) -> list[ReadingFact]:
+        """All facts that have an equipment, in time order."""
+        return [_fact(row) for row in self._rows("SELECT * FROM fact WHERE equipment <> '' ORDER BY t_ms")]
+
+    def streams(self) -> set[str]:
+        """The streams that facts are of."""
+        return {row[0] for row in self._rows("SELECT DISTINCT stream FROM fact")}
 
     def house(self, stream: str, equipment: str) -> list[ReadingFact]:
         """Give an equipment to the facts of a stream that had none yet; returns them."""
-        found = self._db.execute("SELECT * FROM fact WHERE stream = ? AND equipment = ''", (stream,)).fetchall()
+        found = self._rows("SELECT * FROM fact WHERE stream = ? AND equipment = ''", (stream,))
         if found:
             self._db.execute("UPDATE fact SET equipment = ? WHERE stream = ? AND equipment = ''", (equipment, stream))
         return [_fact((*row[:5], equipment)) for row in found]
 
     def homeless(self) -> list[str]:
         """Streams with facts that have no equipment."""
-        return [row[0] for row in self._db.execute("SELECT DISTINCT stream FROM fact WHERE equipment = ''")]
+        return [row[0] for row in self._rows("SELECT DISTINCT stream FROM fact WHERE equipment = ''")]
 
-    # --- undated readings ---
+    # --- undated facts ---
 
-    def wait(self, site: str, edge: str, reading: Reading) -> None:
-        """Keep an undated reading until an anchor of its boot comes."""
-        stamp = reading.stamp
-        row = (site, edge, stamp.boot_id, stamp.boottime_ns, reading.stream_id)
-        rest = (_seq(reading.device_seq), _value(reading.value), reading.quality)
-        self._db.execute("INSERT OR IGNORE INTO undated VALUES (?,?,?,?,?,?,?,?)", (*row, *rest))
+    def learn(self, source: Source, fact: Fact) -> list[ReadingFact]:
+        """Take in an undated reading or weighing, or an anchor (inside a transaction).
 
-    def anchor(self, site: str, edge: str, event: Event) -> None:
-        """Keep an anchor: in this boot, this boot time was this UTC."""
-        utc_ms = event.detail.get("utc_ms", event.sampled_at_ms)
-        boottime_ns = event.detail.get("boottime_ns", event.stamp.boottime_ns)
-        if isinstance(utc_ms, int) and isinstance(boottime_ns, int):
-            row = (site, edge, event.stamp.boot_id, boottime_ns, utc_ms)
-            self._db.execute("INSERT OR IGNORE INTO anchor VALUES (?,?,?,?,?)", row)
-
-    def take_dated(self) -> list[tuple[str, int, int | None, Decimal | None, Quality]]:
-        """Undated readings that an anchor dates now, as (stream, t_ms, device_seq, value_c, quality)."""
-        rows = self._db.execute(
-            "SELECT u.*, a.boottime_ns, a.utc_ms FROM undated u JOIN anchor a USING(site, edge, boot_id)"
-            " ORDER BY u.stream, u.boottime_ns, abs(a.boottime_ns - u.boottime_ns)"
-        ).fetchall()
-        nearest: dict[tuple[object, ...], tuple[str, int, int | None, Decimal | None, Quality]] = {}
-        for site, edge, boot, ns, stream, seq, value, quality, anchor_ns, utc_ms in rows:
-            t_ms = date_by_anchor(utc_ms, anchor_ns, ns)
-            found = (stream, t_ms, None if seq == _NO_SEQ else seq, _degrees(value), Quality(quality))
-            nearest.setdefault((site, edge, boot, ns, stream, value), found)
-        for key in nearest:
+        Returns the readings that have a date by it, without an equipment, not kept as facts yet. Weighings wait in
+        ``dated_weighings``. To be called in the journal's order.
+        """
+        boot = fact.stamp.boot_id.encode("utf-8", "surrogatepass")
+        if isinstance(fact, Event):
+            if not is_anchor(fact):
+                return []
             self._db.execute(
-                "DELETE FROM undated WHERE site=? AND edge=? AND boot_id=?"
-                " AND boottime_ns=? AND stream=? AND value_m=?",
-                key,
+                "INSERT OR IGNORE INTO anchors VALUES (?,?,?,?,?)",
+                (source.site, source.edge, boot, fact.stamp.boottime_ns, fact.stamp.wall_ms),
             )
-        return list(nearest.values())
+        else:
+            columns = (*_subject(fact), None, 0)
+            key = (source.site, source.edge, source.epoch, source.seq, boot, fact.stamp.boottime_ns)
+            self._db.execute(
+                "INSERT OR IGNORE INTO undated_facts VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", (*key, *columns)
+            )
+        return self._date(source.site, source.edge, boot) if boot else []
+
+    def _date(self, site: str, edge: str, boot: bytes) -> list[ReadingFact]:
+        here = (site, edge, boot)
+        anchors = self._rows("SELECT boottime_ns, utc_ms FROM anchors WHERE (site, edge, boot_id) = (?,?,?)", here)
+        if not anchors:
+            return []
+        waiting = self._rows(
+            "SELECT epoch, seq, boottime_ns, stream, device_seq, value_m, quality FROM undated_facts"
+            " WHERE (site, edge, boot_id) = (?,?,?) AND t_ms IS NULL ORDER BY epoch, seq",
+            here,
+        )
+        found = []
+        for epoch, seq, boottime_ns, stream, device_seq, value_m, quality in waiting:
+            at_ns, utc_ms = min(anchors, key=lambda a: (abs(a[0] - boottime_ns), a[0]))
+            t_ms = date_by_anchor(utc_ms, at_ns, boottime_ns)
+            self._db.execute(
+                "UPDATE undated_facts SET t_ms = ?, done = ? WHERE (site, edge, epoch, seq) = (?,?,?,?)",
+                (t_ms, stream is not None, site, edge, epoch, seq),
+            )
+            if stream is not None:
+                found.append(_fact((stream, t_ms, device_seq, value_m, quality, "")))
+        return found
+
+    def dated_weighings(self) -> list[tuple[str, int]]:
+        """(id, t_ms) of weighings that were kept undated, have a date now, and were not marked ``weighing_done``."""
+        return self._rows("SELECT weighing, t_ms FROM undated_facts WHERE t_ms IS NOT NULL AND done = 0")
+
+    def weighing_done(self, weighing_id: str) -> None:
+        self._db.execute(
+            "UPDATE undated_facts SET done = 1 WHERE t_ms IS NOT NULL AND done = 0 AND weighing = ?", (weighing_id,)
+        )
+
+
+def is_anchor(event: Event) -> bool:
+    """Whether an event ties boot time to UTC: only a clock that claims to be synced can (as ingest judges it)."""
+    return event.kind == ANCHORED and event.stamp.sync is Sync.SYNCED and bool(event.stamp.boot_id)
+
+
+def _subject(fact: Reading | Weighing) -> tuple[object, ...]:
+    """stream, weighing, device_seq, value_m, quality."""
+    if isinstance(fact, Weighing):
+        return None, fact.weighing_id, None, None, None
+    return fact.stream_id, None, _seq(fact.device_seq), _value(fact.value), fact.quality.value
 
 
 def _seq(device_seq: int | None) -> int:

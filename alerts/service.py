@@ -1,11 +1,12 @@
 """The shell around the rules: journal and people's commands in; findings, verdicts and messages out.
 
-    journal ─▶ facts ─▶ memory (one commit with the offset) ─▶ rules.step ─▶ findings ─▶ records
-    audit feed ─▶ placements, VVM, registry ─────────────────▶ verdicts ──────────────▶ records ─▶ notify
+    journal ─▶ facts ─▶ memory (one commit with the offset) ─▶ rules.step ─▶ findings ─▶ records ─▶ notify
+    audit feed ─▶ placements, VVM, registry ─────────────────▶ verdicts ──────────────▶ records
 
-One thread, one loop, ``turn`` by ``turn``; a turn that a SIGKILL cuts anywhere is made good at the next start,
-because facts and offset are one commit, findings and verdicts are saved by id, and what stands but was never said is
-said then (``alerts.rules.restore``). A dead time-series database does not matter here at all.
+One thread judges, ``turn`` by ``turn``; a turn that a SIGKILL cuts anywhere is made good at the next start, because
+facts and offset are one commit, findings and verdicts are saved by id, and what stands but was never said is said
+then (``alerts.rules.restore``). A second thread tells people: a mail server that hangs never holds a rule up. A dead
+time-series database does not matter here at all.
 """
 
 from __future__ import annotations
@@ -14,25 +15,30 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from alerts.batches import BatchJudge
 from alerts.config import Config
-from alerts.convert import record_of, rule_finding_of, weighing_record
-from alerts.memory import ANCHORED, Memory
+from alerts.convert import only_longer, record_of, rule_finding_of, weighing_record
+from alerts.memory import Memory, Source, is_anchor
 from alerts.profiles import load_profiles
-from alerts.rules import Profiles, ReadingFact, RuleFinding, State, StreamSettings, restore, step
+from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, State, StreamSettings, restore, step
+from alerts.rules.limits import MIN_GAP_MS
 from gateway.journal import Entry, Journal
-from gateway.records import FindingKind, Records, WeighingRecord
+from gateway.records import AlarmState, Finding, Records, Refused, Registry, UnknownRecord, WeighingRecord
 from telemetry.clock import Clock
 from telemetry.contract import decode_upload
 from telemetry.errors import ContractError, NeighbourDownError
 from telemetry.quantities import parse_stream_id
-from telemetry.readings import Event, Reading, Weighing
+from telemetry.readings import Event, Fact, Numbered, Reading, Weighing
 
 log = logging.getLogger(__name__)
 WATCHED = "temperature_c"
+_SILENT = "SILENT"
 _REGISTRY_KINDS = frozenset({"site", "equipment", "device"})
+_BATCH_KINDS = frozenset({"batch", "placement", "vvm"})
+_FEED_ROWS = 500
+_STOP_S = 5.0
 
 Notify = Callable[[], bool]
 """Tell people of open alarms; True when something was sent."""
@@ -41,51 +47,86 @@ Notify = Callable[[], bool]
 async def run(
     config: Config, clock: Clock, journal: Journal, records: Records, notify: Notify, stop: asyncio.Event
 ) -> None:
-    """Judge until ``stop``. Raises what the loop raises; the supervisor starts it anew."""
-    halt = threading.Event()
+    """Judge and tell until ``stop``. Raises what the judging raises; the supervisor starts it anew."""
+    halt, news = threading.Event(), threading.Event()
 
-    def loop() -> None:
+    def judge() -> None:
         memory = Memory(config.memory_path)
         try:
-            service = Alerts(config, clock, journal, records, memory, notify)
-            service.run(halt)
+            Alerts(config, clock, journal, records, memory, news.set).run(halt)
         finally:
             memory.close()
 
-    worker = asyncio.create_task(asyncio.to_thread(loop))
+    # A daemon: a channel that hangs must not keep the process from ending; its claim is taken up after five minutes.
+    teller = threading.Thread(target=tell, args=(notify, halt, news, config.tell_poll_s), name="notify", daemon=True)
+    teller.start()
+    worker = asyncio.create_task(asyncio.to_thread(judge))
     watch = asyncio.create_task(stop.wait())
-    await asyncio.wait([worker, watch], return_when=asyncio.FIRST_COMPLETED)
-    halt.set()
-    watch.cancel()
+    try:
+        await asyncio.wait([worker, watch], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        halt.set()
+        news.set()
+        watch.cancel()
     await worker
+    await asyncio.to_thread(teller.join, _STOP_S)
+
+
+def tell(notify: Notify, halt: threading.Event, news: threading.Event, poll_s: float) -> None:
+    """Call ``notify`` at every news and every ``poll_s`` until halted; what it raises is said once and outlived."""
+    trouble = ""
+    while not halt.is_set():
+        news.clear()
+        try:
+            notify()
+            if trouble:
+                log.info("people are told again")
+            trouble = ""
+        except Exception as error:  # noqa: BLE001  (nobody would be told any more if this thread ended)
+            said = str(error) if isinstance(error, NeighbourDownError) else type(error).__name__
+            if said != trouble:
+                log.warning("people cannot be told now: %s", said)
+            trouble = said
+        news.wait(poll_s)
 
 
 @dataclass(slots=True)
 class Arrivals:
-    """What a batch of journal entries brought."""
+    """What a batch of journal entries brought. ``clockwork``: undated facts and anchors, in the journal's order."""
 
     facts: list[ReadingFact] = field(default_factory=list)
-    undated: list[tuple[str, str, Reading]] = field(default_factory=list)
-    anchors: list[tuple[str, str, Event]] = field(default_factory=list)
+    clockwork: list[tuple[Source, Fact]] = field(default_factory=list)
     weighings: list[WeighingRecord] = field(default_factory=list)
 
 
 class Alerts:
-    """The service's state: the rules' memory, the registry as last read, and the batches' judge."""
+    """The service's state: the rules' memory, the registry as last read, and the batches' judge.
+
+    ``on_alarm`` is called when an alarm opened. Belongs to one thread.
+    """
 
     def __init__(
-        self, config: Config, clock: Clock, journal: Journal, records: Records, memory: Memory, notify: Notify
+        self,
+        config: Config,
+        clock: Clock,
+        journal: Journal,
+        records: Records,
+        memory: Memory,
+        on_alarm: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._clock = clock
         self._journal = journal
         self._records = records
         self._memory = memory
-        self._notify = notify
+        self._on_alarm = on_alarm
         self._catalogue = load_profiles(*config.profiles_files)
-        self._registry = records.registry()
-        self._profiles = self._make_profiles()
+        self._registry = Registry(-1, {}, {}, {})
+        self._streams: set[str] = set()
+        self._profiles = Profiles(self._catalogue)
         self._state = State()
+        self._said: dict[str, RuleFinding] = {}
+        self._recheck: dict[str, int] = {}
         self._batches = BatchJudge(records, self._catalogue)
         self._outage: str | None = None
 
@@ -112,74 +153,105 @@ class Alerts:
                 halt.wait(self._config.poll_s)
 
     def start(self) -> None:
-        """Judge all kept facts anew and say what was never said (after a kill, or at the first start)."""
-        self._refresh_registry(force=True)
+        """Read the journal on, judge all facts anew, and say what was never said (after a kill, or at first)."""
+        self._check_places()
+        self._read_registry()
+        self._streams = self._memory.streams()
+        while entries := self._next_entries():
+            self._keep(entries)
+        self._find_homes()
+        self._date_weighings()
+        self._profiles = self._make_profiles()
         facts = self._memory.facts()
-        said = [
-            rule_finding_of(f)
-            for f in self._records.findings()
-            if f.kind != FindingKind.WITHDRAWN and f.batch is None and f.superseded_by is None
-        ]
+        said = _within(self._standing(), facts)
+        self._said = {f.finding_id: f for f in said}
         made = restore(facts, said, self._profiles, self._clock.now_ms())
         self._state = made.state
+        self._recheck = {f.equipment: f.episode_start_ms + MIN_GAP_MS + 1 for f in said if _lost(f)}
         self._save(made.findings)
         self._batches.load(facts)
-        self._batches.judge(set(), self._profiles, self._clock.now_ms(), everything=True)
+        self._batches.judge_all(self._profiles, self._clock.now_ms())
+        self._on_alarm()
 
     def turn(self) -> bool:
         """One look at both feeds and the clock; True when there may be more to do at once."""
-        touched: set[str] = set()
-        changed = self._people_changed()
-        if changed:
-            touched |= self._refresh_registry()
-        entries = self._journal.after(self._memory.place().journal_offset, self._config.batch_entries)
-        fresh = self._take_in(entries)
+        kinds, more = self._people_changed()
+        fresh: list[ReadingFact] = []
+        replan = bool(kinds & _REGISTRY_KINDS)
+        if replan:
+            self._read_registry()
+            fresh += self._find_homes()
+        entries = self._next_entries()
+        known = len(self._streams)
+        fresh += self._keep(entries)
+        self._date_weighings()
+        if replan or len(self._streams) > known:
+            self._profiles = self._make_profiles()
+        touched = self._judge(fresh, replan=replan)
+        if kinds & (_BATCH_KINDS | _REGISTRY_KINDS):
+            self._batches.judge_all(self._profiles, self._clock.now_ms())
+        else:
+            self._batches.judge(touched, self._profiles, self._clock.now_ms())
+        return bool(entries) or more
+
+    def _judge(self, fresh: Sequence[ReadingFact], *, replan: bool) -> dict[str, int]:
+        """One step of the rules where something is new or due; equipment -> time of the earliest news there."""
         now_ms = self._clock.now_ms()
+        touched = {e: at for e, at in self._recheck.items() if now_ms >= at}
+        for equipment in touched:
+            del self._recheck[equipment]
+        for fact in fresh:
+            touched[fact.equipment] = min(fact.t_ms, touched.get(fact.equipment, fact.t_ms))
+        self._batches.add(fresh)
         wake = self._state.wake_at_ms
-        if fresh or touched or (wake is not None and now_ms >= wake):
+        if fresh or replan or (wake is not None and now_ms >= wake):
             made = step(self._state, fresh, self._profiles, now_ms)
             self._state = made.state
             self._save(made.findings)
-            touched |= {f.equipment for f in made.findings}
-        self._batches.add(fresh)
-        self._batches.judge(
-            touched | {f.equipment for f in fresh}, self._profiles, self._clock.now_ms(), everything=changed
-        )
-        told = self._notify()
-        return bool(entries) or told
+            for f in made.findings:
+                touched[f.equipment] = min(f.event_ms, touched.get(f.equipment, f.event_ms))
+        return touched
 
     # --- in ---
 
-    def _people_changed(self) -> bool:
-        """Read the audit feed on; True when a command may change findings or verdicts."""
+    def _check_places(self) -> None:
+        """Begin again where a feed is not the one that our place in it belongs to (restored from a backup)."""
         place = self._memory.place()
-        rows = self._records.changes_after(place.audit_id, 500)
+        if self._journal.last_offset() < place.journal_offset:
+            log.warning("the journal is behind alerts (restored?): read from its beginning")
+            with self._memory.transaction():
+                self._memory.set_journal_offset(0)
+        if self._records.newest_change() < place.audit_id:
+            log.warning("the records are behind alerts (restored?): their changes are read from the beginning")
+            with self._memory.transaction():
+                self._memory.set_audit_id(0)
+
+    def _people_changed(self) -> tuple[set[str], bool]:
+        """Read the audit feed on: (kinds of records that changed, whether there may be more)."""
+        rows = self._records.changes_after(self._memory.place().audit_id, _FEED_ROWS)
         if not rows:
-            return False
+            return set(), False
         with self._memory.transaction():
             self._memory.set_audit_id(rows[-1].id)
-        return any(row.kind in _REGISTRY_KINDS or row.kind in ("batch", "placement", "vvm") for row in rows)
+        return {row.kind for row in rows}, len(rows) == _FEED_ROWS
 
-    def _refresh_registry(self, *, force: bool = False) -> set[str]:
-        """Read the registry again when it moved; the equipment whose facts found a home by that."""
-        if not force and self._registry.version == self._records.registry_version():
-            return set()
+    def _read_registry(self) -> None:
+        if self._registry.version == self._records.registry_version():
+            return
         self._registry = self._records.registry()
-        self._profiles = self._make_profiles()
-        housed: set[str] = set()
+        for equipment in self._registry.equipment.values():
+            if equipment.profile not in self._catalogue:
+                log.error("equipment %s: no profile %r; judged as a refrigerator", equipment.id, equipment.profile)
+
+    def _find_homes(self) -> list[ReadingFact]:
+        """The kept facts of devices that have an equipment now and had none before."""
         found: list[ReadingFact] = []
         with self._memory.transaction():
             for stream in self._memory.homeless():
-                equipment = self._registry.equipment_of(parse_stream_id(stream).serial)
-                if equipment is not None:
-                    found += self._memory.house(stream, equipment.id)
-                    housed.add(equipment.id)
-        if found and not force:
-            made = step(self._state, found, self._profiles, self._clock.now_ms())
-            self._state = made.state
-            self._save(made.findings)
-            self._batches.add(found)
-        return housed | set(self._registry.equipment)
+                equipment = self._home(stream)
+                if equipment:
+                    found += self._memory.house(stream, equipment)
+        return found
 
     def _make_profiles(self) -> Profiles:
         catalogue = self._catalogue
@@ -188,79 +260,158 @@ class Alerts:
             if equipment.profile in catalogue:
                 also = ("smile_grace",) if "smile_grace" in catalogue and equipment.profile == "refrigerator" else ()
                 watched[equipment.id] = (equipment.profile, *also)
-            else:
-                log.error("equipment %s: no profile %r; judged as a refrigerator", equipment.id, equipment.profile)
-        streams = {
-            f"{d.serial}/{WATCHED}": StreamSettings(d.interval_s, None) for d in self._registry.devices.values()
-        }
+        streams: dict[str, StreamSettings] = {}
+        for stream in self._streams:
+            device = self._registry.device(parse_stream_id(stream).serial)
+            if device is not None:
+                streams[stream] = StreamSettings(device.interval_s, device.calibration_error_c)
         return Profiles(catalogue, watched, streams)
 
-    def _take_in(self, entries: Sequence[tuple[int, Entry]]) -> list[ReadingFact]:
-        """Facts of these entries into memory, with the new offset, in one commit; those not known before."""
+    def _next_entries(self) -> list[tuple[int, Entry]]:
+        return self._journal.after(self._memory.place().journal_offset, self._config.batch_entries)
+
+    def _keep(self, entries: Sequence[tuple[int, Entry]]) -> list[ReadingFact]:
+        """Facts of these entries into memory, with the new offset, in one commit; those to judge and not known."""
         if not entries:
             return []
         arrived = Arrivals()
         for offset, entry in entries:
             try:
-                self._sort(entry, arrived)
+                for numbered in decode_upload(entry.payload).facts:
+                    self._sort(entry, numbered, arrived)
             except ContractError as error:
                 # Ingest checked it before; a journal entry we cannot read must not stop the line.
                 log.error("journal entry %d cannot be read: %s", offset, error)
-        if arrived.weighings:
-            self._records.save_weighings(arrived.weighings, self._clock.now_ms())
+        self._save_weighings(arrived.weighings)
         with self._memory.transaction():
             fresh = self._memory.add(arrived.facts)
-            for site, edge, reading in arrived.undated:
-                self._memory.wait(site, edge, reading)
-            for site, edge, event in arrived.anchors:
-                self._memory.anchor(site, edge, event)
-            if arrived.undated or arrived.anchors:
-                fresh += self._memory.add(self._dated())
+            for source, fact in arrived.clockwork:
+                dated = self._memory.learn(source, fact)
+                fresh += self._memory.add(replace(f, equipment=self._home(f.stream_id)) for f in dated)
             self._memory.set_journal_offset(entries[-1][0])
+        self._streams |= {f.stream_id for f in fresh}
         return [f for f in fresh if f.equipment]
 
-    def _dated(self) -> list[ReadingFact]:
-        return [
-            ReadingFact(self._home(stream), stream, t_ms, value_c, quality, seq)
-            for stream, t_ms, seq, value_c, quality in self._memory.take_dated()
-        ]
-
-    def _sort(self, entry: Entry, arrived: Arrivals) -> None:
-        for numbered in decode_upload(entry.payload).facts:
-            fact = numbered.fact
-            match fact:
-                case Reading() if parse_stream_id(fact.stream_id).quantity == WATCHED:
-                    if fact.sampled_at_ms is None:
-                        arrived.undated.append((entry.site, entry.edge, fact))
-                    else:
-                        arrived.facts.append(
-                            ReadingFact(
-                                self._home(fact.stream_id),
-                                fact.stream_id,
-                                fact.sampled_at_ms,
-                                fact.value,
-                                fact.quality,
-                                fact.device_seq,
-                            )
-                        )
-                case Weighing():
-                    arrived.weighings.append(weighing_record(entry, fact))
-                case Event() if fact.kind == ANCHORED:
-                    arrived.anchors.append((entry.site, entry.edge, fact))
-                case _:
-                    pass
+    def _sort(self, entry: Entry, numbered: Numbered, arrived: Arrivals) -> None:
+        fact = numbered.fact
+        source = Source(entry.site, entry.edge, entry.epoch, numbered.seq)
+        match fact:
+            case Reading() if parse_stream_id(fact.stream_id).quantity == WATCHED:
+                if fact.sampled_at_ms is None:
+                    arrived.clockwork.append((source, fact))
+                else:
+                    home, t_ms = self._home(fact.stream_id), fact.sampled_at_ms
+                    made = ReadingFact(home, fact.stream_id, t_ms, fact.value, fact.quality, fact.device_seq)
+                    arrived.facts.append(made)
+            case Weighing():
+                arrived.weighings.append(weighing_record(entry, fact))
+                if fact.sampled_at_ms is None:
+                    arrived.clockwork.append((source, fact))
+            case Event() if is_anchor(fact):
+                arrived.clockwork.append((source, fact))
+            case _:
+                pass
 
     def _home(self, stream_id: str) -> str:
         equipment = self._registry.equipment_of(parse_stream_id(stream_id).serial)
         return "" if equipment is None else equipment.id
 
+    # --- weighings pass through ---
+
+    def _save_weighings(self, weighings: Sequence[WeighingRecord]) -> None:
+        """Into the records, by id. One that the records refuse stays in the journal alone, and is said."""
+        if not weighings:
+            return
+        try:
+            saved = self._records.save_weighings(weighings, self._clock.now_ms())
+        except (Refused, UnknownRecord, UnicodeError) as error:
+            if len(weighings) == 1:
+                log.error("weighing %.80r was not recorded: %s", weighings[0].id, error)
+                return
+            for weighing in weighings:
+                self._save_weighings([weighing])
+            return
+        for weighing_id in saved.conflicts:
+            log.error("weighing %s came again with another weight; the first one stays", weighing_id)
+
+    def _date_weighings(self) -> None:
+        """Give the records the times that anchors found since; marked after, so that a kill loses none."""
+        for weighing_id, t_ms in self._memory.dated_weighings():
+            try:
+                kept = self._records.weighing(weighing_id)
+            except UnknownRecord:
+                log.error("weighing %s has a time now and is not in the records", weighing_id)
+            else:
+                self._save_weighings([replace(kept, t_ms=t_ms)])
+            with self._memory.transaction():
+                self._memory.weighing_done(weighing_id)
+
     # --- out ---
+
+    def _standing(self) -> list[RuleFinding]:
+        """What the records say of equipment, neither withdrawn nor superseded."""
+        return [rule_finding_of(f) for f in self._records.findings(standing=True) if f.batch is None]
 
     def _save(self, findings: Iterable[RuleFinding]) -> None:
         """Findings into the records, by id. One whose equipment is no longer registered has no site to go to."""
-        known = [(f, self._registry.equipment.get(f.equipment)) for f in findings]
-        rows = [record_of(f, home.site) for f, home in known if home is not None]
-        if rows:
+        rows: list[Finding] = []
+        for finding in findings:
+            home = self._registry.equipment.get(finding.equipment)
+            said = self._said.get(finding.finding_id)
+            if home is None or (said is not None and only_longer(said, finding)):
+                continue
+            if said is not None and not finding.supersedes:
+                finding = replace(finding, supersedes=said.supersedes)
+            rows.append(record_of(self._unanswered_first(finding), home.site))
+            self._note(finding)
+        if self._put(rows):
+            self._on_alarm()
+
+    def _note(self, finding: RuleFinding) -> None:
+        if finding.kind is Kind.WITHDRAWN:
+            self._said.pop(finding.finding_id, None)
+        else:
+            self._said[finding.finding_id] = finding
+        if _lost(finding):
+            # Silence may be called before the gap rule calls the time unknown: judge the batches again then.
+            self._recheck[finding.equipment] = finding.episode_start_ms + MIN_GAP_MS + 1
+
+    def _unanswered_first(self, finding: RuleFinding) -> RuleFinding:
+        """Of several findings whose place it takes, one that nobody answered yet leads: its question stays open."""
+        if len(finding.supersedes) < 2:
+            return finding
+        return replace(finding, supersedes=tuple(sorted(finding.supersedes, key=self._is_answered)))
+
+    def _is_answered(self, finding_id: str) -> bool:
+        try:
+            return self._records.alarm(finding_id).state != AlarmState.OPEN
+        except UnknownRecord:
+            return True
+
+    def _put(self, rows: Sequence[Finding]) -> bool:
+        """Save; True when an alarm opened. A finding that the records refuse is said and does not stop the others."""
+        if not rows:
+            return False
+        try:
             saved = self._records.save_findings(rows, self._clock.now_ms())
-            for finding_id in saved.opened:
-                log.info("alarm %s", finding_id)
+        except (Refused, UnknownRecord) as error:
+            if len(rows) > 1:
+                opened = [self._put([row]) for row in rows]
+                return any(opened)
+            log.error("finding %s of %s was not recorded: %s", rows[0].id, rows[0].equipment, error)
+            return False
+        for finding_id in saved.opened:
+            log.info("alarm %s", finding_id)
+        return bool(saved.opened)
+
+
+def _lost(finding: RuleFinding) -> bool:
+    return finding.code == _SILENT and finding.kind is not Kind.WITHDRAWN and finding.end_ms is None
+
+
+def _within(said: Iterable[RuleFinding], facts: Sequence[ReadingFact]) -> list[RuleFinding]:
+    """What was said of the span that our facts cover. Older findings are history: no facts of ours can deny them."""
+    first: dict[tuple[str, str], int] = {}
+    for f in facts:  # in time order
+        first.setdefault((f.equipment, f.stream_id), f.t_ms)
+    return [f for f in said if first.get((f.equipment, f.stream_id), f.episode_start_ms + 1) <= f.episode_start_ms]

@@ -1,0 +1,215 @@
+"""A small server side for the alerts service: a real journal, real records, real memory, and a clock set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from alerts.config import Config
+from alerts.memory import Memory
+from alerts.service import Alerts
+from gateway.journal import Entry, SqliteJournal
+from gateway.records import (
+    Actor,
+    Batch,
+    Device,
+    Equipment,
+    EquipmentKind,
+    Finding,
+    Records,
+    Role,
+    Site,
+    SiteLevel,
+    User,
+    open_records,
+)
+from telemetry.contract import Upload, encode_upload
+from telemetry.readings import Event, Fact, Numbered, Quality, Reading, Stamp, Sync, Weighing
+
+MIN = 60_000
+HOUR = 60 * MIN
+T0 = 1_790_000_000_000 // (24 * HOUR) * 24 * HOUR  # a midnight in UTC, September 2026
+SARI = Actor("Sari", Role.MANAGER)
+PENTABIO, BOPV, IPV = "93001282", "93004968", "93004736"
+
+
+@dataclass
+class HandClock:
+    """A clock that the test sets."""
+
+    wall_ms: int = T0
+
+    def now_ms(self) -> int:
+        return self.wall_ms
+
+    def boot_id(self) -> str:
+        return "server"
+
+    def boottime_ns(self) -> int:
+        return 0
+
+    def sync(self) -> tuple[Sync, int | None]:
+        return Sync.SYNCED, 1
+
+    def real_seconds(self, virtual_s: float) -> float:
+        return virtual_s
+
+
+def reading(
+    t_ms: int | None, value: str | None, serial: str = "LOG-A", *, ns: int = 0, boot: str = "b1", channel: str = ""
+) -> Reading:
+    stream = f"{serial}/temperature_c" + (f"/{channel}" if channel else "")
+    stamp = Stamp(boot, ns, t_ms or 0, Sync.UNSYNCED if t_ms is None else Sync.SYNCED)
+    number = None if value is None else Decimal(value)
+    return Reading(stream, number, t_ms, stamp, quality=Quality.SENSOR_FAULT if value is None else Quality.GOOD)
+
+
+def anchor(utc_ms: int, ns: int, boot: str = "b1") -> Event:
+    return Event("clock_anchored", "E1", utc_ms, Stamp(boot, ns, utc_ms, Sync.SYNCED, 10))
+
+
+def weighing(name: str, net: str, t_ms: int | None, *, ns: int = 0) -> Weighing:
+    kg = Decimal(net)
+    return Weighing(name, "SCALE-1", kg, Decimal(0), kg, t_ms, Stamp("b1", ns, t_ms or 0, Sync.UNSYNCED), "0a0b")
+
+
+@dataclass
+class World:
+    """``say`` puts facts into the journal; ``alerts`` is the service, ``again`` a new one after a kill."""
+
+    folder: Path
+    journal: SqliteJournal
+    records: Records
+    clock: HandClock = field(default_factory=HandClock)
+    seq: int = 0
+    opened: int = 0
+    _memories: list[Memory] = field(default_factory=list)
+
+    reading = staticmethod(reading)
+    anchor = staticmethod(anchor)
+    weighing = staticmethod(weighing)
+
+    def __post_init__(self) -> None:
+        self.alerts = self.again(start=False)
+
+    # --- what happens outside ---
+
+    def say(self, *facts: Fact, edge: str = "E1") -> None:
+        """One upload per fact kind, as an edge would send them."""
+        by_kind: dict[str, list[Numbered]] = {}
+        for fact in facts:
+            self.seq += 1
+            kind = "readings" if isinstance(fact, Reading) else "events" if isinstance(fact, Event) else "weighings"
+            by_kind.setdefault(kind, []).append(Numbered(self.seq, fact))
+        for kind, numbered in by_kind.items():
+            payload = encode_upload(Upload(kind, edge, "ep1", self.clock.wall_ms, tuple(numbered)))
+            self.journal.append([Entry("S1", edge, "ep1", kind, self.clock.wall_ms, payload)])
+
+    def temperatures(
+        self, start_h: float, end_h: float, value: str, serial: str = "LOG-A", every_min: int = 15
+    ) -> list[Reading]:
+        """Every ``every_min`` minutes from start to end, both included."""
+        times = range(T0 + int(start_h * HOUR), T0 + int(end_h * HOUR) + 1, every_min * MIN)
+        return [reading(t_ms, value, serial) for t_ms in times]
+
+    def device(self, serial: str, equipment: str | None, interval_s: int | None = 900) -> None:
+        device = Device(serial, "S1", "E1", "ble", equipment, interval_s)
+        self.records.upsert_device(device, SARI, "installed", self.clock.wall_ms)
+
+    def batch(self, name: str, kfa: str = PENTABIO, equipment: str | None = "F1", from_h: float = 0) -> None:
+        batch = Batch(name, "S1", kfa, "vaccine", "BN1", date(2027, 12, 31), 100)
+        self.records.upsert_batch(batch, SARI, "", self.clock.wall_ms)
+        if equipment is not None:
+            self.records.add_placement(name, equipment, T0 + int(from_h * HOUR), SARI, "came", self.clock.wall_ms)
+
+    # --- the service ---
+
+    def again(self, *, start: bool = True) -> Alerts:
+        """A new process: nothing of the old one but its files."""
+        for memory in self._memories:
+            memory.close()
+        config = Config(memory_path=self.folder / "alerts.db", batch_entries=7)
+        memory = Memory(config.memory_path)
+        self._memories = [memory]
+        self.alerts = Alerts(config, self.clock, self.journal, self.records, memory, self._on_alarm)
+        if start:
+            self.alerts.start()
+        return self.alerts
+
+    def _on_alarm(self) -> None:
+        self.opened += 1
+
+    def at(self, hour: float) -> None:
+        """The clock goes to this hour and the service looks at everything."""
+        self.clock.wall_ms = T0 + int(hour * HOUR)
+        self.turn()
+
+    def turn(self) -> None:
+        while self.alerts.turn():
+            pass
+
+    def close(self) -> None:
+        for memory in self._memories:
+            memory.close()
+        self.records.close()
+        self.journal.close()
+
+    # --- what it says ---
+
+    def found(self, code: str, equipment: str | None = "F1", batch: str | None = None) -> list[Finding]:
+        kept = self.records.findings(equipment=equipment, batch=batch)
+        return sorted((f for f in kept if f.code == code), key=lambda f: f.event_ms)
+
+    def alarms(self) -> list[tuple[str, str | None, str | None, str]]:
+        """(code, equipment, batch, state) of all alarms."""
+        return sorted(
+            (a.finding.code, a.finding.equipment, a.finding.batch, str(a.state)) for a in self.records.alarms()
+        )
+
+    def verdict(self, batch: str) -> tuple[str, list[str]] | None:
+        """(verdict, its reasons' codes)."""
+        v = self.records.verdict(batch)
+        return None if v is None else (str(v.verdict), [r["code"] for r in v.reasons])
+
+
+def _register(records: Records) -> None:
+    records.upsert_site(
+        Site("S1", "Puskesmas Abepura", "jayapura", "Asia/Jayapura", "1", SiteLevel.PUSKESMAS), SARI, "", T0
+    )
+    for name in ("F1", "F2"):
+        fridge = Equipment(name, "S1", f"Kulkas {name}", EquipmentKind.REFRIGERATOR, "refrigerator")
+        records.upsert_equipment(fridge, SARI, "", T0)
+    for serial, equipment in (("LOG-A", "F1"), ("LOG-B", "F2"), ("SCALE-1", None)):
+        records.upsert_device(Device(serial, "S1", "E1", "ble", equipment, 900), SARI, "", T0)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    records = open_records(str(tmp_path / "records.db"))
+    _register(records)
+    made = World(tmp_path, SqliteJournal(tmp_path / "journal.db"), records)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def person(world: World) -> Callable[..., User]:
+    """``person(name, *contacts, language=..., region=...)`` who is told of the site's alarms."""
+
+    def make(name: str, *contacts: str, language: str = "id", site: str | None = "S1") -> User:
+        user = User(name, Role.OPERATOR, site, None, language, "hash", contacts)
+        world.records.upsert_user(user, Actor("root", Role.SUPER_ADMIN), "", world.clock.wall_ms)
+        return user
+
+    return make
+
+
+@pytest.fixture
+def start() -> int:
+    """The midnight (UTC) at which every story begins."""
+    return T0
