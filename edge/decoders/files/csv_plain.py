@@ -1,7 +1,7 @@
 """Plain CSV: a heading with ``time`` and ``temperature_c``, one row per reading.
 
 Comma, semicolon or tab between cells; a decimal comma where cells are parted otherwise, or the cell is quoted.
-Times are ``yyyy-MM-dd hh:mm[:ss[.fff]]``, with ``T`` or a space, with an offset (``Z``, ``+07:00``) in every row or in
+Times are ``yyyy-MM-dd hh:mm[:ss[.fff]]``, with ``T`` or a space; an offset (``Z``, ``+07:00``) stands in every row or in
 none. A row with more cells than the heading is refused: a decimal comma may have parted a number.
 Order and repeated rows do not matter; what was mended is noted.
 """
