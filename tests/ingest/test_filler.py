@@ -169,6 +169,23 @@ def test_a_new_journal_is_read_from_its_beginning(bench: Bench, make: Any) -> No
     assert [r.seq for r in bench.rows()] == [1, 2, 3, 4]
 
 
+def test_a_lost_store_is_filled_anew_with_the_same_rows_and_dates(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    bench.put(make, [undated(1, 10), make.reading(2)])
+    bench.put(make, [anchor(3, 100, make.t0)], "events")
+    bench.fill()
+    before = bench.rows()
+    bench.store.close()
+    bench.state.close()
+    for name in ("store.db", "store.db-wal", "store.db-shm"):
+        (bench.folder / name).unlink(missing_ok=True)
+    bench.restart()
+    bench.fill()
+    assert len(before) == 2
+    assert bench.rows() == before
+
+
 # --- undated readings (design.md promise 8) ----------------------------------------------------------------------
 
 
