@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alerts.rules import Profile
-from api import answers, pages
+from api import answers, pages, people
 from api.config import Settings
 from api.desk import Desk, LoginNeededError, desk_of, own_path, page
 from api.problems import ProblemBody, ProblemError, as_json
@@ -60,6 +60,7 @@ def create_app(
     app.add_api_route("/health", _health, methods=["GET"], response_model=HealthOut, tags=["health"])
     app.add_api_route("/health/live", _live, methods=["GET"], response_model=HealthOut, tags=["health"])
     app.include_router(answers.router)
+    app.include_router(people.router)
     app.include_router(pages.router)
     app.add_exception_handler(Exception, _unexpected)
     for kind, handler in _HANDLERS.items():

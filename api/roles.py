@@ -35,6 +35,7 @@ class Right(StrEnum):
     REPORT = "report"  # the web console: what SMILE got, ledger, quarantine, audit
     REPLAY = "replay"  # send a quarantined message through again
     MASTER = "master"  # create and change sites, equipment, devices
+    PEOPLE = "people"  # accounts, levels, tokens
 
 
 _PHONE = frozenset({Right.LOOK, Right.ACKNOWLEDGE, Right.WEIGH, Right.HANDLE})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 
 import uvicorn
@@ -16,6 +17,7 @@ from gateway.records import open_records
 from ingest.ledger import read_ledger
 from ingest.service import open_store
 from telemetry.clock import Clock
+from telemetry.errors import ConfigError
 
 
 class _Server(uvicorn.Server):
@@ -28,9 +30,27 @@ class _Server(uvicorn.Server):
 
 async def run(config: Config, clock: Clock, stop: asyncio.Event) -> None:
     """Serve until ``stop`` is set. Raises NeighbourDownError or ConfigError when it cannot start."""
+    with _listen(config) as listener:
+        await _run(config, clock, stop, listener)
+
+
+def _listen(config: Config) -> socket.socket:
+    """The listening socket, taken first: a port in use is said before anything else is opened."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        return socket.create_server((config.host, config.port), family=family, backlog=128)
+    except OSError as error:
+        raise ConfigError(
+            "api.port",
+            f"{config.host}:{config.port}: {error.strerror}",
+            advice="is another smile-iot running? stop it, or choose another port",
+        ) from error
+
+
+async def _run(config: Config, clock: Clock, stop: asyncio.Event, listener: socket.socket) -> None:
     profiles = load_profiles(config.profiles_path) if config.profiles_path else builtin_profiles()
     with open_records(config.records) as records:
-        store = open_store(config.store)
+        store = open_store(config.store, read_only=True)  # ingest alone writes it
         try:
             app = create_app(
                 records,
@@ -40,17 +60,15 @@ async def run(config: Config, clock: Clock, stop: asyncio.Event) -> None:
                 profiles=profiles,
                 read_ledger=lambda: read_ledger(config.ledger_path),
             )
-            await _serve(app, config, stop)
+            await _serve(app, listener, stop)
         finally:
             store.close()
 
 
-async def _serve(app: FastAPI, config: Config, stop: asyncio.Event) -> None:
+async def _serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> None:
     server = _Server(
         uvicorn.Config(
             app,
-            host=config.host,
-            port=config.port,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -59,7 +77,7 @@ async def _serve(app: FastAPI, config: Config, stop: asyncio.Event) -> None:
             timeout_graceful_shutdown=5,
         )
     )
-    serving = asyncio.create_task(server.serve(), name="api server")
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="api server")
     stopping = asyncio.create_task(stop.wait(), name="api stop")
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True

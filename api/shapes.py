@@ -429,5 +429,49 @@ class BatchIn(In):
     reason: Reason
 
 
+class UserOut(Out):
+    """An account without its secrets."""
+
+    name: str
+    role: str
+    site: str | None
+    region: str | None
+    language: str
+    active: bool
+
+
+class UserIn(In):
+    """``password`` is needed for a new account and keeps the old one otherwise; ``contacts`` are Apprise addresses."""
+
+    name: Id
+    role: Literal["operator", "manager", "admin", "super_admin"]
+    site: Id | None = None
+    region: Id | None = None
+    language: Literal["id", "en"] = "id"
+    password: Annotated[str, StringConstraints(min_length=8, max_length=200)] | None = None
+    contacts: list[Annotated[str, StringConstraints(max_length=500)]] | None = Field(default=None, max_length=5)
+    active: bool = True
+    reason: Reason
+
+
+class RoleIn(In):
+    role: Literal["operator", "manager", "admin", "super_admin"]
+    reason: Reason
+
+
+class TokenIn(In):
+    """A machine's token for an account; ``days`` bounds its life."""
+
+    label: Line
+    days: Annotated[int, Field(ge=1, le=366)]
+
+
+class TokenOut(Out):
+    """The token is shown this once; only its digest is kept."""
+
+    token: str
+    expires_ms: int
+
+
 class ReplayIn(In):
     reason: Reason

@@ -98,6 +98,15 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
         "/api/v1/devices",
         {"serial": "LOG-77", "site": "PKM-A", "edge": "E1", "driver": "bthome", **WHY},
     ),
+    ("GET", "/api/v1/users"): (SUPER, "/api/v1/users", None),
+    ("POST", "/api/v1/users"): (
+        SUPER,
+        "/api/v1/users",
+        {"name": "baru", "role": "operator", "site": "PKM-A", "password": "kata-sandi-baru", **WHY},
+    ),
+    ("POST", "/api/v1/users/{name}/role"): (SUPER, "/api/v1/users/{user}/role", {"role": "admin", **WHY}),
+    ("POST", "/api/v1/users/{name}/role/confirm"): (SUPER, "/api/v1/users/{user}/role/confirm", None),
+    ("POST", "/api/v1/users/{name}/tokens"): (SUPER, "/api/v1/users/{user}/tokens", {"label": "SPM", "days": 30}),
     ("POST", "/api/v1/batches"): (DECIDERS, "/api/v1/batches", BATCH_BODY | WHY),
 }
 
@@ -160,11 +169,11 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
 }
 HERE = {
     "site": "PKM-A", "equipment": "KULKAS-A", "stream": "LOG-1/temperature_c", "alarm": "HEAT-1", "batch": "B1",
-    "weighing": "W1", "item": "Q1",
+    "weighing": "W1", "item": "Q1", "user": "operator_b",
 }  # fmt: skip
 ELSEWHERE = {
     "site": "PKM-C", "equipment": "KULKAS-C", "stream": "LOG-9/temperature_c", "alarm": "HEAT-9", "batch": "B9",
-    "weighing": "W9", "item": "Q9",
+    "weighing": "W9", "item": "Q9", "user": "operator_b",
 }  # fmt: skip
 
 
@@ -192,7 +201,7 @@ def test_every_route_has_a_row_in_the_table_of_levels(world: Any) -> None:
 def test_json_routes_let_in_whom_the_decree_names(world: Any, method: str, path: str) -> None:
     """16: Operator asks for a report -> 403; Admin posts a weighing -> 403; and so on for each route and level."""
     may, address, body = JSON[method, path]
-    register_waiting_device(world, path)
+    make_ready(world, path)
     # First those who may not (nothing changes), then one of those who may: and then it really happens.
     for role in sorted(ALL - may):
         answer = world.as_role(role).client.request(method, address.format(**HERE), json=body)
@@ -225,7 +234,7 @@ def test_pages_let_in_whom_the_decree_names(world: Any, method: str, path: str) 
     may, address, form = PAGES[method, path]
     if path == "/login":
         return  # tests/api/test_login.py
-    register_waiting_device(world, path)
+    make_ready(world, path)
     stranger = world.client().request(method, address.format(**HERE), data=form)
     if "nobody" in may:
         assert stranger.status_code == 200
@@ -296,8 +305,13 @@ def test_a_region_holds_its_parts_and_not_its_namesakes() -> None:
     assert not reaches(Person("x", Role.OPERATOR), "S", "papua")
 
 
-def register_waiting_device(world: Any, path: str) -> None:
-    """A replay is only accepted once the device is registered."""
+def make_ready(world: Any, path: str) -> None:
+    """A replay is only accepted once the device is registered, a level only confirmed once another proposed it."""
+    if path.endswith("/role/confirm"):
+        from gateway.records import Actor
+
+        boss = Actor("another", "super_admin")
+        world.records.propose_role("operator_b", "admin", boss, "promoted", world.clock.now_ms())
     if path.endswith("/replay"):
         from gateway.records import Actor, Device
 
