@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,10 +36,13 @@ _REACH_MS = 86_400_000
 
 
 class BatchJudge:
-    """Holds the readings by equipment, and batches and placements as last read."""
+    """Holds the readings by equipment, and batches and placements as last read. ``on_alarm``: an alarm opened."""
 
-    def __init__(self, records: Records, catalogue: Mapping[str, Profile]) -> None:
+    def __init__(
+        self, records: Records, catalogue: Mapping[str, Profile], on_alarm: Callable[[], None] = lambda: None
+    ) -> None:
         self._records = records
+        self._on_alarm = on_alarm
         self._catalogue = catalogue
         self._products = builtin_products()
         self._facts: dict[str, list[ReadingFact]] = defaultdict(list)
@@ -129,8 +132,8 @@ class BatchJudge:
             asks = i in asking and not _asked_already(row, asked)
             if row.kind != FindingKind.WITHDRAWN and (i in rows or row.alarms != asks):
                 rows[i] = replace(row, alarms=asks)
-        if rows:
-            self._records.save_findings(list(rows.values()), now_ms)
+        if rows and self._records.save_findings(list(rows.values()), now_ms).opened:
+            self._on_alarm()
 
     # --- verdicts ---
 

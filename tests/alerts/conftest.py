@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -168,7 +169,8 @@ class World:
     def alarms(self) -> list[tuple[str, str | None, str | None, str]]:
         """(code, equipment, batch, state) of all alarms."""
         return sorted(
-            (a.finding.code, a.finding.equipment, a.finding.batch, str(a.state)) for a in self.records.alarms()
+            ((a.finding.code, a.finding.equipment, a.finding.batch, str(a.state)) for a in self.records.alarms()),
+            key=str,
         )
 
     def verdict(self, batch: str) -> tuple[str, list[str]] | None:
@@ -188,10 +190,19 @@ def _register(records: Records) -> None:
         records.upsert_device(Device(serial, "S1", "E1", "ble", equipment, 900), SARI, "", T0)
 
 
+@pytest.fixture(scope="session")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database with the site's registry, to be copied: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("registered") / "records.db"
+    with open_records(str(path)) as records:
+        _register(records)
+    return path
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, registered: Path) -> Iterator[World]:
+    shutil.copy(registered, tmp_path / "records.db")
     records = open_records(str(tmp_path / "records.db"))
-    _register(records)
     made = World(tmp_path, SqliteJournal(tmp_path / "journal.db"), records)
     yield made
     made.close()

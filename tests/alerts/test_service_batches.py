@@ -1,0 +1,267 @@
+"""Batches through the service: exposure over placements, verdicts, and who asks a person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.records import Actor, FindingKind, Role, VerdictState
+
+MIN = 60_000
+HOUR = 60 * MIN
+SARI = Actor("Sari", Role.MANAGER)
+HEPB, BOPV, BCG = "93005477", "93004968", "93005208"
+
+
+def move(world: Any, batch: str, equipment: str, hour: float, start: int) -> None:
+    at_ms = start + int(hour * HOUR)
+    world.records.move_batch(batch, equipment, at_ms, SARI, "moved", world.clock.wall_ms)
+
+
+def heat_alarms(world: Any) -> list[tuple[str, str | None, str | None, str]]:
+    return [a for a in world.alarms() if a[0] == "HEAT"]
+
+
+def two_fridges(world: Any) -> None:
+    """cold-chain 6, 26: A is hot for six hours, then B is."""
+    world.say(*world.temperatures(0, 5.75, "9.0"), *world.temperatures(6, 13, "5.0"))
+    world.say(*world.temperatures(0, 5.75, "5.0", "LOG-B"), *world.temperatures(6, 11.75, "9.0", "LOG-B"))
+    world.say(*world.temperatures(12, 13, "5.0", "LOG-B"))
+
+
+def test_req_26_a_moved_batch_has_an_alarm_of_its_own(world: Any, start: int) -> None:
+    world.batch("B1")
+    world.alerts.start()
+    two_fridges(world)
+    world.clock.wall_ms = start + 13 * HOUR
+    move(world, "B1", "F2", 6, start)
+    world.at(13)
+    (heat,) = world.found("HEAT", equipment=None, batch="B1")
+    assert (heat.equipment, heat.episode_start_ms, heat.event_ms) == (None, start, start + 10 * HOUR)
+    assert heat_alarms(world) == [("HEAT", None, "B1", "open")]
+    assert world.verdict("B1") == ("hold_and_inspect", ["heat_confirmed"])
+    assert world.opened >= 2
+
+
+def test_req_26_the_move_told_late_judges_anew(world: Any, start: int) -> None:
+    world.batch("B1")
+    world.alerts.start()
+    two_fridges(world)
+    world.at(13)
+    assert heat_alarms(world) == []
+    assert world.verdict("B1") == ("no_action", [])
+    move(world, "B1", "F2", 6, start)
+    world.at(13.1)
+    assert heat_alarms(world) == [("HEAT", None, "B1", "open")]
+    (heat,) = world.found("HEAT", equipment=None, batch="B1")
+    assert (heat.event_ms, heat.detected_ms) == (start + 10 * HOUR, world.clock.wall_ms)
+    assert world.verdict("B1") == ("hold_and_inspect", ["heat_confirmed"])
+
+
+def test_a_heat_of_the_refrigerator_asks_once_not_once_per_batch(world: Any) -> None:
+    world.batch("B1")
+    world.batch("B2")
+    world.alerts.start()
+    for t in world.temperatures(0, 10.5, "8.5"):
+        world.say(t)
+    world.at(10.5)
+    assert heat_alarms(world) == [("HEAT", "F1", None, "open")]
+    for batch in ("B1", "B2"):
+        (heat,) = world.found("HEAT", equipment=None, batch=batch)
+        assert not heat.alarms
+        assert world.verdict(batch) == ("hold_and_inspect", ["heat_confirmed"])
+
+
+def test_when_the_refrigerators_alarm_falls_the_batchs_own_asks(world: Any, start: int) -> None:
+    """It had been warm elsewhere before: late data clear refrigerator B and not the batch."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 5.75, "9.0"), *world.temperatures(6, 17, "5.0"))
+    world.say(*world.temperatures(0, 10, "9.0", "LOG-B"))
+    world.clock.wall_ms = start + 17 * HOUR
+    move(world, "B1", "F2", 6, start)
+    world.at(17)
+    (heat,) = world.found("HEAT", equipment=None, batch="B1")
+    assert not heat.alarms  # refrigerator B's alarm asks, and it was due at 10:00 like the batch's
+    device = replace(world.records.device("LOG-B"), equipment=None)
+    world.records.upsert_device(device, SARI, "taken out", world.clock.wall_ms)
+    f2 = replace(world.records.equipment("F2"), profile="room")
+    world.records.upsert_equipment(f2, SARI, "no refrigerator any more", world.clock.wall_ms)
+    world.at(17.1)
+    assert [f.kind for f in world.found("HEAT", "F2")] == [FindingKind.WITHDRAWN]
+    (heat,) = world.found("HEAT", equipment=None, batch="B1")
+    assert heat.alarms
+    assert ("HEAT", None, "B1", "open") in world.alarms()
+
+
+def test_a_batch_alarm_that_came_first_is_not_closed_by_the_refrigerators(world: Any, start: int) -> None:
+    """A 6 h + B: the batch's 10 h are over at 10:00, refrigerator B's own at 16:00. The question of 10:00 stays."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 5.75, "9.0"), *world.temperatures(6, 16.5, "5.0"))
+    world.say(*world.temperatures(0, 5.75, "5.0", "LOG-B"), *world.temperatures(6, 12, "9.0", "LOG-B"))
+    world.clock.wall_ms = start + 12 * HOUR
+    move(world, "B1", "F2", 6, start)
+    world.at(12)
+    assert heat_alarms(world) == [("HEAT", None, "B1", "open")]
+    world.say(*world.temperatures(12.25, 16.5, "9.0", "LOG-B"))
+    world.at(16.5)
+    assert sorted(heat_alarms(world), key=str) == sorted(
+        [("HEAT", None, "B1", "open"), ("HEAT", "F2", None, "open")], key=str
+    )
+
+
+def test_req_22_a_vvm_read_by_a_person_changes_the_verdict(world: Any) -> None:
+    """cold-chain 6, 22: stage B: use first; stage C: discard proposed, whatever was there before."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1, "5.0"))
+    world.at(1)
+    assert world.verdict("B1") == ("no_action", [])
+    world.records.observe_vvm("B1", "B", SARI, "looked", world.clock.wall_ms)
+    world.at(1.1)
+    assert world.verdict("B1") == ("use_first", ["vvm_stage_b"])
+    world.records.observe_vvm("B1", "C", SARI, "looked again", world.clock.wall_ms + 1)
+    world.at(1.2)
+    verdict, codes = world.verdict("B1")
+    assert (verdict, codes[0]) == ("discard_proposed", "vvm_stage_c")
+    assert [str(v.state) for v in world.records.verdict_history("B1")] == ["withdrawn", "withdrawn", "proposed"]
+
+
+def test_req_22_the_model_can_add_a_hold(world: Any) -> None:
+    """cold-chain 6, 22: the model says the VVM's life is over, nobody read stage C: hold and inspect."""
+    world.batch("B1", BOPV)  # VVM2: 2 days at 37
+    world.alerts.start()
+    world.say(*world.temperatures(0, 60, "37.0"))
+    world.at(60)
+    verdict, codes = world.verdict("B1")
+    assert verdict == "hold_and_inspect"
+    assert set(codes) == {"heat_confirmed", "vvm_model_over"}
+
+
+def test_req_23_freezing_by_product(world: Any) -> None:
+    """cold-chain 6, 23: HepB: shake test; bOPV: no action; dry BCG: no action, hold the diluent."""
+    for name, kfa in (("HEP", HEPB), ("OPV", BOPV), ("BCG", BCG)):
+        world.batch(name, kfa)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1.25, "-1.0"))
+    world.at(1.25)
+    assert world.verdict("HEP") == ("shake_test", ["freeze_shake_test", "freeze_possible"])
+    assert world.verdict("OPV")[0] == "no_action"
+    assert world.verdict("BCG") == ("no_action", ["diluent_hold", "freeze_tolerant"])
+    assert [a for a in world.alarms() if a[0] == "FRZE"] == [("FRZE", "F1", None, "open")]
+
+
+def test_req_27_polio_vaccine_in_a_freezer_asks_nobody(world: Any) -> None:
+    """cold-chain 6, 27: bOPV at -18 C is in range there; its own freeze finding must not alarm."""
+    freezer = replace(world.records.equipment("F1"), kind="freezer", profile="freezer")
+    world.records.upsert_equipment(freezer, SARI, "a freezer", world.clock.wall_ms)
+    world.batch("OPV", BOPV)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 3, "-18.0"))
+    world.at(3)
+    assert world.alarms() == []
+    assert world.verdict("OPV")[0] == "no_action"
+
+
+def test_hepatitis_b_vaccine_in_a_freezer_asks_at_once(world: Any) -> None:
+    """cold-chain 6, 27: the freezer is well and silent; the batch is not."""
+    freezer = replace(world.records.equipment("F1"), kind="freezer", profile="freezer")
+    world.records.upsert_equipment(freezer, SARI, "a freezer", world.clock.wall_ms)
+    world.batch("HEP", HEPB)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 3, "-18.0"))
+    world.at(3)
+    assert [a for a in world.alarms() if a[0] == "FRZE"] == [("FRZE", None, "HEP", "open")]
+
+
+def test_unknown_time_holds_the_batch_also_before_the_next_reading(world: Any) -> None:
+    """A 1-minute logger dies: silent after 3 min; after 16 min the time is unknown and the batch is on hold."""
+    world.device("LOG-A", "F1", interval_s=60)
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1, "5.0", every_min=1))
+    world.at(1)
+    assert world.verdict("B1") == ("no_action", [])
+    world.at(1 + 3 / 60)
+    assert ("SILENT", "F1", None, "open") in world.alarms()
+    assert world.verdict("B1") == ("no_action", [])
+    world.at(1 + 16.1 / 60)
+    assert world.verdict("B1") == ("hold_and_inspect", ["unknown_exposure"])
+
+
+def test_the_same_after_a_restart_in_between(world: Any) -> None:
+    world.device("LOG-A", "F1", interval_s=60)
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1, "5.0", every_min=1))
+    world.at(1 + 3 / 60)
+    world.again()
+    world.at(1 + 16.1 / 60)
+    assert world.verdict("B1") == ("hold_and_inspect", ["unknown_exposure"])
+
+
+def test_req_25_a_release_covers_what_was_known_and_not_the_next_gap(world: Any, start: int) -> None:
+    """Released in spite of an unknown hour; a new unknown hour asks again, and once only."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1, "5.0"), *world.temperatures(3, 4, "5.0"))
+    world.at(4)
+    assert world.verdict("B1") == ("hold_and_inspect", ["unknown_exposure"])
+    world.records.decide("B1", "released", SARI, "thermometer was read", world.clock.wall_ms)
+    world.say(*world.temperatures(4.25, 5, "5.0"))
+    world.at(5)
+    assert world.records.verdict("B1").state == VerdictState.DECIDED
+    world.say(*world.temperatures(7, 8, "5.0"))
+    world.at(8)
+    history = world.records.verdict_history("B1")
+    assert [str(v.state) for v in history][-2:] == ["decided", "proposed"]
+    world.say(*world.temperatures(10, 11, "5.0"))
+    world.at(11)
+    assert len(world.records.verdict_history("B1")) == len(history)
+
+
+def test_a_discarded_batch_is_not_judged_again(world: Any) -> None:
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 10, "9.0"))
+    world.at(10)
+    world.records.decide("B1", "discarded", SARI, "VVM at the discard point", world.clock.wall_ms)
+    before = world.records.newest_change()
+    world.records.observe_vvm("B1", "D", SARI, "looked", world.clock.wall_ms)
+    world.say(*world.temperatures(10.25, 11, "12.0"))
+    world.at(11)
+    rows = [r for r in world.records.changes_after(before) if r.kind == "verdict" or r.new_value.get("batch") == "B1"]
+    assert [r.kind for r in rows] == ["vvm"]
+
+
+def test_a_batch_that_left_long_ago_is_not_judged_by_each_reading(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.batch("OLD")
+    world.batch("NEW")
+    world.records.end_placement("OLD", start + HOUR, SARI, "used up", start + HOUR)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 30, "5.0"))
+    world.at(30)
+    asked: list[str] = []
+    verdict = world.records.verdict
+    monkeypatch.setattr(world.records, "verdict", lambda batch: asked.append(batch) or verdict(batch))
+    world.say(world.reading(start + int(30.25 * HOUR), "5.0"))
+    world.at(30.25)
+    assert asked == ["NEW"]
+    world.say(world.reading(start + int(0.9 * HOUR), "30.0"))  # a late one of its time
+    world.at(30.3)
+    assert sorted(asked[1:]) == ["NEW", "OLD"]
+
+
+def test_unregistered_products_are_judged_with_care(world: Any) -> None:
+    world.batch("B1", "93999999")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1.25, "-1.0"))
+    world.at(1.25)
+    verdict, codes = world.verdict("B1")
+    assert verdict == "hold_and_inspect"
+    assert "unknown_product" in codes
