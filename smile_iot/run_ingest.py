@@ -90,12 +90,15 @@ class RecordsQuarantine:
 
 def run(args: argparse.Namespace) -> int:
     from ingest import service
+    from smile_iot import housekeeping
 
     settings = settings_of(args)
     config = ingest_config(settings)
 
     async def ingest(clock: Clock, stop: asyncio.Event) -> None:
+        scheduler = housekeeping.start(settings, clock)
         with open_records(settings) as records:
             await service.run(config, clock, RegistryLookup(records), RecordsQuarantine(records, clock), stop)
+        scheduler.shutdown(wait=False)
 
     return serve("ingest", settings.data_dir, ingest)

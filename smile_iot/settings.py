@@ -40,6 +40,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("mqtt.password_file", "", "file with that account's password"),
     Setting("mqtt.ca_file", "", "CA certificate of the broker; empty: no TLS (loopback only)"),
     Setting("journal.url", "", "postgresql://... of the journal; empty: SQLite in the data folder"),
+    Setting(
+        "journal.keep_days", 30, "days after which an entry goes that every reader has passed (edges keep six months)"
+    ),
     Setting("records.url", "", "SQLAlchemy URL of the records; empty: SQLite in the data folder"),
     Setting(
         "records.password_file", "", "file with the database password that records.url and journal.url leave out"
@@ -49,6 +52,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("store.influx_org", "smile-iot", "InfluxDB organisation"),
     Setting("store.influx_bucket", "smile_iot", "InfluxDB bucket, or database/retention policy"),
     Setting("store.influx_token_file", "", "file with InfluxDB's token (1.x: user:password)"),
+    Setting("import.edge", "import", "edge id under which `smile-iot import` sends a logger's file"),
+    Setting("import.username", "import", "its account at the broker"),
+    Setting("import.password_file", "", "file with that account's password"),
     Setting("smile.core_url", "", "SMILE core's base address; empty: nothing is sent to SMILE"),
     Setting("smile.main_url", "", "SMILE main's base address"),
     Setting("smile.wms_url", "", "SMILE WMS's base address"),
