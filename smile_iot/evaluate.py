@@ -214,7 +214,7 @@ def _reading_report(
         ],
         "daily": _daily(made, profile, zone),
         "vvm": _vvm(made, product),
-        "notes": [*_notes(file, sum(f.value_c is None for f in facts), profile), *file.notes],
+        "notes": [*_notes(file, sum(f.value_c is None for f in facts), profile, zone), *file.notes],
     }
     if file.days:
         fields["device_daily"] = _device_days(file)
@@ -336,16 +336,24 @@ def _vvm(made: Sequence[Segment], product: Product | None) -> list[dict[str, Any
     ]
 
 
-def _notes(file: LoggerFile, without: int, profile: Profile) -> list[str]:
+def _notes(file: LoggerFile, without: int, profile: Profile, zone: tzinfo) -> list[str]:
     notes: list[str] = []
     if without:
         notes.append(f"{without} rows have no value: unknown time")
-    if any(not x.verified for x in profile.limits):
-        codes = ", ".join(x.code for x in profile.limits if not x.verified)
-        notes.append(f"no official text was found for the delays of {codes}")
+    if _clock_moves(file, zone):
+        notes.append("the zone changed its clock within the file: times in that hour are told twice or not at all")
+    unofficial = [x.code for x in profile.limits if not x.verified and x.level is Level.ALARM]
+    if unofficial:
+        notes.append(f"no official text was found for the numbers of {', '.join(unofficial)}")
     for name, value in file.stated:
         notes.append(f"the device itself states {name} {value}")
     return notes
+
+
+def _clock_moves(file: LoggerFile, zone: tzinfo) -> bool:
+    """Whether local times without an offset cross a change to or from summer time (Indonesia knows none)."""
+    walls = [r.local_ms for r in file.readings if r.offset_min is None]
+    return len({datetime.fromtimestamp(w // 1000, UTC).replace(tzinfo=zone).utcoffset() for w in walls}) > 1
 
 
 # --- files with daily summaries only ----------------------------------------------------------------------

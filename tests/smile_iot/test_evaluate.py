@@ -213,6 +213,14 @@ def test_req_36_zones_move_the_day_and_a_file_with_offsets_needs_none(
     assert (r["zone"], r["episodes"][0]["start"]) == ("+08:00", "2024-01-03T16:32:28+08:00")
 
 
+def test_a_zone_with_summer_time_is_noted_where_it_matters(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rows = every(15, (40, "5.0"), start=datetime(2026, 10, 24, 22, tzinfo=UTC))
+    assert "changed its clock" in " ".join(run_json(capsys, csv_file(tmp_path, rows), zone="Europe/Berlin")["notes"])
+    assert run_json(capsys, csv_file(tmp_path, rows))["notes"] == []
+
+
 def test_the_same_findings_as_the_line_has(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rows = every(15, (30, "5.0"), (50, "9.0"), (3, "1.0"), (6, "-0.6"), (4, None), (10, "-0.6"), (9, "4.0"))
     r = run_json(capsys, csv_file(tmp_path, rows), zone="UTC")

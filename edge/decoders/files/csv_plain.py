@@ -27,7 +27,7 @@ from edge.decoders.files.model import (
 _TIME_NAMES = frozenset({"time", "timestamp", "datetime", "date_time", "date time", "waktu", "t"})
 _VALUE_NAMES = frozenset({"temperature_c", "temperature", "temp_c", "temp", "suhu_c", "suhu", "temperature (c)"})
 _TIME = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?[ ]?(Z|[+-]\d{2}:?\d{2})?",
+    r"(\d{4})[-/](\d{2})[-/](\d{2})[ T](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?[ ]?(Z|[+-]\d{2}:?\d{2})?",
     re.IGNORECASE,
 )
 _LOW_C, _HIGH_C = Decimal(-100), Decimal(100)  # the bounds of temperature_c (telemetry.quantities)
@@ -35,9 +35,18 @@ _LOW_C, _HIGH_C = Decimal(-100), Decimal(100)  # the bounds of temperature_c (te
 
 def looks_like(text: str) -> bool:
     """Whether the first line is a heading, or a row, of this format."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = _first_line(text)
     cells = _cells(first, _delimiter(first))
     return _columns(cells) is not None or bool(len(cells) > 1 and _TIME.fullmatch(cells[0]))
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip() and not _is_remark(line)), "")
+
+
+def _is_remark(line: str) -> bool:
+    """``#`` lines, and the ``sep=;`` that Excel writes and wants."""
+    return line.lstrip().startswith("#") or re.fullmatch(r"sep=.?,?", line.strip(), re.IGNORECASE) is not None
 
 
 def _delimiter(line: str) -> str:
@@ -56,11 +65,11 @@ def _columns(cells: list[str]) -> tuple[int, int] | None:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = _first_line(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(first))
     try:
         for cells in reader:
-            if any(c.strip() for c in cells):
+            if any(c.strip() for c in cells) and not _is_remark(",".join(cells)):
                 yield reader.line_num, [c.strip() for c in cells]
     except csv.Error as error:
         raise LoggerFileError(str(error), line=reader.line_num) from error
@@ -69,7 +78,7 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
 def decode(text: str) -> LoggerFile:
     """A plain CSV export; raises LoggerFileError with the line."""
     rows = _rows(text)
-    line, cells = next(rows)
+    line, cells = next(rows, (0, []))
     columns = _columns([c.strip('"') for c in cells])
     width = len(cells)
     found: list[FileReading] = []

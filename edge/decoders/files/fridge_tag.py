@@ -29,6 +29,7 @@ from edge.decoders.files.model import (
     LoggerFile,
     LoggerFileError,
     in_order,
+    is_nothing,
     number,
     temperature,
     whole,
@@ -45,11 +46,11 @@ def decode(text: str) -> LoggerFile:
     check_complete(root)
     device = root.need("Device")
     conf, hist = root.child("Conf"), root.child("Hist")
-    if conf is None or hist is None:
+    if conf is None or (hist is None and root.child("Data") is None):
         raise LoggerFileError(f"no {'Conf' if conf is None else 'Hist'} block", advice="is the file cut off?")
+    hist = hist or Node(0, 0, [("Hist", "")])
     check_celsius(conf)
     limits = _limits(conf)
-    interval = conf.get("Logging Interval")
     days, alarms = _days(hist, {x.slot: x.high for x in limits})
     readings, table_notes = read_table(root.child("Data"), limits)
     started = timestamp(hist.get("TS Actv"), hist.line)
@@ -58,7 +59,7 @@ def decode(text: str) -> LoggerFile:
         _format(device, bool(readings)),
         device,
         conf.need("Serial"),
-        None if interval is None else whole(interval, conf.line, "Logging Interval") * 60 or None,
+        interval_s(conf),
         readings,
         limits,
         tuple(alarms),
@@ -76,6 +77,12 @@ def _format(device: str, has_readings: bool) -> str:
     return "fridge-tag-2l" if has_readings or re.search(r"\b2 ?l\b", name) else "fridge-tag-2"
 
 
+def interval_s(conf: Node) -> int | None:
+    """The logging interval, which these devices state in minutes; None where they do not log."""
+    text = conf.get("Logging Interval")
+    return None if text is None or is_nothing(text) else whole(text, conf.line, "Logging Interval") * 60 or None
+
+
 def check_celsius(conf: Node) -> None:
     """Refuse a file in Fahrenheit: no such export was seen, so whether its numbers are too is not known."""
     unit = conf.get("Temp unit")
@@ -91,7 +98,7 @@ def _limits(conf: Node) -> tuple[DeviceLimit, ...]:
     for slot, node in block.numbered() if block else ():
         pairs = node.exact()
         limit, after = pairs.get("T AL"), pairs.get("t AL")
-        if not limit or not after:
+        if limit is None or after is None or is_nothing(limit) or is_nothing(after):
             continue  # a slot that is switched off
         found.append((slot, number(limit, node.line, "T AL"), whole(after, node.line, "t AL"), node.line))
     lowest = min((limit for _, limit, _, _ in found), default=Decimal(0))
@@ -115,9 +122,10 @@ def _days(hist: Node, high: dict[int, bool]) -> tuple[list[DaySummary], list[Dev
         block = node.child("Alarm")
         for slot, entry in block.numbered() if block else ():
             side = high.get(slot, slot == 1)
-            sums[side] = max(sums.get(side, 0), whole(entry.need("t Acc"), entry.line, "t Acc") * 60)
-            at = entry.get("TS A")
-            if at is not None:
+            acc, at = entry.get("t Acc"), entry.get("TS A")
+            if acc is not None and not is_nothing(acc):
+                sums[side] = max(sums.get(side, 0), whole(acc, entry.line, "t Acc") * 60)
+            if at is not None and not is_nothing(at):
                 alarms.append(DeviceAlarm(slot, midnight + clock_ms(at, entry.line)))
         days.append(
             DaySummary(
@@ -156,7 +164,7 @@ def _maybe(node: Node, key: str) -> Decimal | None:
 def _timeout_s(node: Node, name: str) -> int:
     block = node.child(name)
     text = block.get("t AccST") if block else None
-    return 0 if text is None or block is None else whole(text, block.line, "t AccST") * 60
+    return 0 if text is None or block is None or is_nothing(text) else whole(text, block.line, "t AccST") * 60
 
 
 def read_table(data: Node | None, limits: tuple[DeviceLimit, ...]) -> tuple[tuple[FileReading, ...], list[str]]:

@@ -100,7 +100,7 @@ class LoggerFile:
 
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}(?:[.,][0-9]{1,12})?")
-_NOTHING = re.compile(r"[-\u2013]*[.,]?[-\u2013]*|n/?a|nan|null|none|inf|err(or)?", re.IGNORECASE)
+_NOTHING = re.compile(r"[-\u2013]*[.,:]?[-\u2013]*|n/?a|nan|null|none|inf|err(or)?", re.IGNORECASE)
 _MINUS = str.maketrans({"\u2212": "-", "\u00a0": " "})
 _PLACES = Decimal("0.001")
 
@@ -122,7 +122,12 @@ def decode_text(data: bytes) -> str:
         text = data.decode("cp1252", errors="replace")
     if "\0" in text or text.count("\ufffd") > 8:
         raise LoggerFileError("this is not a text file", advice="take the .txt or .csv export of the logger")
-    return text.translate(_MINUS).replace("\r\n", "\n").replace("\r", "\n")
+    return text.rstrip("\x1a").translate(_MINUS).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def is_nothing(text: str | None) -> bool:
+    """Whether the device wrote that it has no value: empty, ``--.-``, ``--:--``, ``N/A``."""
+    return text is None or _NOTHING.fullmatch(text.strip()) is not None
 
 
 def number(text: str, line: int, what: str) -> Decimal:
@@ -135,7 +140,7 @@ def number(text: str, line: int, what: str) -> Decimal:
 
 def temperature(text: str, line: int, what: str = "temperature") -> Decimal | None:
     """Degrees of at most three places (rounded to even), or None where the device says it has none."""
-    if _NOTHING.fullmatch(text.strip()):
+    if is_nothing(text):
         return None
     return number(text, line, what).quantize(_PLACES).normalize() + Decimal(0)
 

@@ -20,12 +20,13 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from edge.decoders.files.fridge_tag import check_celsius, read_table
+from edge.decoders.files.fridge_tag import check_celsius, interval_s, read_table
 from edge.decoders.files.model import (
     DeviceAlarm,
     DeviceLimit,
     LoggerFile,
     LoggerFileError,
+    is_nothing,
     number,
     temperature,
     whole,
@@ -46,14 +47,13 @@ def decode(text: str) -> LoggerFile:
         raise LoggerFileError("no Conf block", advice="is the file cut off?")
     check_celsius(conf)
     limits, notes = _limits(conf)
-    interval = conf.get("Logging Interval")
     energy = conf.get("MKT Energy")
     readings, table_notes = read_table(root.child("Data"), limits)
     return LoggerFile(
         "q-tag-clm",
         root.need("Device"),
         conf.need("Serial"),
-        None if interval is None else whole(interval, conf.line, "Logging Interval") * 60 or None,
+        interval_s(conf),
         readings,
         limits,
         () if res is None else _alarms(res),
@@ -79,7 +79,10 @@ def _limits(conf: Node) -> tuple[tuple[DeviceLimit, ...], list[str]]:
             notes.append(f"alarm slot {slot} has type {kind}, which is not known here: it is not judged")
             continue
         high, cumulative = _TYPES[kind]
-        limit_c = number(pairs.get("T AL", ""), node.line, "T AL")
+        if is_nothing(pairs.get("T AL", "")):
+            notes.append(f"alarm slot {slot} states no limit: it is not judged")
+            continue
+        limit_c = number(pairs["T AL"], node.line, "T AL")
         after_s = whole(pairs.get("t AL", ""), node.line, "t AL") * 60
         limits.append(DeviceLimit(slot, high, limit_c, after_s, cumulative))
     return tuple(limits), notes
@@ -89,8 +92,9 @@ def _alarms(res: Node) -> tuple[DeviceAlarm, ...]:
     found: list[DeviceAlarm] = []
     block = res.child("Alarm")
     for slot, node in block.numbered() if block else ():
-        for event in node.children:
-            at = timestamp(dict(event.pairs).get("TS A"), event.line)
+        for event in node.below():
+            stamp = dict(event.pairs).get("TS A")
+            at = None if is_nothing(stamp) else timestamp(stamp, event.line)
             if at is not None:
                 found.append(DeviceAlarm(slot, at))
     return tuple(sorted(found, key=lambda a: (a.local_ms, a.slot)))

@@ -68,6 +68,12 @@ class Node:
                 return node
         return None
 
+    def below(self) -> Iterator[Node]:
+        """All lines below this one, at any depth."""
+        for node in self.children:
+            yield node
+            yield from node.below()
+
     def numbered(self) -> Iterator[tuple[int, Node]]:
         """The children headed by a number, such as alarm slots and days."""
         for node in self.children:

@@ -141,6 +141,18 @@ def test_fridge_tag_2l_with_rows_without_value_and_other_alarm_counts(fridge_tag
     assert decode_file(fridge_tag(alarm="").encode()).limits == ()
 
 
+def test_slots_and_days_without_a_value_are_left_out(fridge_tag: Build, q_tag: Build) -> None:
+    off = "  0:\n   T AL: --.-, t AL: 60\n  1:\n   T AL: +8.0, t AL: 600\n"
+    acc = "  Alarm:\n   0:\n    t Acc: --\n   1:\n    t Acc: 75, TS A: --:--, C A: 0\n"
+    f = decode_file(fridge_tag(alarm=off, acc=acc).encode())
+    assert [x.slot for x in f.limits] == [1]
+    assert (f.alarms, f.days[0].below_s, f.days[0].above_s) == ((), None, 75 * 60)
+    q = decode_file(q_tag(slots="  1:\n   Type: 2, T AL: --.-, t AL: 30\n").encode())
+    assert q.limits == ()
+    nested = "  1:\n   1:\n    TS S: 2026-03-01 08:20\n    TS A: 2026-03-01 08:50\n"
+    assert decode_file(q_tag(results=nested).encode()).alarms == (DeviceAlarm(1, at("2026-03-01 08:50")),)
+
+
 def test_ultra_low_is_a_fridge_tag_too(fridge_tag: Build) -> None:
     ul = "  0:\n   T AL: -90.0, t AL: 60\n  1:\n   T AL: -60.0, t AL: 60\n"
     f = decode_file(fridge_tag("Q-tag Fridge-tag UL", ul).encode())
@@ -225,6 +237,8 @@ def test_csv_plain() -> None:
         "\n\ntime,temperature_c\n\n2026-03-01 08:00,5.5\n\n",
         "waktu;suhu\n2026-03-01 08:00:00.000;5,5\n",
         "2026-03-01 08:00,5.5\n",
+        "sep=;\ntime;temperature_c\n2026/03/01 08:00;5,5\n",
+        "# our own export\ntime,temperature_c\n2026-03-01 08:00,5.5\n\x1a",
     ],
 )
 def test_csv_in_other_clothes(text: str) -> None:
