@@ -21,8 +21,6 @@ from telemetry.quantities import QUANTITIES, stream_id
 from telemetry.readings import Event, Origin, Quality, Reading, Stamp, Sync, Weighing
 
 RECENT = 16
-# Of an interval: how soon after the last packet the next one of a sampled device may be taken.
-EARLY = 0.75
 _PLACES = Decimal("0.001")
 _MAX_RAW_BYTES = 200
 
@@ -68,7 +66,7 @@ def readings_of(
 class Heard:
     """What was taken of one device: the last packets' tokens (newest last) and when the last one was taken.
 
-    ``t_ms`` is that time if the clock was synced; ``boottime_ns`` stands on the grid of a sampled device.
+    ``t_ms`` is that time by the wall if the clock was synced, ``boottime_ns`` in any case.
     """
 
     recent: tuple[str, ...] = ()
@@ -95,26 +93,27 @@ def load_heard(text: str | None) -> Heard:
 def take(heard: Heard, advert: DecodedAdvert, stamp: Stamp, interval_s: int | None, sampled: bool) -> Heard | None:
     """What has been heard once this packet is taken, or None if it is to be left: a repeat, or between two samples.
 
-    ``sampled``: the device advertises far more often than anyone wants to keep; one packet an interval is taken, on a
-    grid that begins with the first: a packet may come up to a quarter of an interval early, and nothing drifts.
+    ``sampled``: the device advertises far more often than anyone wants to keep; the first packet in each
+    interval of the wall clock is taken (no drift: a late one does not delay the next), or one an interval of boot time
+    while the clock is not synced.
     A packet without an id is a repeat while its bytes stay the same, for one interval.
     """
     digest = hashlib.sha256(advert.payload).hexdigest()[:12]
     token = f"{advert.packet_id}:{digest}"
     since_s = heard.since_s(stamp)
     waited = since_s is None or interval_s is None or since_s >= interval_s
-    at_ns = stamp.boottime_ns
-    if sampled and since_s is not None and interval_s is not None and heard.recent:
-        if since_s < EARLY * interval_s:
+    if sampled and interval_s is not None and heard.recent:
+        now_ms = sampled_at(stamp)
+        if heard.t_ms is not None and now_ms is not None:
+            waited = heard.t_ms // (interval_s * 1000) != now_ms // (interval_s * 1000)
+        if not waited:
             return None
-        if since_s < (1 + EARLY) * interval_s:
-            at_ns = heard.boottime_ns + interval_s * 1_000_000_000
     if advert.packet_id is not None:
         if token in heard.recent:
             return None
     elif heard.recent and heard.recent[-1] == token and (interval_s is None or not waited):
         return None
-    return Heard((*heard.recent, token)[-RECENT:], stamp.boot_id, at_ns, sampled_at(stamp))
+    return Heard((*heard.recent, token)[-RECENT:], stamp.boot_id, stamp.boottime_ns, sampled_at(stamp))
 
 
 # --- scale -------------------------------------------------------------------------------------------------

@@ -20,7 +20,9 @@ def packet(packet_id: int | None, payload: bytes = b"a") -> DecodedAdvert:
 
 
 def later(stamp: Any, seconds: float) -> Any:
-    return replace(stamp, boottime_ns=stamp.boottime_ns + int(seconds * 1e9))
+    return replace(
+        stamp, boottime_ns=stamp.boottime_ns + int(seconds * 1e9), wall_ms=stamp.wall_ms + int(seconds * 1000)
+    )
 
 
 def taken(
@@ -68,22 +70,32 @@ def test_without_a_packet_id_equal_bytes_count_once_an_interval(make: Any) -> No
 
 def test_a_chatty_device_is_sampled_once_an_interval(make: Any) -> None:
     adverts = [(packet(i, bytes([i])), i * 1.0) for i in range(130)]
-    assert taken(adverts, make, sampled=True) == [0, 45, 105]
+    assert taken(adverts, make, sampled=True) == [0, 60, 120]
 
 
-def test_a_sampled_device_that_measures_once_an_interval_is_never_missed(make: Any) -> None:
-    """Each packet is heard at a random time after it was made: no drift, none twice."""
+@pytest.mark.parametrize("phase_s", [0, 20, 50, 59])
+def test_a_sampled_device_that_measures_once_an_interval_is_never_missed(make: Any, phase_s: int) -> None:
+    """Each packet is heard from a random time after it was made until the next: no drift, none twice, none lost."""
     late = [0.0, 12.0, 3.0, 0.5, 14.0, 0.0, 9.0, 13.9] * 40
-    adverts = [
-        (packet(i % 65535, bytes([i % 251])), i * 60 + late[i] + again) for i in range(300) for again in (0, 5)
-    ]
-    assert taken(adverts, make, sampled=True) == list(range(0, 600, 2))
+    hearings = [(i, phase_s + i * 60 + late[i] + again) for i in range(300) for again in range(0, 45, 5)]
+    adverts = [(packet(i, i.to_bytes(2, "big")), at_s) for i, at_s in hearings]
+    found = taken(adverts, make, sampled=True)
+    assert [hearings[k][0] for k in found] == list(range(300))
+    assert max(hearings[k][1] - phase_s - hearings[k][0] * 60 for k in found) < 30
 
 
-def test_after_a_reboot_a_sampled_device_is_taken_at_once(make: Any) -> None:
-    heard = take(Heard(), packet(1), make.stamp, 60, True)
+def test_a_packet_heard_late_does_not_delay_the_next(make: Any) -> None:
+    """The agent starts between two samples of a tag that measures once an interval."""
+    adverts = [(packet(1, b"a"), 50.0), (packet(2, b"b"), 60.5), (packet(3, b"c"), 120.5)]
+    assert taken(adverts, make, sampled=True) == [0, 1, 2]
+
+
+def test_without_a_synced_clock_a_sampled_device_is_taken_once_an_interval_of_boot_time(make: Any) -> None:
+    heard = take(Heard(), packet(1), make.unsynced, 60, True)
     assert heard is not None
-    assert take(heard, packet(2, b"b"), replace(later(make.stamp, 1), boot_id="boot-2"), 60, True) is not None
+    assert take(heard, packet(2, b"b"), later(make.unsynced, 59), 60, True) is None
+    assert take(heard, packet(2, b"b"), later(make.unsynced, 60), 60, True) is not None
+    assert take(heard, packet(2, b"b"), replace(make.unsynced, boot_id="boot-2"), 60, True) is not None
 
 
 def test_an_unsynced_clock_gives_an_undated_reading_with_its_stamp(make: Any) -> None:
