@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 
 from alerts.rules.facts import Entries, Point, ReadingFact, Values, point, value_of
 from alerts.rules.finding import Kind, RuleFinding
@@ -191,23 +191,21 @@ def _refold(state: StreamState, lists: Sequence[tuple[Point, ...] | Chunk]) -> S
             warm = warm_up([p.t_ms for p in islice(points, LEARN_FROM + 1)])
     walker = _first_walker(state, lists, warm)
     made: list[Chunk] = []
-    for old, piece in _aligned(state.chunks, lists):
+    if warm == state.warm:  # chunks before the first changed one stand as they are
+        made = list(takewhile(lambda x: isinstance(x, Chunk), lists))  # type: ignore[arg-type]
+        walker = made[-1].end if made else walker
+    for i in range(len(made), len(lists)):
+        piece = lists[i]
         if isinstance(piece, Chunk) and piece.start.same_as(walker):
             made.append(piece)
             walker = piece.end
             continue
-        points_of = piece.points if isinstance(piece, Chunk) else piece
-        for part in _pieces(points_of):
+        old = state.chunks[i] if i < len(state.chunks) else None
+        for part in _pieces(piece.points if isinstance(piece, Chunk) else piece):
             chunk = _grown(old, part, walker) or _folded(part, walker)
             made.append(chunk)
             walker = chunk.end
     return replace(state, chunks=tuple(made), warm=warm)
-
-
-def _aligned(
-    chunks: Sequence[Chunk], lists: Sequence[tuple[Point, ...] | Chunk]
-) -> Iterable[tuple[Chunk | None, tuple[Point, ...] | Chunk]]:
-    return ((chunks[i] if i < len(chunks) else None, piece) for i, piece in enumerate(lists))
 
 
 def _first_walker(
@@ -266,11 +264,10 @@ def _silence_now(state: StreamState, now_ms: int) -> RuleFinding | None:
 
 def _differing(old: Sequence[Chunk], new: Sequence[Chunk]) -> tuple[Sequence[Chunk], Sequence[Chunk]]:
     """Both without the chunks they share at either end."""
-    low = 0
-    while low < min(len(old), len(new)) and old[low] is new[low]:
-        low += 1
+    shared = min(len(old), len(new))
+    low = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a is not b), shared)
     high = 0
-    while high < min(len(old), len(new)) - low and old[-1 - high] is new[-1 - high]:
+    while high < shared - low and old[-1 - high] is new[-1 - high]:
         high += 1
     return old[low : len(old) - high], new[low : len(new) - high]
 
