@@ -22,7 +22,7 @@ from api.desk import (
     stylesheet,
     words_for,
 )
-from api.present import batch_item, day_picture, item, ledger_item, zone_name
+from api.present import attachment_item, batch_item, day_picture, item, ledger_item, smile_sign, zone_name
 from api.questions import Shown
 from api.roles import Right, Role
 from api.security import (
@@ -40,6 +40,7 @@ from gateway.records.waste import waste_classes
 
 router = APIRouter(include_in_schema=False)
 _LISTED = 50
+_SHORT_CHAIN = 5_000  # rows; walking them takes well under a second
 _FORM_S = 3600
 
 Looker = Annotated[Visitor, Depends(need_page(Right.LOOK))]
@@ -119,13 +120,15 @@ def log_out(request: Request, _sent: Annotated[Sent, Depends(need_form(Right.LOO
 
 
 @router.get("/")
-def home(request: Request, visitor: Looker) -> Response:
-    """The list of sites; who has but one goes straight there."""
-    questions = desk_of(request).questions
-    views = questions.site_views(visitor.person)
-    if len(views) == 1 or (visitor.person.role is Role.OPERATOR and visitor.person.site):
-        only = visitor.person.site if visitor.person.role is Role.OPERATOR else views[0].site.id
-        return RedirectResponse(f"/sites/{only}", status_code=303)
+def home(request: Request, visitor: Looker, q: Annotated[str, Query(max_length=64)] = "") -> Response:
+    """The list of sites, or those whose name or region holds ``q``; who has but one goes straight there."""
+    if visitor.person.role is Role.OPERATOR and visitor.person.site:
+        return RedirectResponse(f"/sites/{visitor.person.site}", status_code=303)
+    views = desk_of(request).questions.site_views(visitor.person)
+    if len(views) == 1:
+        return RedirectResponse(f"/sites/{views[0].site.id}", status_code=303)
+    wanted = q.strip().casefold()
+    views = [v for v in views if wanted in f"{v.site.name} {v.site.region} {v.site.id}".casefold()]
     rows = [
         {
             "site": v.site,
@@ -133,9 +136,9 @@ def home(request: Request, visitor: Looker) -> Response:
             "alarms": v.alarms,
             "state": Shown("alarm", "alarm") if v.alarms else Shown("ok", "no_alarm"),
         }
-        for v in views
+        for v in views[:_LISTED]
     ]
-    return page(request, "sites.html", visitor=visitor, rows=rows)
+    return page(request, "sites.html", visitor=visitor, rows=rows, q=q, more=max(0, len(views) - _LISTED))
 
 
 @router.get("/sites/{site_id}")
@@ -224,6 +227,7 @@ def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -
         site=site,
         here="batches",
         b=batch_item(words, site, places, view),
+        sent=[attachment_item(a) for a in desk.questions.discards_sent(view)],
         places=[e for e in desk.records.equipment_list(site.id) if e.kind != "waste_store" and e.id not in now_at],
     )
 
@@ -263,9 +267,8 @@ def weighing_page(request: Request, visitor: Looker, site_id: str) -> Response:
 def smile_page(request: Request, visitor: Reporter, site_id: str) -> Response:
     """What SMILE got of this site, and what it cannot hold."""
     desk, site, words = _here(request, visitor, site_id)
-    kinds = {"stored": "ok", "refused": "alarm", "uncertain": "out", "pending": "unknown"}
     counts = [
-        {"what": kind, "state": state, "n": n, "kind": kinds.get(state, "unknown")}
+        {"what": kind, "state": state, "n": n, "kind": smile_sign(state)}
         for kind, states in sorted(desk.records.attachment_counts(site.id).items())
         for state, n in sorted(states.items())
     ]
@@ -282,7 +285,7 @@ def smile_page(request: Request, visitor: Reporter, site_id: str) -> Response:
         site=site,
         here="smile",
         counts=counts,
-        rows=desk.records.attachments(site=site.id, limit=_LISTED),
+        rows=[attachment_item(a) for a in desk.records.attachments(site=site.id, limit=_LISTED)],
         cannot=CANNOT_HOLD,
         verdicts=ours[:20],
     )
@@ -306,11 +309,16 @@ def quarantine_page(request: Request, visitor: Reporter, site_id: str) -> Respon
 
 @router.get("/sites/{site_id}/audit")
 def audit_page(
-    request: Request, visitor: Reporter, site_id: str, before: Annotated[int | None, Query(ge=1, lt=1 << 62)] = None
+    request: Request,
+    visitor: Reporter,
+    site_id: str,
+    before: Annotated[int | None, Query(ge=1, lt=1 << 62)] = None,
+    check: bool = False,
 ) -> Response:
-    """The newest changes, and whether the chain is whole."""
+    """The newest changes, and whether the chain is whole (a long one is walked only when asked: ``check``)."""
     desk, site, _ = _here(request, visitor, site_id)
     rows = desk.questions.newest_changes(site, before, 40)
+    short = before is None and (not rows or rows[0].number <= _SHORT_CHAIN)
     return page(
         request,
         "audit.html",
@@ -318,7 +326,7 @@ def audit_page(
         site=site,
         here="audit",
         rows=rows,
-        chain=desk.records.verify_chain(site.id),
+        chain=desk.records.verify_chain(site.id) if check or short else None,
         older=rows[-1].id if rows and rows[-1].number > 1 else None,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from api.words import Words, catalogue
 from gateway.records.model import (
     Alarm,
     AlarmState,
+    Attachment,
     Batch,
     Decision,
     Finding,
@@ -273,6 +275,7 @@ def day_picture(
             "high_c": h.high_c,
             "state": h.state.value,
             "unknown_ms": h.unknown_ms,
+            "part": h.unknown_ms and h.low_c is not None,
         }
         for h in reversed(day.hours)
     ]
@@ -292,6 +295,38 @@ def _ticks(words: Words, zone: str, from_ms: int, to_ms: int) -> list[tuple[int,
 def zone_name(zone: str, now_ms: int) -> str:
     """WIB, WITA, WIT, or the zone's own abbreviation."""
     return datetime.fromtimestamp(now_ms // 1000, UTC).astimezone(ZoneInfo(zone)).tzname() or zone
+
+
+# --- SMILE ----------------------------------------------------------------------------------------------------
+
+_SMILE_KINDS = {"stored": "ok", "refused": "alarm", "uncertain": "out", "pending": "unknown"}
+
+
+def smile_sign(state: str) -> str:
+    """The sign of what SMILE made of a sending."""
+    return _SMILE_KINDS.get(state, "unknown")
+
+
+def attachment_item(attachment: Attachment) -> dict[str, Any]:
+    """One sending as it is shown; SMILE's answer without the JSON around it."""
+    return {
+        "kind": str(attachment.kind),
+        "subject": attachment.subject,
+        "state": str(attachment.state),
+        "sign": smile_sign(str(attachment.state)),
+        "at_ms": attachment.at_ms,
+        "reply": _plain_reply(attachment.reply),
+    }
+
+
+def _plain_reply(reply: str) -> str:
+    try:
+        body = json.loads(reply)
+    except ValueError:
+        return reply
+    if not isinstance(body, dict):
+        return reply
+    return ", ".join(f"{name}: {value}" for name, value in body.items())
 
 
 # --- ledger ---------------------------------------------------------------------------------------------------

@@ -306,3 +306,31 @@ def test_unknown_addresses_are_problems_too(world: Any) -> None:
     ):
         answer = asker.client.request(method, path)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_the_list_of_sites_can_be_searched(world: Any) -> None:
+    asker = world.log_in("super_admin")
+    assert asker.get("/").text.count("<li class=") == 3
+    found = asker.get("/", params={"q": "  DEPOK"}).text
+    assert "Puskesmas Depok" in found
+    assert "Puskesmas Sentani" not in found
+    assert "no site in your reach" in asker.get("/", params={"q": "nowhere"}).text
+
+
+def test_a_long_chain_is_walked_only_when_asked(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.pages._SHORT_CHAIN", 3)
+    asker = world.log_in("admin")
+    assert "Check the chain now" in asker.get("/sites/PKM-A/audit").text
+    assert "Chain intact" in asker.get("/sites/PKM-A/audit?check=1").text
+
+
+def test_the_batchs_page_tells_what_smile_made_of_the_discard(world: Any) -> None:
+    from gateway.records import Attachment
+
+    asker, now = world.log_in("manager"), world.clock.now
+    asker.post("/sites/PKM-A/batches/B1/decision", {"decision": "discarded", "reason": "VVM at stage C"})
+    verdict = world.records.decision("B1").id
+    world.records.save_attachments(Attachment("discard", verdict, "main", "cd" * 32, "uncertain", "{}", now, "PKM-A"))
+    page = asker.get("/sites/PKM-A/batches/B1").text
+    assert "Uncertain" in page
+    assert "SMILE has no field" not in page

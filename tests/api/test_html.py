@@ -96,7 +96,7 @@ def test_a_page_is_well_formed_small_and_usable(world: Any, name: str, language:
     assert seen.attributes["style"] == 0
     assert [n for n in seen.attributes if n.startswith("on")] == []
     # Every form that changes something carries its token.
-    assert seen.tags["form"] == html.count('name="csrf"')
+    assert html.count("<form") - html.count('method="get"') == html.count('name="csrf"')
     # No state by colour alone: each sign stands beside a word.
     assert re.findall(r'class="state [a-z]+">(?:<svg.*?</svg>)?\s*</span>', html) == []
     if language == "id":  # in English it is a word

@@ -76,7 +76,7 @@ def test_a_port_that_is_taken_ends_the_service_with_an_error(world: Any, tmp_pat
             store=StoreConfig(path=tmp_path / "world" / "store.db"),
             port=taken.getsockname()[1],
         )
-        with pytest.raises(ConfigError, match="api.port"):
+        with pytest.raises(ConfigError, match=r"api\.port"):
             asyncio.run(asyncio.wait_for(run(config, world.clock, asyncio.Event()), 10))
 
 
