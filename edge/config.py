@@ -91,12 +91,17 @@ class DeviceSettings:
     accuracy_class: str = "III"
     basis: str = "unknown"
     preset_tare_kg: Decimal = Decimal(0)
+    same_frames: int = 2
     # logger with a memory
     history: bool = True
 
     @property
     def scale_rules(self) -> ScaleRules:
-        return ScaleRules(self.e_kg, self.max_kg, self.accuracy_class, Basis(self.basis), self.preset_tare_kg)
+        # MT-SICS asks twice within a cycle.
+        same_frames = 1 if self.driver == "mt_sics" else self.same_frames
+        return ScaleRules(
+            self.e_kg, self.max_kg, self.accuracy_class, Basis(self.basis), self.preset_tare_kg, same_frames
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,10 @@ The rules are facts/smile-and-waste.md 18 to 21:
 * 21: gross, tare, net are decimals and gross = net + tare; net <= 0 is refused; the tare's mode is kept. A preset
   tare is rounded to e (0.715 at e = 0.05 is 0.70).
 
+* These lines have no checksum: one flipped bit makes a plausible weight. So from a scale that talks all the time a
+  stable frame counts when ``same_frames`` of them in a row say the same (our choice: 2; 1 for scales that print on a
+  key, and for MT-SICS, whose cycle asks twice).
+
 Without a configured e the step of the display stands in for the zero band, and BELOW_MIN is not judged.
 """
 
@@ -53,6 +57,7 @@ class ScaleRules:
     accuracy_class: str = "III"
     basis: Basis = Basis.UNKNOWN
     preset_tare_kg: Decimal = Decimal(0)
+    same_frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class State:
     gross_before_net_kg: Decimal | None = None
     measured_tare_kg: Decimal | None = None
     said: frozenset[str] = frozenset()
+    stable: tuple[Basis, Decimal, int] | None = None  # the last stable frames: what they say, how many in a row
 
 
 def preset_tare(tare_kg: Decimal, e_kg: Decimal) -> Decimal:
@@ -127,6 +133,9 @@ def load(text: str | None) -> State:
 
 def step(state: State, frame: WeightFrame, rules: ScaleRules, mono_ms: int) -> tuple[State, tuple[Outcome, ...]]:
     """The next state and what came of ``frame`` (``mono_ms`` from any monotonic clock)."""
+    state = replace(state, stable=_in_a_row(state, frame))
+    if state.stable is not None and state.stable[2] < rules.same_frames:
+        return state, ()
     over = frame.mass_kg is not None and rules.max_kg is not None and frame.mass_kg > rules.max_kg
     if frame.stability is Stability.OVERLOAD or over:
         state = replace(state, overloaded=True, zero_since_ms=None, unstable_since_ms=None)
@@ -136,6 +145,13 @@ def step(state: State, frame: WeightFrame, rules: ScaleRules, mono_ms: int) -> t
     if frame.stability is Stability.UNSTABLE or frame.mass_kg is None:
         return _unstable(state, frame, mono_ms)
     return _stable(replace(state, unstable_since_ms=None), frame, frame.mass_kg, rules, mono_ms)
+
+
+def _in_a_row(state: State, frame: WeightFrame) -> tuple[Basis, Decimal, int] | None:
+    if frame.stability is not Stability.STABLE or frame.mass_kg is None:
+        return None
+    same = state.stable is not None and state.stable[:2] == (frame.basis, frame.mass_kg)
+    return frame.basis, frame.mass_kg, state.stable[2] + 1 if same and state.stable else 1
 
 
 def _refuse(state: State, reason: str, frame: WeightFrame) -> tuple[State, tuple[Outcome, ...]]:

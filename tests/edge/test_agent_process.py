@@ -220,6 +220,25 @@ def test_an_unplugged_scale_is_opened_again(
     wait_for(lambda: weighed() == ["1.500", "2.500"], "the second weighing")
 
 
+def test_a_bad_cable_gives_no_wrong_weight_and_loses_none(
+    simulate: Callable[..., Any], start_agent: Callable[..., Any], tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
+    """Flipped bits, halves, noise and repeats on the line: each load once, with the weight it had."""
+    faults = [
+        {"do": do, "at_s": 0, "device": "SC-1", "ratio": ratio}
+        for do, ratio in (("bit_flip", 0.15), ("half_frame", 0.1), ("noise", 0.1), ("duplicate", 0.1))
+    ]
+    sim = simulate(plan(speed=1, interval_s=60, faults=faults))
+    path = tmp_path / "outbox.db"
+    start_agent(settings_of(sim, path), **environment(sim))
+    masses = ["5.400", "0.640", "12.345", "1.285"]
+    for i, mass in enumerate(masses, 1):
+        assert sim.control(do="load", device="SC-1", mass_kg=mass, hold_s=1.5)["ok"]
+        wait_for(lambda n=i: sum(line["kind"] == "weighing" for line in sim.produced()) == n, "the load at rest")
+        wait_for(lambda n=i: sum(isinstance(f, Weighing) for f in facts_in(path)) >= n, "the weighing")
+    assert [str(f.gross_kg) for f in facts_in(path) if isinstance(f, Weighing)] == masses
+
+
 @pytest.mark.parametrize("library", ["serialx", "pyserial"])
 def test_both_serial_libraries_read_the_same_scale(
     simulate: Callable[..., Any],

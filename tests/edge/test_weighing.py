@@ -187,6 +187,14 @@ def test_a_tenth_of_a_gram_is_rounded_with_a_flag() -> None:
     assert (captured.gross_kg, captured.net_kg, captured.flags) == (Decimal("1.234"), Decimal("1.234"), ("ROUNDED",))
 
 
+def test_one_damaged_frame_is_no_weight_and_no_zero() -> None:
+    """A line without a checksum: a flipped bit in a digit is a plausible weight."""
+    twice = ScaleRules(e_kg=Decimal("0.05"), same_frames=2)
+    frames = ["US 5.20", "ST 7.40", "ST 5.40", "ST 5.40", "ST 0.00", "ST 5.40", "ST 5.40", "OL", "ST 5.40"]
+    assert weights(play(frames, twice)) == ["5.40"]
+    assert weights(play(["ST 5.40", "US 5.40", "ST 5.40"], twice)) == []
+
+
 def test_a_restart_does_not_weigh_the_same_load_twice() -> None:
     state, _ = step(State(), frame("ST 5.40"), E50, 0)
     assert weights(play(["ST 5.40"], state=load(dump(state)))) == []
