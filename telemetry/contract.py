@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from telemetry.errors import ContractError
@@ -90,8 +90,8 @@ class Request:
 
 def iso_utc(ms: int) -> str:
     """``2026-11-20T08:00:00.000Z``."""
-    at = datetime.fromtimestamp(ms / 1000, UTC)
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    at = datetime.fromtimestamp(ms // 1000, UTC)
+    return at.isoformat(timespec="seconds")[:19] + f".{ms % 1000:03d}Z"
 
 
 def parse_iso_utc(text: str) -> int:
@@ -119,13 +119,13 @@ def _decimal(value: object) -> Decimal | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ContractError("bad_value", f"{value!r} is not a number"[:80])
-    number = Decimal(value)
     try:
+        number = Decimal(value)
         exact = number.is_finite() and abs(number) < 1_000_000_000 and number == number.quantize(_PLACES)
-    except InvalidOperation:
+    except (ArithmeticError, ValueError):
         exact = False
     if not exact:
-        raise ContractError("bad_value", f"{str(value)[:40]} has more than 3 places or is too large")
+        raise ContractError("bad_value", "a value has more than 3 places or is too large")
     return number
 
 
@@ -260,7 +260,7 @@ def _load(payload: bytes) -> dict[str, Any]:
         body = json.loads(payload, parse_float=Decimal, parse_constant=_refuse_constant)
     except ContractError:
         raise
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise ContractError("not_json", str(error)[:120]) from error
     if not isinstance(body, dict):
         raise ContractError("not_json", "not an object")
@@ -384,7 +384,7 @@ def _decode_stream(stream: dict[str, Any]) -> Iterable[Numbered]:
     if not isinstance(qualities, dict):
         raise ContractError("bad_columns", "quality is not an object")
     for key in qualities:
-        if not (key.isascii() and key.isdigit() and int(key) < length):
+        if not (len(key) <= 5 and key.isascii() and key.isdigit() and int(key) < length):
             raise ContractError("bad_columns", f"quality names entry {key!r}"[:60])
     for i, seq in enumerate(seqs):
         value = _decimal(values[i])

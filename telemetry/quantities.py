@@ -79,6 +79,6 @@ def parse_stream_id(text: str) -> StreamId:
         raise ContractError("bad_stream", f"serial {serial!r} has other signs than letters, digits, - _ .")
     if quantity not in QUANTITIES:
         raise ContractError("bad_stream", f"unknown quantity {quantity!r}")
-    if channel and not _CHANNEL_PATTERN.fullmatch(channel):
+    if len(parts) == 3 and not _CHANNEL_PATTERN.fullmatch(channel):
         raise ContractError("bad_stream", f"channel {channel!r}")
     return StreamId(serial, quantity, channel)
