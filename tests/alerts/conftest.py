@@ -210,10 +210,11 @@ def world(tmp_path: Path, registered: Path) -> Iterator[World]:
 
 @pytest.fixture
 def person(world: World) -> Callable[..., User]:
-    """``person(name, *contacts, language=..., region=...)`` who is told of the site's alarms."""
+    """``person(name, *contacts, language=...)`` of the site; ``site=None``: a manager of another region."""
 
     def make(name: str, *contacts: str, language: str = "id", site: str | None = "S1") -> User:
-        user = User(name, Role.OPERATOR, site, None, language, "hash", contacts)
+        role, region = (Role.OPERATOR, None) if site else (Role.MANAGER, "merauke")
+        user = User(name, role, site, region, language, "$argon2id$x", contacts)
         world.records.upsert_user(user, Actor("root", Role.SUPER_ADMIN), "", world.clock.wall_ms)
         return user
 
