@@ -50,6 +50,7 @@ _ICONS = {
     "alarm": '<path d="M12 3L2 21h20zM12 10v5M12 18v.01"/>',
     "out": '<path d="M12 2l10 10-10 10L2 12zM12 7v6M12 16v.01"/>',
     "warn": '<path d="M12 2l10 10-10 10L2 12zM8 12l3 3 5-5"/>',
+    "gone": '<circle cx="12" cy="12" r="10"/><path d="M8 8l8 8M16 8l-8 8"/>',
     "unknown": '<circle cx="12" cy="12" r="10" stroke-dasharray="3 3"/>'
     '<path d="M9 9a3 3 0 1 1 4 3c-1 .5-1 1-1 2M12 17v.01"/>',
 }
@@ -148,7 +149,7 @@ def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchV
     """The batch, its verdict in words and why."""
     verdict, decision = view.verdict, view.decision
     if view.settled and decision is not None:
-        kind = "ok" if decision.decision == Decision.RELEASED else "unknown"
+        kind = "ok" if decision.decision == Decision.RELEASED else "gone"
         text = words.known("decision", decision.decision)
     elif verdict is not None:
         kind = _VERDICT_KINDS.get(str(verdict.verdict), "unknown")
