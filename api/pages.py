@@ -23,7 +23,7 @@ from api.desk import (
     words_for,
 )
 from api.present import attachment_item, batch_item, day_picture, item, ledger_item, smile_sign, zone_name
-from api.questions import Shown
+from api.questions import Shown, SiteView
 from api.roles import Right, Role
 from api.security import (
     ANONYMOUS_COOKIE,
@@ -134,7 +134,7 @@ def home(request: Request, visitor: Looker, q: Annotated[str, Query(max_length=6
             "site": v.site,
             "equipment": v.equipment,
             "alarms": v.alarms,
-            "state": Shown("alarm", "alarm") if v.alarms else Shown("ok", "no_alarm"),
+            "state": _site_state(v),
         }
         for v in views[:_LISTED]
     ]
@@ -419,6 +419,13 @@ def put_aside(
     visitor, form = sent
     commands.put_aside(desk_of(request), visitor.person, item_id, form.text("reason", 3))
     return back_to(f"/sites/{site_id}/quarantine", "put_aside")
+
+
+def _site_state(view: SiteView) -> Shown:
+    """A site without equipment is not fine: nobody looks at it yet."""
+    if view.alarms:
+        return Shown("alarm", "alarm")
+    return Shown("ok", "no_alarm") if view.equipment else Shown("unknown", "not_watched")
 
 
 # --- helpers --------------------------------------------------------------------------------------------------

@@ -311,6 +311,7 @@ def test_unknown_addresses_are_problems_too(world: Any) -> None:
 def test_the_list_of_sites_can_be_searched(world: Any) -> None:
     asker = world.log_in("super_admin")
     assert asker.get("/").text.count("<li class=") == 3
+    assert "Not watched yet" in asker.get("/", params={"q": "genyem"}).text  # no equipment: nobody can say "no alarm"
     found = asker.get("/", params={"q": "  DEPOK"}).text
     assert "Puskesmas Depok" in found
     assert "Puskesmas Sentani" not in found
