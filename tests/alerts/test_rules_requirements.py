@@ -244,6 +244,62 @@ def test_smile_14_a_logger_lost_during_an_excursion_says_so() -> None:
     assert [f.reason for f in found_now] == ["logger_lost_in_excursion"]
 
 
+def test_req_11_one_fault_inside_an_episode_neither_ends_it_nor_hides_its_unknown_time() -> None:
+    facts = [f for f in rows("0:00", "10:00", "8.1") if f.t_ms != t("5:00")]
+    fault = ReadingFact("F1", STREAM, t("5:00"), None, Quality.SENSOR_FAULT)
+    heat = only([*facts, fault], "HEAT")
+    assert (heat.kind, heat.event_ms, heat.unknown_s) == (Kind.CONFIRMED, t("10:00"), 15 * 60)
+
+
+def test_req_09_a_value_and_no_value_for_one_instant_are_not_in_range() -> None:
+    facts = [*rows("0:00", "1:00", "5.0"), ReadingFact("F1", STREAM, t("0:30"), None, Quality.INVALID)]
+    spans = range_spans(segments(plain_points(facts), until_ms=t("1:00")), CATALOGUE["refrigerator"])
+    assert [(s.from_ms // MIN, s.state) for s in spans] == [
+        (0, RangeState.IN),
+        (30, RangeState.UNKNOWN),
+        (45, RangeState.IN),
+    ]
+    hot = [*rows("0:00", "1:00", "9.0"), ReadingFact("F1", STREAM, t("0:30"), None, Quality.INVALID)]
+    assert only(hot, "WARNING_HIGH").kind is Kind.CONFIRMED  # out by one voice is out
+
+
+@pytest.mark.parametrize(("hole_min", "unknown_min"), [(16, 0), (17, 12)])
+def test_req_07_the_maximum_gap_is_never_below_960_seconds(hole_min: int, unknown_min: int) -> None:
+    before = rows("0:00", "1:00", "5.0", 5)
+    after = [ReadingFact("F1", STREAM, t("1:00") + (hole_min + i * 5) * MIN, Decimal("5.0")) for i in range(5)]
+    made = segments(plain_points([*before, *after]))
+    assert sum(s.length_ms for s in made if not s.known) == unknown_min * MIN
+
+
+def test_req_07_a_gap_of_exactly_twice_the_interval_is_bridged() -> None:
+    facts = [f for f in rows("0:00", "10:00", "8.1") if f.t_ms != t("5:00")]
+    assert only(facts, "HEAT").kind is Kind.CONFIRMED
+    facts = [f for f in facts if f.t_ms != t("5:15")]
+    assert only(facts, "HEAT").kind is Kind.POSSIBLE
+
+
+def test_a_hole_between_two_lone_readings_does_not_pass_for_the_interval() -> None:
+    facts = [*rows("0:00", "0:00", "9.0"), *rows("23:00", "23:00", "9.0")]
+    assert [f.kind for f in found(facts, "HEAT")] == [Kind.POSSIBLE]
+    made = segments(plain_points(facts))
+    assert sum(s.length_ms for s in made if not s.known) == 22 * HOUR
+
+
+def test_the_interval_is_learned_from_the_last_16_differences() -> None:
+    """Hourly, then every five minutes: the gap rule follows the stream, not its youth."""
+    hourly = rows("0:00", "20:00", "5.0", 60)
+    quick = rows("20:05", "23:00", "5.0", 5)
+    later = rows("23:30", "24:00", "5.0", 5)
+    made = segments(plain_points([*hourly, *quick, *later]))
+    assert [s.length_ms // MIN for s in made if not s.known] == [25]
+    assert found(hourly, "SILENT") == []
+
+
+def test_req_13_a_hole_of_exactly_three_intervals_was_silence() -> None:
+    assert len(found([*rows("0:00", "2:00", "5.0"), *rows("2:45", "3:00", "5.0")], "SILENT")) == 1
+    assert found([*rows("0:00", "2:00", "5.0"), *rows("2:44", "3:00", "5.0")], "SILENT") == []
+
+
 def test_req_24_guard_band_says_freeze_possible() -> None:
     careful = Profiles(CATALOGUE, streams={STREAM: StreamSettings(sigma_c=Decimal("0.25"))})
     facts = rows("0:00", "1:00", "-0.2")
