@@ -287,7 +287,8 @@ def test_a_bus_without_bluez_and_no_bus_are_told_apart(
     bus_file = tmp_path / "bus.conf"
     bus_file.write_text(
         f"<busconfig><type>session</type><listen>unix:path={tmp_path}/bus</listen><auth>EXTERNAL</auth>"
-        '<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>'
+        '<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/>'
+        '<allow own="*"/></policy></busconfig>'
     )
     daemon = subprocess.Popen(
         ["dbus-daemon", f"--config-file={bus_file}", "--nofork", "--print-address"], stdout=subprocess.PIPE
