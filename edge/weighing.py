@@ -21,7 +21,7 @@ The rules are facts/smile-and-waste.md 18 to 21:
 
 * These lines have no checksum: one flipped bit makes a plausible weight. So from a scale that talks all the time a
   stable frame counts when ``same_frames`` of them in a row say the same (our choice: 2; 1 for scales that print on a
-  key, and for MT-SICS, whose cycle asks twice).
+  key, and for MT-SICS, whose cycle asks twice). A zero after motion needs no second one: bags may follow closely.
 
 Without a configured e the step of the display stands in for the zero band, and BELOW_MIN is not judged.
 """
@@ -106,6 +106,7 @@ class State:
     measured_tare_kg: Decimal | None = None
     said: frozenset[str] = frozenset()
     stable: tuple[Basis, Decimal, int] | None = None  # the last stable frames: what they say, how many in a row
+    moved: bool = False  # an unstable frame came since the last weighing or zero
 
 
 def preset_tare(tare_kg: Decimal, e_kg: Decimal) -> Decimal:
@@ -133,8 +134,10 @@ def load(text: str | None) -> State:
 
 def step(state: State, frame: WeightFrame, rules: ScaleRules, mono_ms: int) -> tuple[State, tuple[Outcome, ...]]:
     """The next state and what came of ``frame`` (``mono_ms`` from any monotonic clock)."""
-    state = replace(state, stable=_in_a_row(state, frame))
-    if state.stable is not None and state.stable[2] < rules.same_frames:
+    moved = state.moved or frame.stability is Stability.UNSTABLE
+    state = replace(state, stable=_in_a_row(state, frame), moved=moved)
+    emptied = moved and frame.mass_kg == 0
+    if state.stable is not None and state.stable[2] < rules.same_frames and not emptied:
         return state, ()
     over = frame.mass_kg is not None and rules.max_kg is not None and frame.mass_kg > rules.max_kg
     if frame.stability is Stability.OVERLOAD or over:
@@ -224,6 +227,7 @@ def _empty(
         zero_since_ms=since,
         not_zeroed=not_zeroed,
         said=state.said & {"set_zero"} if not_zeroed else frozenset(),
+        moved=False,
     )
     rearmed: tuple[Outcome, ...] = (Rearmed(),) if was_loaded else ()
     if not not_zeroed:
@@ -259,7 +263,9 @@ def _loaded(
     if state.not_zeroed:
         flags.append("NOT_ZEROED")
     captured = Captured(gross_kg, tare_kg, net_kg, _tare_mode(frame, basis, tare_kg), tuple(flags), frame.raw)
-    return replace(state, phase=Phase.LOADED, captured_kg=gross_kg, unwatched=False, said=frozenset()), (captured,)
+    return replace(state, phase=Phase.LOADED, captured_kg=gross_kg, unwatched=False, moved=False, said=frozenset()), (
+        captured,
+    )
 
 
 def _to_gram(mass_kg: Decimal) -> Decimal:

@@ -193,6 +193,8 @@ def test_one_damaged_frame_is_no_weight_and_no_zero() -> None:
     frames = ["US 5.20", "ST 7.40", "ST 5.40", "ST 5.40", "ST 0.00", "ST 5.40", "ST 5.40", "OL", "ST 5.40"]
     assert weights(play(frames, twice)) == ["5.40"]
     assert weights(play(["ST 5.40", "US 5.40", "ST 5.40"], twice)) == []
+    frames = ["ST 4.00", "ST 4.00", "ST 0.00", "ST 4.00", "ST 4.00", "US 2.00", "ST 0.00", "ST 4.00", "ST 4.00"]
+    assert weights(play(frames, twice)) == ["4.00", "4.00"]
 
 
 def test_a_restart_does_not_weigh_the_same_load_twice() -> None:
