@@ -107,11 +107,12 @@ def poll(condition: Callable[[], bool], timeout_s: float = 20) -> None:
 
 
 def start_ingest(house: House) -> Program:
-    """Until the broker has seen it: what is sent before is sent again only after the receipt's time-out."""
+    """Until it is connected: what is sent before is sent again only after the receipt's time-out."""
     command = [sys.executable, "-m", "smile_iot", "ingest", "--config", str(house.config)]
     program = Program("ingest", command, house.folder)
     program.start()
-    poll(lambda: house.broker.program is not None and "as smile-iot-ingest-1" in house.broker.program.said())
+    remote, established = f"0100007F:{house.broker.port:04X}", "01"
+    poll(lambda: f" {remote} {established} " in Path("/proc/net/tcp").read_text())
     return program
 
 
