@@ -13,7 +13,7 @@ from gateway.records import AttachmentKind, SmileState
 from ingest.service import open_store
 from smile_iot.demo import site_file
 from smile_iot.demo.play import Play
-from smile_iot.demo.report import Made, StreamBooks, balance, read_produced, stored_rows
+from smile_iot.demo.report import Made, StreamBooks, balance, explain, read_produced, stored_rows
 from smile_iot.demo.script import BATCH, SMILE_SHIFT_MS, smile_discards
 from smile_iot.parts import store_config
 from telemetry.contract import iso_utc
@@ -22,7 +22,7 @@ from telemetry.contract import iso_utc
 def stream_balance(play: Play) -> dict[str, StreamBooks]:
     """Each stream of the devices against the store, for what was made before the story's end."""
     world = play.world
-    produced = read_produced(world.produced_file, world.scenario.end_ms)
+    produced = read_produced(world.produced_file, world.scenario.t0_ms, world.scenario.end_ms)
     store = open_store(store_config(play.settings), read_only=True)
     try:
         books: dict[str, StreamBooks] = {}
@@ -44,15 +44,15 @@ def _interval_ms(play: Play, stream: str) -> int:
 def smile_balance(play: Play) -> dict[str, dict[str, int]]:
     """Each logger's temperatures against SMILE's own history of it, read back by GET."""
     world = play.world
-    produced = read_produced(world.produced_file, world.scenario.end_ms)
+    produced = read_produced(world.produced_file, world.scenario.t0_ms, world.scenario.end_ms)
     found: dict[str, dict[str, int]] = {}
     for stream, made in sorted(produced.readings.items()):
         serial, _, quantity = stream.partition("/")
         if quantity != "temperature_c":
             continue
         rows = [_smile_row(row) for row in play.eyes.temperatures(site_file.LOGGER_IDS[serial])]
-        mine = [row for row in rows if row.t_ms < world.scenario.end_ms]
-        found[serial] = _match(made, mine)
+        mine = [row for row in rows if world.scenario.t0_ms - 1000 <= row.t_ms < world.scenario.end_ms]
+        found[serial] = _match(made, mine, _interval_ms(play, stream))
     return found
 
 
@@ -61,14 +61,15 @@ def _smile_row(row: dict[str, Any]) -> Made:
     return Made(round(at.timestamp() * 1000) - SMILE_SHIFT_MS, Decimal(str(row["temperature"])))
 
 
-def _match(made: Sequence[Made], rows: list[Made]) -> dict[str, int]:
-    """Rows of SMILE belong to the newest measurement not later than them (whole seconds: one second of grace)."""
+def _match(made: Sequence[Made], rows: list[Made], interval_ms: int) -> dict[str, int]:
+    """As the store's books; SMILE keeps whole seconds, so a row may stand up to a second early."""
     with_value = [m for m in made if m.value is not None]
+    times = [m.t_ms - 1000 for m in with_value]
     hits = [0] * len(with_value)
     unexplained = 0
     for row in rows:
-        index = max((i for i, m in enumerate(with_value) if m.t_ms <= row.t_ms + 1000), default=-1)
-        if index < 0 or with_value[index].value != row.value:
+        index = explain(with_value, times, row.t_ms, row.value, interval_ms)
+        if index is None:
             unexplained += 1
         else:
             hits[index] += 1
@@ -99,7 +100,7 @@ def close_books(play: Play, steps: list[dict[str, Any]]) -> tuple[dict[str, Any]
             _finding(a.finding) | {"state": str(a.state), "acknowledged_by": a.acknowledged_by, "comment": a.comment}
             for a in play.records.alarms(site_file.SITE)
         ],
-        "verdicts": [_verdict(v) for v in play.records.verdict_history(BATCH.id)],
+        "verdicts": [_verdict(v) for b in site_file.STOCKS for v in play.records.verdict_history(b.id)],
         "weighings": _weighings(play),
         "attachments": _attachments(play, smile),
         "kills": play.killed,
@@ -161,7 +162,7 @@ def _verdict(v: Any) -> dict[str, Any]:
 
 def _weighings(play: Play) -> list[dict[str, Any]]:
     """Each weighing that a device made against our record and SMILE's waste bag."""
-    produced = read_produced(play.world.produced_file, play.world.scenario.end_ms)
+    produced = read_produced(play.world.produced_file, play.world.scenario.t0_ms, play.world.scenario.end_ms)
     bags = {bag.get("wasteBagQrCodeId"): bag for bag in play.eyes.waste_bags()}
     ours = {w.bag: w for w in play.records.weighings(site_file.SITE) if w.bag}
     rows = []

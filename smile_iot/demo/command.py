@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     import httpx
 
     from smile_iot.demo.play import Play, StepError
-    from smile_iot.demo.scenario import thin_line
+    from smile_iot.demo.scenario import whole_site
     from smile_iot.demo.script import STEPS
     from smile_iot.demo.site_file import SITE
     from smile_iot.demo.world import World
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"[{time.monotonic() - started:6.1f} s] {text}", flush=True)
 
     t0_ms = default_start_ms(datetime.fromtimestamp(time.time_ns() / 1e9, UTC))
-    scenario = thin_line(args.seed, args.speed, t0_ms, kills=args.kills)
+    scenario = whole_site(args.seed, args.speed, t0_ms, kills=args.kills)
     folder = Path(tempfile.mkdtemp(prefix="smile-iot-demo-"))
     world = World(folder, scenario, SITE, store_kind=args.store)
     play = Play(world, say)

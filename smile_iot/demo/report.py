@@ -63,13 +63,13 @@ class StreamBooks:
         return body
 
 
-def read_produced(path: Path, until_ms: int) -> Produced:
-    """What the devices made before ``until_ms``."""
+def read_produced(path: Path, from_ms: int, until_ms: int) -> Produced:
+    """What the devices made in [from, until): a probe that is asked before the story begins answers then too."""
     readings: dict[str, list[Made]] = defaultdict(list)
     weighings: list[dict[str, Any]] = []
     for line in path.read_text().splitlines():
         row = json.loads(line)
-        if row["t_ms"] >= until_ms:
+        if not from_ms <= row["t_ms"] < until_ms:
             continue
         if row["kind"] == "reading":
             value = None if row["value"] is None else Decimal(str(row["value"]))
@@ -92,18 +92,32 @@ def stored_rows(store: Store, stream_id: str, from_ms: int, to_ms: int) -> list[
         page = store.read(stream_id, from_ms, to_ms, limit=1000, after=page.next)
 
 
-def balance(made: Sequence[Made], rows: Iterable[Row], interval_ms: int) -> StreamBooks:
-    """Match stored rows to measurements: a row heard before the next one was made, with the same value.
+def explain(
+    made: Sequence[Made], times: Sequence[int], t_ms: int, value: Decimal | None, interval_ms: int
+) -> int | None:
+    """The index of the measurement that a row belongs to, or None.
 
-    A logger that repeats one advert until its next sample is heard somewhat after the sample; a row belongs to the
-    newest measurement not later than it, if the values agree.
+    A logger that repeats one advert until its next sample is heard somewhat after the sample: the newest measurement
+    not later than the row. A record of a device's memory carries the device's own idea of time, which may be early by
+    seconds: then the next one, if it is nearer than half an interval. The values must agree.
     """
+    index = bisect_right(times, t_ms) - 1
+    if index >= 0 and made[index].value == value:
+        return index
+    after = index + 1
+    if after < len(made) and made[after].t_ms - t_ms <= interval_ms // 2 and made[after].value == value:
+        return after
+    return None
+
+
+def balance(made: Sequence[Made], rows: Iterable[Row], interval_ms: int) -> StreamBooks:
+    """Match stored rows to measurements, each way."""
     books = StreamBooks(produced=len(made))
     times = [m.t_ms for m in made]
     hits = [0] * len(made)
     for row in rows:
-        index = bisect_right(times, row.t_ms) - 1
-        if index < 0 or made[index].value != row.value:
+        index = explain(made, times, row.t_ms, row.value, interval_ms)
+        if index is None:
             books.unexplained += 1
             continue
         hits[index] += 1

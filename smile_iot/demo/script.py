@@ -41,6 +41,8 @@ def start_neighbours(play: Play) -> None:
     world = play.world
     world.start_smile()
     world.start_broker()
+    if world.store_kind == "influx":
+        world.start_influx()
     play.eyes = SmileEyes(world.smile)
     world.closers.append(play.eyes.close)
     ids = (site_file.FACILITY_ID, site_file.SOURCE_ID, site_file.CLASSIFICATION_ID)
@@ -58,7 +60,7 @@ def load_site(play: Play) -> None:
         path.touch(mode=0o600)
         path.write_text(password)
     file = world.folder / "site.toml"
-    file.write_text(site_file.site_toml(world.scenario, EDGE, SHARD, (BATCH,), play.labels))
+    file.write_text(site_file.site_toml(world.scenario, EDGE, SHARD, site_file.STOCKS, play.labels))
     world.run_once("gateway-load", "smile_iot", "gateway", "load", str(file), "--config", str(config))
     play.records = open_records(play.settings)
     world.closers.append(play.records.close)
@@ -108,22 +110,54 @@ def first_readings(play: Play) -> None:
     play.wait_for("first readings of every logger", look, until_s=SAMPLE_S)
 
 
-def place_batch(play: Play) -> None:
-    """The operator says that the batch stands in the refrigerator; only from now on its history counts."""
-    page = f"{_SITE_PAGE}/batches/{BATCH.id}"
-    play.operator.send(page, f"{page}/placements", equipment=FRIDGE, reason="diterima dan disimpan")
+def place_batches(play: Play) -> None:
+    """The operator says where each batch stands; only from now on its history counts."""
+    for stock in site_file.STOCKS:
+        page = f"{_SITE_PAGE}/batches/{stock.id}"
+        play.operator.send(page, f"{page}/placements", equipment=stock.equipment, reason="diterima dan disimpan")
+
+
+def freeze_alarm(play: Play) -> None:
+    """FRZE in refrigerator 2; its hepatitis B, freeze-sensitive, goes to the shake test."""
+
+    def alarm() -> Alarm | None:
+        alarms = play.records.open_alarms(site_file.SITE)
+        return next((a for a in alarms if a.finding.code == "FRZE" and a.finding.equipment == "fridge-2"), None)
+
+    play.wait_for("FRZE", alarm, until_s=2 * HOUR_S)
+
+    def shake_test() -> bool:
+        verdict = play.records.verdict(site_file.HEPB.id)
+        return verdict is not None and verdict.verdict == "shake_test"
+
+    play.wait_for("verdict shake test", shake_test, until_s=2 * HOUR_S)
+
+
+def memory_read_back(play: Play) -> None:
+    """What the tag measured out of range stands in the store, from its own memory."""
+
+    def look() -> bool:
+        rows = play.operator.ask(
+            f"/sites/{site_file.SITE}/readings",
+            stream="RV-0001/temperature_c",
+            from_ms=play.world.scenario.t0_ms,
+            to_ms=play.world.scenario.end_ms,
+        )["rows"]
+        return sum(1 for row in rows if row["origin"] == "memory") >= 2 * HOUR_S // SAMPLE_S - 1
+
+    play.wait_for("the tag's memory in the store", look, until_s=8 * HOUR_S)
 
 
 def weigh(play: Play) -> None:
     """Each load becomes one weighing, which the operator ties to the bag's label; SMILE has it with its weight."""
     for load, label in zip(play.world.scenario.loads, play.labels, strict=True):
-        mass_kg = Decimal(load.mass_kg)
+        net_kg = Decimal(load.mass_kg) - Decimal(load.tare_kg or 0)
 
-        def captured(device: str = load.device, kg: Decimal = mass_kg) -> str | None:
+        def captured(device: str = load.device, kg: Decimal = net_kg) -> str | None:
             found = [w for w in play.records.weighings(site_file.SITE) if w.device == device and w.net_kg == kg]
             return next((w.id for w in found if w.bag is None), None)
 
-        weighing = play.wait_for(f"a stable weight of {mass_kg} kg", captured, until_s=load.at_s + load.hold_s)
+        weighing = play.wait_for(f"a stable net weight of {net_kg} kg", captured, until_s=load.at_s + load.hold_s)
         page = f"{_SITE_PAGE}/weighing"
         play.operator.send(page, f"{_SITE_PAGE}/weighings/{weighing}/tie", bag=label)
         play.tied[weighing] = label
@@ -238,11 +272,13 @@ def smile_has_all(play: Play) -> bool:
 
 STEPS: tuple[Step, ...] = (
     ("the broker and SMILE's stand-in run; labels are printed in SMILE", start_neighbours),
-    ("the site, its people and its batch are loaded", load_site),
+    ("the site, its people and its batches are loaded", load_site),
     ("ingest, alerts, smile, api, the devices and the edge run", start_line),
     ("readings of every logger are in the store", first_readings),
-    ("the operator places the batch in the refrigerator", place_batch),
+    ("the operator places the batches", place_batches),
+    ("an hour at or below -0.5 degrees: FRZE, and the shake test for hepatitis B", freeze_alarm),
     ("bags are weighed, tied to their labels and in SMILE's waste record", weigh),
+    ("two hours out of radio range are read back from the tag's memory", memory_read_back),
     ("ten hours above 8 degrees: HEAT stands on the page", heat_alarm),
     ("the operator answers the alarm", acknowledge),
     ("the batch is judged: hold and inspect", batch_judged),

@@ -43,6 +43,9 @@ class Stock:
 PENTABIO = Stock(
     "PB-2603", "93001284", "Pentabio (DTP-HB-Hib) 10 dosis", "PB-2603", "2028-03-31", 300, 8003, 2103, 10, "fridge-1"
 )
+HEPB = Stock("HB-2602", "93005477", "Hepatitis B Uniject", "HB-2602", "2028-02-28", 120, 8002, 2102, 1, "fridge-2")
+BOPV = Stock("OPV-2601", "93004968", "bOPV 10 dosis", "OPV-2601", "2028-01-31", 200, 8001, 2101, 10, "freezer-1")
+STOCKS = (PENTABIO, HEPB, BOPV)
 
 
 def _table(kind: str, values: dict[str, Any]) -> str:

@@ -10,9 +10,10 @@ import json
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smile_iot.demo.mosquitto import Mosquitto
 from smile_iot.demo.scenario import Scenario
@@ -20,6 +21,9 @@ from smile_iot.processes import Program, free_port, wait_port
 from smile_iot.settings import Value, to_toml
 from telemetry.clock import ENVIRONMENT_KEY, VirtualClock
 from telemetry.errors import NeighbourDownError
+
+if TYPE_CHECKING:
+    from ingest.store.local_influx import LocalInflux
 
 EDGE = "edge-1"
 SHARD = "1"
@@ -41,7 +45,8 @@ class World:
     smile: dict[str, str] = field(default_factory=dict)
     simulator: dict[str, Any] = field(default_factory=dict)
     api_port: int = 0
-    closers: list[Any] = field(default_factory=list)
+    influx: LocalInflux | None = None
+    closers: list[Callable[[], object]] = field(default_factory=list)
 
     @property
     def logs(self) -> Path:
@@ -99,6 +104,19 @@ class World:
         program.start()
         self.simulator = program.wait_ready()
 
+    def start_influx(self) -> None:
+        """Debian's InfluxDB 1.6.7 behind a rewrite, so that influxdb-client speaks to it as to a 2.x."""
+        from ingest.store.local_influx import LocalInflux, missing_programs
+
+        missing = missing_programs()
+        if missing:
+            raise NeighbourDownError(
+                "influxdb", f"missing: {', '.join(missing)}", advice="apt-get install influxdb nginx"
+            )
+        self.influx = LocalInflux(self.folder / "influx")
+        self.influx.start()
+        self.closers.append(self.influx.stop)
+
     # --- ours ------------------------------------------------------------------------------------------
 
     def write_server_config(self, smile_username: str, smile_password: str) -> Path:
@@ -123,6 +141,16 @@ class World:
             "api.port": self.api_port,
             "api.public_url": f"http://127.0.0.1:{self.api_port}",
         }
+        if self.influx is not None:
+            token = self.folder / "influx.token"
+            token.touch(mode=0o600)
+            token.write_text(self.influx.token)
+            values |= {
+                "store.influx_url": self.influx.url,
+                "store.influx_org": self.influx.org,
+                "store.influx_bucket": self.influx.bucket,
+                "store.influx_token_file": str(token),
+            }
         path = self.folder / "server.toml"
         path.write_text(to_toml(values))
         return path

@@ -1,4 +1,5 @@
-"""The whole line, played as a script by ``smile-iot demo --headless``, every neighbour real: plain, and with kills.
+"""The whole line, played as a script by ``smile-iot demo --headless``, every neighbour real: plain, with kills,
+and with InfluxDB as the store.
 
 The runs take one to two minutes of mostly waiting each, so they are started together and judged one by one. A report is judged
 here again from its own numbers, not by the exit code alone.
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RUNS = {"plain": ["--speed", "600"], "kills": ["--kills"]}
+RUNS = {"plain": [], "kills": ["--kills"], "influx": ["--store", "influx"]}
 pytestmark = pytest.mark.timeout(420)
 
 
