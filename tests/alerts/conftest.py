@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import email
+import email.policy
+import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +43,7 @@ MIN = 60_000
 HOUR = 60 * MIN
 T0 = 1_790_000_000_000 // (24 * HOUR) * 24 * HOUR  # a midnight in UTC, September 2026
 SARI = Actor("Sari", Role.MANAGER)
+SECRET = "s3cr3t-word"
 PENTABIO, BOPV, IPV = "93001282", "93004968", "93004736"
 
 
@@ -225,3 +233,77 @@ def person(world: World) -> Callable[..., User]:
 def start() -> int:
     """The midnight (UTC) at which every story begins."""
     return T0
+
+
+@dataclass
+class Sink:
+    """Servers of one thread: every mail and every chat post they got. ``chat_status`` is what the chat answers."""
+
+    mails: list[EmailMessage] = field(default_factory=list)
+    recipients: list[str] = field(default_factory=list)
+    posts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    chat_status: int = 200
+    mail_port: int = 0
+    chat_port: int = 0
+
+    def mail_url(self, to: str) -> str:
+        return f"mailto://user:{SECRET}@127.0.0.1:{self.mail_port}?from=iot@site.example&to={to}&mode=insecure"
+
+    def chat_url(self, room: str) -> str:
+        return f"json://user:{SECRET}@127.0.0.1:{self.chat_port}/{room}"
+
+    async def smtp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As much of RFC 5321 as a client needs."""
+        writer.write(b"220 sink\r\n")
+        while line := (await reader.readline()).decode().strip():
+            word = line.split()[0].upper()
+            if word == "EHLO":
+                writer.write(b"250-sink\r\n250 AUTH PLAIN LOGIN\r\n")
+            elif word == "AUTH":
+                writer.write(b"235 welcome\r\n")
+            elif word == "RCPT":
+                self.recipients.append(line.partition("<")[2].partition(">")[0])
+                writer.write(b"250 ok\r\n")
+            elif word == "DATA":
+                writer.write(b"354 go on\r\n")
+                raw = await reader.readuntil(b"\r\n.\r\n")
+                self.mails.append(email.message_from_bytes(raw[:-5], policy=email.policy.default))  # type: ignore[arg-type]
+                writer.write(b"250 kept\r\n")
+            elif word == "QUIT":
+                writer.write(b"221 bye\r\n")
+                break
+            else:
+                writer.write(b"250 ok\r\n")
+        writer.close()
+
+    async def http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(int(h.split(":")[1]) for h in head.splitlines() if h.lower().startswith("content-length"))
+        body = json.loads(await reader.readexactly(length))
+        self.posts.append((head.split()[1], body))
+        writer.write(f"HTTP/1.1 {self.chat_status} x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    sink, ready, stop = Sink(), threading.Event(), asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        mail = await asyncio.start_server(sink.smtp, "127.0.0.1", 0)
+        chat = await asyncio.start_server(sink.http, "127.0.0.1", 0)
+        sink.mail_port = mail.sockets[0].getsockname()[1]
+        sink.chat_port = chat.sockets[0].getsockname()[1]
+        loops.append(asyncio.get_running_loop())
+        ready.set()
+        async with mail, chat:
+            await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    yield sink
+    loops[0].call_soon_threadsafe(stop.set)
+    thread.join(10)

@@ -1,0 +1,154 @@
+"""The memory of the alerts service: once, dated as ingest dates, and whole after a commit that failed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alerts.memory import Memory, Source
+from alerts.rules import ReadingFact
+from ingest.undated import FillerState
+from ingest.undated import Source as IngestSource
+from telemetry.errors import NeighbourDownError
+from telemetry.readings import Event, Numbered, Quality, Reading, Stamp, Sync, Weighing
+
+S = 1_000_000_000
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Memory]:
+    made = Memory(tmp_path / "alerts.db")
+    yield made
+    made.close()
+
+
+def undated(value: str | None, ns: int, boot: str = "b1", stream: str = "L/temperature_c") -> Reading:
+    number = None if value is None else Decimal(value)
+    quality = Quality.GOOD if value is not None else Quality.SENSOR_FAULT
+    return Reading(stream, number, None, Stamp(boot, ns, 0, Sync.UNSYNCED), quality=quality)
+
+
+def anchored(utc_ms: int, ns: int, boot: str = "b1", sync: Sync = Sync.SYNCED) -> Event:
+    return Event("clock_anchored", "E1", utc_ms, Stamp(boot, ns, utc_ms, sync, 10))
+
+
+def learn(memory: Memory, facts: list[Reading | Event | Weighing]) -> list[tuple[int, Decimal | None]]:
+    found: list[ReadingFact] = []
+    with memory.transaction():
+        for seq, fact in enumerate(facts, 1):
+            found += memory.learn(Source("S1", "E1", "ep1", seq), fact)
+    return [(f.t_ms, f.value_c) for f in found]
+
+
+def test_a_fact_is_kept_once_and_comes_back_as_it_was(memory: Memory) -> None:
+    facts = [
+        ReadingFact("F1", "L/temperature_c", 1000, Decimal("-0.125"), Quality.GOOD, 7),
+        ReadingFact("F1", "L/temperature_c", 2000, None, Quality.SENSOR_FAULT),
+        ReadingFact("F1", "L/temperature_c", 2000, Decimal("0"), Quality.GOOD),
+        ReadingFact("", "M/temperature_c", 1500, Decimal("5.0"), Quality.GOOD),
+    ]
+    with memory.transaction():
+        assert memory.add(facts) == facts
+        assert memory.add(facts) == []
+    assert set(memory.facts()) == set(facts[:3])
+    assert memory.streams() == {"L/temperature_c", "M/temperature_c"}
+    assert memory.homeless() == ["M/temperature_c"]
+    with memory.transaction():
+        (housed,) = memory.house("M/temperature_c", "F2")
+    assert housed in memory.facts()
+    assert memory.homeless() == []
+
+
+STORIES: dict[str, list[Any]] = {
+    "anchor after": [undated("5.0", 10 * S), undated(None, 20 * S), anchored(1_000_000, 30 * S)],
+    "anchor before": [anchored(1_000_000, 30 * S), undated("5.0", 40 * S + 999)],
+    "the nearest known dates": [
+        anchored(1_000_000, 30 * S),
+        anchored(2_000_300, 1030 * S),
+        undated("5.0", 1000 * S),
+        undated("6.0", 40 * S),
+    ],
+    "a better anchor comes too late": [undated("5.0", 100 * S), anchored(1_000_000, 0), anchored(1_200_000, 101 * S)],
+    "another boot": [undated("5.0", 10 * S, "b2"), anchored(1_000_000, 30 * S)],
+    "no boot": [undated("5.0", 10 * S, ""), anchored(1_000_000, 30 * S, "")],
+    "an anchor of a clock that was not set": [
+        undated("5.0", 10 * S),
+        anchored(1_000_000, 30 * S, sync=Sync.UNSYNCED),
+    ],
+    "the same boot time twice": [undated("5.0", 10 * S), undated("5.0", 10 * S), anchored(1_000_000, 30 * S)],
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_dates_are_those_of_the_time_series(memory: Memory, tmp_path: Path, story: str) -> None:
+    """What a person sees in the chart and what the alarm says carry the same times."""
+    facts = STORIES[story]
+    ours = learn(memory, facts)
+    filler = FillerState(tmp_path / "filler.db")
+    source = IngestSource("S1", "E1", "ep1", 0)
+    theirs = filler.learn([(source, Numbered(seq, fact)) for seq, fact in enumerate(facts, 1)])
+    filler.close()
+    assert sorted(ours, key=str) == sorted(((r.t_ms, r.value) for r in theirs), key=str)
+    assert learn(memory, facts) == []  # the same numbers again: dated once and for ever
+
+
+def test_an_undated_weighing_waits_until_it_is_marked(memory: Memory) -> None:
+    kg = Decimal("1.5")
+    weighing = Weighing("W1", "SC", kg, Decimal(0), kg, None, Stamp("b1", 10 * S, 0, Sync.UNSYNCED), "00")
+    learn(memory, [weighing])
+    assert memory.dated_weighings() == []
+    with memory.transaction():
+        memory.learn(Source("S1", "E1", "ep1", 2), anchored(1_000_000, 30 * S))
+    assert memory.dated_weighings() == [("W1", 980_000)]
+    with memory.transaction():
+        memory.weighing_done("W1")
+    assert memory.dated_weighings() == []
+
+
+def test_facts_and_offset_are_one(memory: Memory, tmp_path: Path) -> None:
+    fact = ReadingFact("F1", "L/temperature_c", 1000, Decimal("5.0"))
+
+    def dies() -> None:
+        with memory.transaction():
+            memory.add([fact])
+            memory.set_journal_offset(7)
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        dies()
+    assert (memory.facts(), memory.place().journal_offset) == ([], 0)
+    with memory.transaction():
+        memory.add([fact])
+        memory.set_journal_offset(7)
+    memory.close()
+    again = Memory(tmp_path / "alerts.db")
+    assert (len(again.facts()), again.place().journal_offset) == (1, 7)
+    again.close()
+
+
+def test_a_commit_that_fails_leaves_a_memory_that_works(memory: Memory, tmp_path: Path) -> None:
+    """A reader in the way at COMMIT: said as a neighbour that is down, and the next transaction begins cleanly."""
+    memory._db.execute("PRAGMA journal_mode=DELETE")
+    memory._db.execute("PRAGMA busy_timeout=50")
+    other = sqlite3.connect(tmp_path / "alerts.db", isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM place").fetchall()
+    with pytest.raises(NeighbourDownError, match="alerts' memory"), memory.transaction():
+        memory.set_journal_offset(7)
+    other.execute("ROLLBACK")
+    other.close()
+    with memory.transaction():
+        memory.set_journal_offset(8)
+    assert memory.place().journal_offset == 8
+
+
+def test_a_file_that_is_no_database_is_a_neighbour_that_is_down(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(NeighbourDownError, match="broken disk"):
+        Memory(path)
