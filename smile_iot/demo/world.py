@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smile_iot.demo.amqtt_broker import choose_broker
 from smile_iot.demo.mosquitto import Mosquitto
 from smile_iot.demo.scenario import Scenario
 from smile_iot.processes import Program, free_port, wait_port
@@ -78,7 +79,7 @@ class World:
         self.smile = program.wait_ready()
 
     def start_broker(self) -> None:
-        self.broker = Mosquitto(self.folder / "broker", {EDGE: (SHARD, self.site)})
+        self.broker = choose_broker(self.folder / "broker", {EDGE: (SHARD, self.site)})
         self.broker.start()
         if self.broker.program is not None:
             self.programs["mosquitto"] = self.broker.program
