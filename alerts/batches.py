@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from alerts.convert import only_longer, record_of, rule_finding_of
 from alerts.exposure import Exposure, Placement, expose
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
+from alerts.rules.limits import MIN_GAP_MS
 from alerts.verdicts import (
     UNKNOWN_PRODUCT,
     BatchVerdict,
@@ -30,9 +32,25 @@ from alerts.verdicts import (
 )
 from alerts.vvm import used_percent
 from gateway.records import Batch, Decision, Finding, FindingKind, Records, Verdict, VerdictState
+from telemetry.readings import Quality
 
 _REACH_MS = 86_400_000
 """How far outside a placement a reading may still matter: it holds from before, or shows a gap after."""
+_CALM_MS = 6 * 3_600_000
+"""A batch is judged in full at least this often while its places go on being fine (the VVM's model goes on too)."""
+
+
+@dataclass(slots=True)
+class News:
+    """New readings of an equipment since the last judgement: their extremes, and the longest step to each.
+
+    ``plain``: each was a good one and newer than all before it of its stream.
+    """
+
+    low_c: Decimal
+    high_c: Decimal
+    step_ms: dict[str, int]
+    plain: bool = True
 
 
 class BatchJudge:
@@ -48,34 +66,107 @@ class BatchJudge:
         self._facts: dict[str, list[ReadingFact]] = defaultdict(list)
         self._batches: list[Batch] = []
         self._stays: dict[str, list[Placement]] = {}
+        self._ends: dict[str, int] = {}
+        self._news: dict[str, News] = {}
+        self._calm: dict[str, int] = {}
 
     def load(self, facts: Iterable[ReadingFact]) -> None:
         """Start over with these facts."""
-        self._facts.clear()
+        for kept in (self._facts, self._ends, self._news, self._calm):
+            kept.clear()
         self.add(facts)
 
     def add(self, facts: Iterable[ReadingFact]) -> None:
         for fact in facts:
             insort(self._facts[fact.equipment], fact, key=_time)
+            self._note(fact)
+
+    def _note(self, fact: ReadingFact) -> None:
+        end_ms = self._ends.get(fact.stream_id)
+        value_c = fact.value_c if fact.quality is Quality.GOOD else None
+        known_c = Decimal(0) if value_c is None else value_c
+        news = self._news.setdefault(fact.equipment, News(known_c, known_c, {}))
+        if end_ms is None or fact.t_ms <= end_ms or value_c is None:
+            news.plain = False
+        else:
+            news.low_c, news.high_c = min(news.low_c, value_c), max(news.high_c, value_c)
+            news.step_ms[fact.stream_id] = max(news.step_ms.get(fact.stream_id, 0), fact.t_ms - end_ms)
+        self._ends[fact.stream_id] = max(fact.t_ms, end_ms or 0)
 
     def judge_all(self, profiles: Profiles, now_ms: int) -> list[str]:
         """Read batches and placements anew and judge all; ids of the batches whose verdict changed."""
+        self._read()
+        self._news.clear()
+        return [b.id for b in self._batches if self._judge_one(b, profiles, now_ms)]
+
+    def judge(
+        self,
+        touched: Mapping[str, int],
+        stirred: Collection[str],
+        profiles: Profiles,
+        now_ms: int,
+        named: Collection[str] | None = None,
+    ) -> list[str]:
+        """Judge the batches that stood in these equipments when, or after, something new happened there.
+
+        ``touched``: equipment -> time of the earliest news. ``stirred``: equipment whose findings or settings changed;
+        elsewhere, readings that merely go on being fine for a product cost nothing. ``named``: batches of which a
+        person said something (None: nobody did). Ids of the batches whose verdict changed.
+        """
+        if named is not None:
+            self._read()
+        news, self._news = self._news, {}
+        changed = []
+        for batch in self._batches:
+            stays = self._stays.get(batch.id, [])
+            is_named = named is not None and batch.id in named
+            met = {p.equipment for p in stays if _meets(p, touched)}
+            if not is_named and (not met or self._goes_on_well(batch, met, news, stirred, profiles, now_ms)):
+                continue
+            if self._judge_one(batch, profiles, now_ms):
+                changed.append(batch.id)
+        return changed
+
+    def _read(self) -> None:
         stays: dict[str, list[Placement]] = defaultdict(list)
         for p in self._records.placements():
             stays[p.batch].append(Placement(p.batch, p.equipment, p.from_ms, p.to_ms))
         self._stays = dict(stays)
         self._batches = self._records.batches()
-        return [b.id for b in self._batches if self._judge_one(b, profiles, now_ms)]
 
-    def judge(self, touched: Mapping[str, int], profiles: Profiles, now_ms: int) -> list[str]:
-        """Judge the batches that stood in these equipments when, or after, something new happened there.
+    def _limits(self, batch: Batch) -> Profile:
+        return self._catalogue[(self._products.get(batch.product_kfa) or UNKNOWN_PRODUCT).profile]
 
-        ``touched``: equipment -> time of the earliest new fact. Ids of the batches whose verdict changed.
+    def _goes_on_well(
+        self,
+        batch: Batch,
+        met: Iterable[str],
+        news: Mapping[str, News],
+        stirred: Collection[str],
+        profiles: Profiles,
+        now_ms: int,
+    ) -> bool:
+        """Whether a full judgement would say what the last one said: nothing was open, all new readings are in range.
+
+        Such readings only add known time in range, which no finding and no reason of a verdict rests on.
         """
-        if not touched:
-            return []
-        met = [b for b in self._batches if any(_meets(p, touched) for p in self._stays.get(b.id, ()))]
-        return [b.id for b in met if self._judge_one(b, profiles, now_ms)]
+        calm_ms = self._calm.get(batch.id)
+        if calm_ms is None or not calm_ms <= now_ms < calm_ms + _CALM_MS:
+            return False
+        limits = self._limits(batch)
+        for equipment in met:
+            told = news.get(equipment)
+            if told is None or equipment in stirred or not told.plain:
+                return False
+            if limits.low_c is not None and told.low_c < limits.low_c:
+                return False
+            if limits.high_c is not None and told.high_c > limits.high_c:
+                return False
+            for stream, step_ms in told.step_ms.items():
+                interval_s = profiles.settings(stream).interval_s or 0
+                if step_ms > max(MIN_GAP_MS, 2000 * interval_s):
+                    return False
+        return True
 
     def _judge_one(self, batch: Batch, profiles: Profiles, now_ms: int) -> bool:
         stays = self._stays.get(batch.id, [])
@@ -83,14 +174,16 @@ class BatchJudge:
         if latest is not None and latest.decision == Decision.DISCARDED:
             return False  # it is gone for good; what was judged stays as it was
         product = self._products.get(batch.product_kfa)
-        limits = self._catalogue[(product or UNKNOWN_PRODUCT).profile]
-        exposure = expose(batch.id, stays, self._facts_of(stays), profiles, limits, now_ms)
+        exposure = expose(batch.id, stays, self._facts_of(stays), profiles, self._limits(batch), now_ms)
         seen = [
             VvmSeen(VvmStage(str(v.stage)), v.at_ms, v.by) for v in self._records.vvm_observations(batch=batch.id)
         ]
         used = _used(product, exposure)
         made = judge_batch(batch.id, product, exposure, seen, now_ms, used)
         self._save_findings(batch, exposure.findings if exposure else (), made, {p.equipment for p in stays}, now_ms)
+        self._calm.pop(batch.id, None)
+        if exposure is not None and all(f.end_ms is not None for f in exposure.findings):
+            self._calm[batch.id] = now_ms
         if exposure is None and not seen:
             return False
         return self._save_verdict(made, exposure.unknown_s if exposure else 0, latest, now_ms)

@@ -25,7 +25,7 @@ from alerts.profiles import load_profiles
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, State, StreamSettings, restore, step
 from alerts.rules.limits import MIN_GAP_MS
 from gateway.journal import Entry, Journal
-from gateway.records import AlarmState, Finding, Records, Refused, Registry, UnknownRecord, WeighingRecord
+from gateway.records import AlarmState, AuditRow, Finding, Records, Refused, Registry, UnknownRecord, WeighingRecord
 from telemetry.clock import Clock
 from telemetry.contract import decode_upload
 from telemetry.errors import ContractError, NeighbourDownError
@@ -155,6 +155,8 @@ class Alerts:
     def start(self) -> None:
         """Read the journal on, judge all facts anew, and say what was never said (after a kill, or at first)."""
         self._check_places()
+        while self._people_changed():
+            pass  # all is read and judged anew below
         self._read_registry()
         self._streams = self._memory.streams()
         while entries := self._next_entries():
@@ -175,9 +177,9 @@ class Alerts:
 
     def turn(self) -> bool:
         """One look at both feeds and the clock; True when there may be more to do at once."""
-        kinds, more = self._people_changed()
+        rows = self._people_changed()
         fresh: list[ReadingFact] = []
-        replan = bool(kinds & _REGISTRY_KINDS)
+        replan = any(row.kind in _REGISTRY_KINDS for row in rows)
         if replan:
             self._read_registry()
             fresh += self._find_homes()
@@ -187,17 +189,21 @@ class Alerts:
         self._date_weighings()
         if replan or len(self._streams) > known:
             self._profiles = self._make_profiles()
-        touched = self._judge(fresh, replan=replan)
-        if kinds & (_BATCH_KINDS | _REGISTRY_KINDS):
-            self._batches.judge_all(self._profiles, self._clock.now_ms())
-        else:
-            self._batches.judge(touched, self._profiles, self._clock.now_ms())
-        return bool(entries) or more
+        touched, stirred = self._judge(fresh, replan=replan)
+        for equipment in _equipment_in(rows):
+            touched[equipment] = 0
+            stirred.add(equipment)
+        self._batches.judge(touched, stirred, self._profiles, self._clock.now_ms(), _batches_in(rows))
+        return bool(entries) or len(rows) == _FEED_ROWS
 
-    def _judge(self, fresh: Sequence[ReadingFact], *, replan: bool) -> dict[str, int]:
-        """One step of the rules where something is new or due; equipment -> time of the earliest news there."""
+    def _judge(self, fresh: Sequence[ReadingFact], *, replan: bool) -> tuple[dict[str, int], set[str]]:
+        """One step of the rules where something is new or due.
+
+        Returns (equipment -> time of the earliest news there, those of them where more than readings is new).
+        """
         now_ms = self._clock.now_ms()
         touched = {e: at for e, at in self._recheck.items() if now_ms >= at}
+        stirred = set(touched)
         for equipment in touched:
             del self._recheck[equipment]
         for fact in fresh:
@@ -210,7 +216,8 @@ class Alerts:
             self._save(made.findings)
             for f in made.findings:
                 touched[f.equipment] = min(f.event_ms, touched.get(f.equipment, f.event_ms))
-        return touched
+                stirred.add(f.equipment)
+        return touched, stirred
 
     # --- in ---
 
@@ -226,14 +233,13 @@ class Alerts:
             with self._memory.transaction():
                 self._memory.set_audit_id(0)
 
-    def _people_changed(self) -> tuple[set[str], bool]:
-        """Read the audit feed on: (kinds of records that changed, whether there may be more)."""
+    def _people_changed(self) -> list[AuditRow]:
+        """Read the audit feed on: the next rows of what others wrote."""
         rows = self._records.changes_after(self._memory.place().audit_id, _FEED_ROWS)
-        if not rows:
-            return set(), False
-        with self._memory.transaction():
-            self._memory.set_audit_id(rows[-1].id)
-        return {row.kind for row in rows}, len(rows) == _FEED_ROWS
+        if rows:
+            with self._memory.transaction():
+                self._memory.set_audit_id(rows[-1].id)
+        return rows
 
     def _read_registry(self) -> None:
         if self._registry.version == self._records.registry_version():
@@ -403,6 +409,25 @@ class Alerts:
         for finding_id in saved.opened:
             log.info("alarm %s", finding_id)
         return bool(saved.opened)
+
+
+def _batches_in(rows: Iterable[AuditRow]) -> set[str] | None:
+    """The batches of which these rows speak; None where no row speaks of any."""
+    told = [row for row in rows if row.kind in _BATCH_KINDS]
+    if not told:
+        return None
+    return {row.key if row.kind == "batch" else str(row.new_value.get("batch")) for row in told}
+
+
+def _equipment_in(rows: Iterable[AuditRow]) -> set[str]:
+    """The equipment whose settings, or whose devices' settings, changed."""
+    found: set[str] = set()
+    for row in rows:
+        if row.kind == "equipment":
+            found.add(row.key)
+        elif row.kind == "device":
+            found |= {str(v["equipment"]) for v in (row.old_value, row.new_value) if v.get("equipment")}
+    return found
 
 
 def _lost(finding: RuleFinding) -> bool:

@@ -249,12 +249,53 @@ def test_a_batch_that_left_long_ago_is_not_judged_by_each_reading(
     asked: list[str] = []
     verdict = world.records.verdict
     monkeypatch.setattr(world.records, "verdict", lambda batch: asked.append(batch) or verdict(batch))
-    world.say(world.reading(start + int(30.25 * HOUR), "5.0"))
+    world.say(world.reading(start + int(30.25 * HOUR), "9.0"))
     world.at(30.25)
     assert asked == ["NEW"]
     world.say(world.reading(start + int(0.9 * HOUR), "30.0"))  # a late one of its time
     world.at(30.3)
     assert sorted(asked[1:]) == ["NEW", "OLD"]
+
+
+def test_readings_that_go_on_being_fine_cost_no_judgement(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A season of placements is not folded anew for each reading in range; anything else is judged at once."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 24, "5.0"))
+    world.at(24)
+    asked: list[str] = []
+    verdict = world.records.verdict
+    monkeypatch.setattr(world.records, "verdict", lambda batch: asked.append(batch) or verdict(batch))
+
+    def judged(hour: float, value: str | None) -> bool:
+        asked.clear()
+        world.say(world.reading(start + int(hour * HOUR), value))
+        world.at(hour)
+        return bool(asked)
+
+    assert not judged(24.25, "5.0")
+    assert not judged(24.5, "8.0")
+    assert judged(24.75, "8.1")  # out of range
+    assert judged(25, "5.0")  # the first moment after it, with no length yet
+    assert judged(25.25, "5.0")  # it has ended
+    assert not judged(25.5, "5.0")
+    assert judged(25.75, None)  # unknown
+    assert judged(26.75, "5.0")  # after a gap
+    assert judged(26.75, "6.0")  # the same time again
+    asked.clear()
+    world.say(world.reading(start + int(3.1 * HOUR), "5.0"))  # late
+    world.at(26.8)
+    assert asked == ["B1"]
+    assert not judged(27, "5.0")
+    world.records.observe_vvm("B1", "B", SARI, "looked", world.clock.wall_ms)
+    asked.clear()
+    world.at(27)
+    assert asked == ["B1"]
+    assert not judged(27.25, "5.0")
+    hours = [judged(27.25 + i / 4, "5.0") for i in range(1, 30)]
+    assert hours.count(True) == 1  # in full at least every six hours
 
 
 def test_unregistered_products_are_judged_with_care(world: Any) -> None:
