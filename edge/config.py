@@ -15,12 +15,12 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from edge.decoders import ADVERT_DECODERS, LINE_DECODERS
 from edge.decoders.frames import Basis
+from edge.sources import POLLED
 from edge.weighing import MIN_LOAD_E, ScaleRules
 from telemetry.errors import ConfigError, ContractError
 from telemetry.quantities import SERIAL_PATTERN
 from telemetry.topics import EdgeAddress
 
-POLLED_DRIVERS = ("mt_sics", "modbus_probe")
 _T = TypeVar("_T")
 
 
@@ -195,7 +195,7 @@ def _check(config: Config) -> None:
 def _check_device(device: DeviceSettings, where: str) -> None:
     if not SERIAL_PATTERN.fullmatch(device.serial):
         raise ConfigError(f"{where}.serial", f"{device.serial!r}: letters, digits, - _ . only, at most 64")
-    drivers = (*ADVERT_DECODERS, *LINE_DECODERS, *POLLED_DRIVERS)
+    drivers = (*ADVERT_DECODERS, *LINE_DECODERS, *POLLED)
     if device.driver not in drivers:
         raise ConfigError(f"{where}.driver", f"{device.driver!r} is not one of {', '.join(drivers)}")
     if device.driver in ADVERT_DECODERS and not device.address:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import random
 from collections.abc import Coroutine
@@ -14,7 +15,7 @@ from edge.anchor import Anchorer
 from edge.config import Config, DeviceSettings, load
 from edge.decoders import ADVERT_DECODERS, LINE_DECODERS
 from edge.outbox import Outbox, SqliteOutbox
-from edge.sources import ble, modbus, mt_sics, ruuvi_history, serial, serial_port
+from edge.sources import POLLED, ble, ruuvi_history, serial, serial_port
 from edge.sources.ruuvi_history import RuuviHistory
 from edge.supervisor import Backoff, Outage, supervise
 from edge.uplink import EXPECTED as UPLINK_ERRORS
@@ -25,11 +26,6 @@ from telemetry.errors import ConfigError, NeighbourDownError
 __all__ = ["load", "run"]
 
 log = logging.getLogger(__name__)
-# Drivers that must be asked: what they are, their source, the errors that reopen them.
-POLLED: dict[str, tuple[str, type[mt_sics.SicsSource] | type[modbus.ModbusSource], tuple[type[Exception], ...]]] = {
-    "mt_sics": ("scale", mt_sics.SicsSource, serial_port.EXPECTED),
-    "modbus_probe": ("probe", modbus.ModbusSource, modbus.EXPECTED),
-}
 _DAY_MS = 86_400_000
 _HOUSEKEEPING_S = 3600.0
 
@@ -96,10 +92,11 @@ class Agent:
         return parts
 
     def _polled(self, device: DeviceSettings) -> Coroutine[Any, Any, None]:
-        name, source, expected = POLLED[device.driver]
-        outage = Outage(f"{name} {device.serial} on {device.port}")
-        life = source(device, self._clock, self._outbox, self._uplink.wake, outage)
-        return supervise(life.run, outage, expected, Backoff(high_s=10.0), self._rng)
+        driver = POLLED[device.driver]
+        module = importlib.import_module(driver.module)
+        outage = Outage(f"{driver.what} {device.serial} on {device.port}")
+        source = getattr(module, driver.source)(device, self._clock, self._outbox, self._uplink.wake, outage)
+        return supervise(source.run, outage, module.EXPECTED, Backoff(high_s=10.0), self._rng)
 
     def _serial(self, device: DeviceSettings) -> Coroutine[Any, Any, None]:
         outage = Outage(f"scale {device.serial} on {device.port}")

@@ -17,10 +17,12 @@ from edge.decoders.mt_sics import Answer
 from edge.outbox import Outbox
 from edge.sources.lines import LineBuffer
 from edge.sources.serial import Scale
-from edge.sources.serial_port import SerialTransport, transport_of
+from edge.sources.serial_port import EXPECTED, SerialTransport, transport_of
 from edge.supervisor import Outage
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
+
+__all__ = ["EXPECTED", "Conversation", "SicsSource", "weigh"]
 
 log = logging.getLogger(__name__)
 
