@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -63,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SmileIotError as error:
         print(f"smile-iot {name}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Who read our words has left (``| head``): that is not a fault.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         return 130
 

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from alerts import service
+    from alerts import channels, service
     from alerts.config import Config
     from alerts.notify import Notifier
     from api.words import LANGUAGES, Words
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
                     dict(words),
                     lambda ms, zone, language: words[language].time(ms, zone),
                     config.public_url,
+                    channels.send,
                 )
                 await service.run(config, clock, journal, records, notifier, stop)
         finally:

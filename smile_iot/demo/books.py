@@ -13,16 +13,23 @@ from gateway.records import AttachmentKind, SmileState
 from ingest.service import open_store
 from smile_iot.demo import site_file
 from smile_iot.demo.play import Play
-from smile_iot.demo.report import Made, StreamBooks, balance, explain, read_produced, stored_rows
+from smile_iot.demo.report import Made, Produced, StreamBooks, balance, explain, read_produced, stored_rows
+from smile_iot.demo.scenario import SAMPLE_S
 from smile_iot.demo.script import BATCH, SMILE_SHIFT_MS, smile_discards
 from smile_iot.parts import store_config
 from telemetry.contract import iso_utc
 
 
+def _produced(play: Play) -> Produced:
+    """The story's measurements. A probe asked shortly before second 0 gave the value of its first slot then."""
+    scenario = play.world.scenario
+    return read_produced(play.world.produced_file, scenario.t0_ms - SAMPLE_S * 1000 // 2, scenario.end_ms)
+
+
 def stream_balance(play: Play) -> dict[str, StreamBooks]:
     """Each stream of the devices against the store, for what was made before the story's end."""
     world = play.world
-    produced = read_produced(world.produced_file, world.scenario.t0_ms, world.scenario.end_ms)
+    produced = _produced(play)
     store = open_store(store_config(play.settings), read_only=True)
     try:
         books: dict[str, StreamBooks] = {}
@@ -44,11 +51,11 @@ def _interval_ms(play: Play, stream: str) -> int:
 def smile_balance(play: Play) -> dict[str, dict[str, int]]:
     """Each logger's temperatures against SMILE's own history of it, read back by GET."""
     world = play.world
-    produced = read_produced(world.produced_file, world.scenario.t0_ms, world.scenario.end_ms)
+    produced = _produced(play)
     found: dict[str, dict[str, int]] = {}
     for stream, made in sorted(produced.readings.items()):
         serial, _, quantity = stream.partition("/")
-        if quantity != "temperature_c":
+        if quantity != "temperature_c" or serial not in site_file.LOGGER_IDS:
             continue
         rows = [_smile_row(row) for row in play.eyes.temperatures(site_file.LOGGER_IDS[serial])]
         mine = [row for row in rows if world.scenario.t0_ms - 1000 <= row.t_ms < world.scenario.end_ms]
@@ -162,7 +169,7 @@ def _verdict(v: Any) -> dict[str, Any]:
 
 def _weighings(play: Play) -> list[dict[str, Any]]:
     """Each weighing that a device made against our record and SMILE's waste bag."""
-    produced = read_produced(play.world.produced_file, play.world.scenario.t0_ms, play.world.scenario.end_ms)
+    produced = _produced(play)
     bags = {bag.get("wasteBagQrCodeId"): bag for bag in play.eyes.waste_bags()}
     ours = {w.bag: w for w in play.records.weighings(site_file.SITE) if w.bag}
     rows = []

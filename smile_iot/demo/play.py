@@ -39,6 +39,7 @@ class Play:
     eyes: SmileEyes = field(init=False)
     operator: Person = field(init=False)
     manager: Person = field(init=False)
+    super_admin: Person = field(init=False)
 
     @property
     def clock(self) -> VirtualClock:

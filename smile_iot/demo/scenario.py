@@ -4,6 +4,7 @@ Times are virtual seconds after t0. The story, told at 15-minute sampling (the p
 
 * 00:00  the thermostat of refrigerator 2 is set wrongly: an hour at or below -0.5 degrees is FRZE (requirement 2)
 * 00:30  the mains of refrigerator 1 fail; it warms above 8 degrees within the hour and stays there
+* 02:45  the logger of the store room, unknown until now, is registered: what it said waits in quarantine and is replayed
 * 04:00  the tag in refrigerator 2 is out of radio range for two hours; its memory is read back afterwards
 * 11:00  ten hours above the limit have been shown by readings: HEAT (requirement 1)
 * 11:40  the mains are back
@@ -19,6 +20,7 @@ from typing import Any
 
 HOUR_S = 3600
 SAMPLE_S = 900
+LATE_LOGGER, LATE_ROOM = "BT-0002", "room-1"  # nobody registered them when the story begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,13 @@ def whole_site(seed: int, speed: float, t0_ms: int, *, kills: bool) -> Scenario:
             {"id": "fridge-1", "setpoint_c": 4.5, "ambient_c": 31},
             {"id": "fridge-2", "setpoint_c": -2.5, "ambient_c": 30},
             {"id": "freezer-1", "setpoint_c": -20, "ambient_c": 30, "cooling_c": 80},
+            {"id": LATE_ROOM, "setpoint_c": 25, "ambient_c": 29},
         ),
         devices=(
             {"serial": "BT-0001", "kind": "bthome", "address": "A4:C1:38:00:00:01"} | _in("fridge-1"),
             {"serial": "RV-0001", "kind": "ruuvi", "address": "C6:01:02:03:04:05"} | _in("fridge-2"),
             {"serial": "MB-0001", "kind": "modbus"} | _in("freezer-1"),
+            {"serial": LATE_LOGGER, "kind": "bthome", "address": "A4:C1:38:00:00:02"} | _in(LATE_ROOM),
             {"serial": "SC-0001", "kind": "scale_ascii"} | _SCALE,
             {"serial": "SC-0002", "kind": "mt_sics"} | _SCALE,
         ),

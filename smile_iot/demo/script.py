@@ -17,7 +17,7 @@ from gateway.records import Alarm, AlarmState, AttachmentKind, FindingKind, Smil
 from smile_iot.demo import site_file
 from smile_iot.demo.person import Person
 from smile_iot.demo.play import Play, StepError
-from smile_iot.demo.scenario import HOUR_S, SAMPLE_S
+from smile_iot.demo.scenario import HOUR_S, LATE_LOGGER, LATE_ROOM, SAMPLE_S
 from smile_iot.demo.smile_eyes import SmileEyes
 from smile_iot.demo.world import EDGE, SHARD, new_password
 from smile_iot.parts import open_records
@@ -54,7 +54,7 @@ def load_site(play: Play) -> None:
     world = play.world
     config = world.write_server_config(SMILE_USERNAME, SMILE_PASSWORD)
     play.settings = load_settings(config, {})
-    for name in (site_file.OPERATOR, site_file.MANAGER):
+    for name in site_file.PEOPLE:
         password = play.passwords.setdefault(name, new_password())
         path = world.folder / f"{name}.password"
         path.touch(mode=0o600)
@@ -89,7 +89,7 @@ def start_line(play: Play) -> None:
     else:
         raise StepError("the line did not start in time on this machine")
     play.kills = list(world.scenario.kills)
-    for name, attribute in ((site_file.OPERATOR, "operator"), (site_file.MANAGER, "manager")):
+    for name, attribute in zip(site_file.PEOPLE, ("operator", "manager", "super_admin"), strict=True):
         person = Person(f"http://127.0.0.1:{world.api_port}", name, play.passwords[name])
         setattr(play, attribute, person)
         world.closers.append(person.close)
@@ -100,12 +100,12 @@ def start_line(play: Play) -> None:
 
 def first_readings(play: Play) -> None:
     """Every logger's temperature is in the store, read through the API."""
-    play.operator.log_in()
-    play.manager.log_in()
+    for person in (play.operator, play.manager, play.super_admin):
+        person.log_in()
 
     def look() -> bool:
         rows = play.operator.ask(f"/sites/{site_file.SITE}/equipment")
-        return all(row["latest"] is not None for row in rows)
+        return bool(rows) and all(row["latest"] is not None for row in rows)
 
     play.wait_for("first readings of every logger", look, until_s=SAMPLE_S)
 
@@ -133,16 +133,29 @@ def freeze_alarm(play: Play) -> None:
     play.wait_for("verdict shake test", shake_test, until_s=2 * HOUR_S)
 
 
+def register_late_logger(play: Play) -> None:
+    """A logger that nobody registered waits in quarantine; registered by POST, all it said is in the store."""
+    waiting = play.manager.ask(f"/sites/{site_file.SITE}/quarantine")
+    if not any(LATE_LOGGER in item["serials"] and item["reason"] == "unknown_device" for item in waiting):
+        raise StepError(f"nothing of {LATE_LOGGER} waits in quarantine")
+    room = {"id": LATE_ROOM, "site": site_file.SITE, "name": "Gudang", "kind": "waste_store", "profile": "room"}
+    play.super_admin.command("/equipment", room | {"reason": "gudang dipantau"})
+    logger = {"serial": LATE_LOGGER, "site": site_file.SITE, "edge": EDGE, "driver": "bthome", "equipment": LATE_ROOM}
+    play.super_admin.command("/devices", logger | {"interval_s": SAMPLE_S, "reason": "pencatat suhu baru"})
+    first_until_ms = play.world.scenario.t0_ms + SAMPLE_S * 1000
+
+    def replayed() -> bool:
+        rows = play.operator.readings(site_file.SITE, f"{LATE_LOGGER}/temperature_c")
+        return bool(rows) and rows[0]["t_ms"] < first_until_ms
+
+    play.wait_for("the logger's first reading, replayed", replayed)
+
+
 def memory_read_back(play: Play) -> None:
     """What the tag measured out of range stands in the store, from its own memory."""
 
     def look() -> bool:
-        rows = play.operator.ask(
-            f"/sites/{site_file.SITE}/readings",
-            stream="RV-0001/temperature_c",
-            from_ms=play.world.scenario.t0_ms,
-            to_ms=play.world.scenario.end_ms,
-        )["rows"]
+        rows = play.operator.readings(site_file.SITE, "RV-0001/temperature_c")
         return sum(1 for row in rows if row["origin"] == "memory") >= 2 * HOUR_S // SAMPLE_S - 1
 
     play.wait_for("the tag's memory in the store", look, until_s=8 * HOUR_S)
@@ -278,6 +291,7 @@ STEPS: tuple[Step, ...] = (
     ("the operator places the batches", place_batches),
     ("an hour at or below -0.5 degrees: FRZE, and the shake test for hepatitis B", freeze_alarm),
     ("bags are weighed, tied to their labels and in SMILE's waste record", weigh),
+    ("a logger nobody knew is registered; its quarantine is replayed", register_late_logger),
     ("two hours out of radio range are read back from the tag's memory", memory_read_back),
     ("ten hours above 8 degrees: HEAT stands on the page", heat_alarm),
     ("the operator answers the alarm", acknowledge),

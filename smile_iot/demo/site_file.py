@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from smile_iot.demo.mosquitto import Mosquitto
-from smile_iot.demo.scenario import Scenario
+from smile_iot.demo.scenario import LATE_LOGGER, LATE_ROOM, Scenario
 
 SITE = "pkm-contoh"
 REGION = "kab-contoh"
 ZONE = "Asia/Jakarta"
-OPERATOR, MANAGER = "sari", "dewi"
+OPERATOR, MANAGER, SUPER_ADMIN = "sari", "dewi", "rina"
+PEOPLE = (OPERATOR, MANAGER, SUPER_ADMIN)
 # Ids of the stand-in's seed (firmware_sim/smile_core/demo.toml), as a person would copy them from SMILE.
 FACILITY_ID, SOURCE_ID, CLASSIFICATION_ID = 3101, 21, 31
 ENTITY_ID = 12
-LOGGER_IDS = {"BT-0001": 601, "BT-0002": 602, "RV-0001": 603, "MB-0001": 604}
+LOGGER_IDS = {"BT-0001": 601, "RV-0001": 603, "MB-0001": 604}
 SCALE_IDS = {"SC-0001": 4101, "SC-0002": 4102}
 _NAMES = {"fridge-1": "Kulkas vaksin 1", "fridge-2": "Kulkas vaksin 2", "freezer-1": "Freezer vaksin"}
 _DRIVERS = {"bthome": "bthome", "ruuvi": "ruuvi", "modbus": "modbus_probe", "scale_ascii": "scale_ascii"}
@@ -79,7 +80,7 @@ def site_toml(scenario: Scenario, edge: str, shard: str, stocks: tuple[Stock, ..
             },
         )
     ]
-    for equipment in scenario.equipment:
+    for equipment in (e for e in scenario.equipment if e["id"] != LATE_ROOM):
         kind = "freezer" if str(equipment["id"]).startswith("freezer") else "refrigerator"
         row = {
             "id": equipment["id"],
@@ -89,12 +90,17 @@ def site_toml(scenario: Scenario, edge: str, shard: str, stocks: tuple[Stock, ..
             "profile": kind,
         }
         parts.append(_table("equipment", row))
-    parts += [_table("device", _device_row(device, edge)) for device in scenario.devices]
+    known = (d for d in scenario.devices if d["serial"] != LATE_LOGGER)
+    parts += [_table("device", _device_row(device, edge)) for device in known]
     parts += [_batch(stock) for stock in stocks]
     for code in labels:
         row = {"code": code, "site": SITE, "classification": "sharps", "waste_code": "A337-1", "color": "yellow"}
         parts.append(_table("bag", row | {"source_id": SOURCE_ID, "classification_id": CLASSIFICATION_ID}))
-    for name, role, place in ((OPERATOR, "operator", {"site": SITE}), (MANAGER, "manager", {"region": REGION})):
+    for name, role, place in (
+        (OPERATOR, "operator", {"site": SITE}),
+        (MANAGER, "manager", {"region": REGION}),
+        (SUPER_ADMIN, "super_admin", {}),
+    ):
         row = {"name": name, "role": role, **place, "language": "id", "password_file": f"{name}.password"}
         parts.append(_table("user", row))
     return "\n".join(parts)
