@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smile_iot.parts import records_url, store_config
 from smile_iot.service import add_config_argument, serve, settings_of
 from telemetry.clock import Clock
+from telemetry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from api.config import WasteIds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
+
+
+def waste_ids(file: Path | None) -> dict[str, WasteIds]:
+    """SMILE's ids per class of waste; raises ConfigError. Without a file the weigh page registers no bags."""
+    from api.config import WasteIds
+
+    if file is None:
+        return {}
+    try:
+        tables = tomllib.loads(file.read_text())
+        return {name: WasteIds(**{k: int(v) for k, v in row.items()}) for name, row in tables.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError("api.waste_file", f"{file}: {error}") from error
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
         profiles_path=settings.path("alerts.profiles_file"),
         host=settings.text("api.host"),
         port=settings.number("api.port"),
-        settings=Pages(secure_cookies=settings.switch("api.secure_cookies")),
+        settings=Pages(
+            secure_cookies=settings.switch("api.secure_cookies"), waste=waste_ids(settings.path("api.waste_file"))
+        ),
     )
 
     async def api(clock: Clock, stop: asyncio.Event) -> None:

@@ -69,6 +69,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("api.port", 8080, "port of the pages"),
     Setting("api.secure_cookies", False, "set the Secure mark on cookies (behind TLS: true)"),
     Setting("api.public_url", "http://127.0.0.1:8080", "address people see, used in messages"),
+    Setting(
+        "api.waste_file", "", "TOML: SMILE's source_id and classification_id per class of waste (deploy/waste.toml)"
+    ),
     Setting("alerts.profiles_file", "", "TOML of profiles in place of the built-in ones"),
     Setting("alerts.mail_from", "smile-iot@localhost", "sender of alarm messages by e-mail"),
 )

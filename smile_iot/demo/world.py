@@ -141,6 +141,7 @@ class World:
             "smile.password_file": str(password),
             "api.port": self.api_port,
             "api.public_url": f"http://127.0.0.1:{self.api_port}",
+            "api.waste_file": str(self._write_waste_ids()),
         }
         if self.influx is not None:
             token = self.folder / "influx.token"
@@ -154,6 +155,12 @@ class World:
             }
         path = self.folder / "server.toml"
         path.write_text(to_toml(values))
+        return path
+
+    def _write_waste_ids(self) -> Path:
+        """The stand-in's ids of two classes, as a person would copy them from SMILE."""
+        path = self.folder / "waste.toml"
+        path.write_text("sharps = { source_id = 21, classification_id = 31 }\n")
         return path
 
     def start_services(self, config: Path) -> None:
