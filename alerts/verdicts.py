@@ -21,7 +21,8 @@ from importlib import resources
 from typing import Any
 
 from alerts.exposure import Exposure
-from alerts.rules.finding import Kind, RuleFinding
+from alerts.rules.finding import Kind, Level, RuleFinding
+from alerts.rules.limits import Comparator
 from telemetry.errors import ConfigError
 
 
@@ -154,7 +155,9 @@ def _product(row: dict[str, Any]) -> Product:
 
 # --- verdict ----------------------------------------------------------------------------------------------
 
-_HEAT_CODES = frozenset({"HEAT", "HEAT_45", "HEAT_30_TOTAL", "HEAT_10_TOTAL"})
+# Heat is told by the rule's shape and not by its code, so that a limit somebody adds to a profile cannot alarm and yet
+# be forgotten by the verdict. A new code of freezing must be named here: each asks for a verdict of its own.
+_UPWARD = frozenset(str(c) for c in Comparator if c.high)
 _FREEZE_CODES = frozenset({"FRZE", "FREEZE_POSSIBLE", "STOCK_CHECK"})
 _MODEL_FULL_PERCENT = Decimal(100)
 
@@ -215,10 +218,14 @@ def _heat_reasons(standing: Sequence[RuleFinding]) -> list[Reason]:
         (Kind.CONFIRMED, "heat_confirmed", "heat alarm in its history: read the VVM"),
         (Kind.POSSIBLE, "heat_possible", "a heat alarm cannot be excluded: read the VVM"),
     ):
-        ids = tuple(f.finding_id for f in standing if f.code in _HEAT_CODES and f.kind is kind)
+        ids = tuple(f.finding_id for f in standing if _is_heat(f) and f.kind is kind)
         if ids:
             out.append(Reason(code, VerdictWord.HOLD_AND_INSPECT, text, ids))
     return out
+
+
+def _is_heat(f: RuleFinding) -> bool:
+    return f.level is Level.ALARM and f.comparator in _UPWARD
 
 
 def _freeze_reasons(standing: Sequence[RuleFinding], product: Product) -> list[Reason]:
