@@ -1,0 +1,293 @@
+"""The deployment of ``deploy/`` and ``docker-compose.yml`` run for real on this machine, without containers.
+
+Container hosts and paths become loopback ports and a temporary folder; everything else (commands, broker configuration,
+certificates, accounts, settings) is taken from the files as they are. Each replacement must find its text, so a changed
+file that these tests no longer stand for makes them fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ingest.store.local_influx import LocalInflux
+from smile_iot.processes import Program, free_port, wait_port
+
+ROOT = Path(__file__).parents[2]
+SBIN = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
+BIN = Path(sys.executable).parent
+
+
+def need(program: str, package: str) -> str:
+    """A neighbour's program, or a failed test that names the package."""
+    found = shutil.which(program, path=SBIN)
+    if found is None:
+        pytest.fail(f"{program} is missing: apt-get install -y --no-install-recommends {package}")
+    return found
+
+
+def eventually(condition: Callable[[], bool], what: str, patience_s: float = 30.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"did not happen in {patience_s} s: {what}"
+        time.sleep(0.05)
+
+
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    """``text`` with each first word replaced by its second; every one must be there."""
+    for old, new in pairs:
+        assert old in text, f"{old!r} is not there any more"
+        text = text.replace(old, new)
+    return text
+
+
+@dataclass
+class Copy:
+    """A copy of what is deployed, with its own secrets."""
+
+    folder: Path
+
+    @property
+    def deploy(self) -> Path:
+        return self.folder / "deploy"
+
+    @property
+    def secrets(self) -> Path:
+        return self.deploy / "secrets"
+
+    def script(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(self.deploy / name), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": SBIN + ":/bin"})
+
+    def compose(self) -> dict[str, Any]:
+        """docker-compose.yml as docker-compose itself understands it."""
+        command = [need("docker-compose", "docker-compose"), "-f", str(self.folder / "docker-compose.yml"), "config"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        body: dict[str, Any] = yaml.safe_load(done.stdout)
+        return body
+
+
+def make_copy(folder: Path) -> Copy:
+    copy = Copy(folder)
+    shutil.copytree(ROOT / "deploy", copy.deploy, ignore=shutil.ignore_patterns("secrets"))
+    shutil.copytree(ROOT / "dashboards", folder / "dashboards")
+    shutil.copy(ROOT / "docker-compose.yml", folder)
+    made = copy.script("make-secrets")
+    assert made.returncode == 0, made.stderr
+    return copy
+
+
+@pytest.fixture(scope="session")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """Not to be changed by a test."""
+    return make_copy(tmp_path_factory.mktemp("deployed"))
+
+
+@pytest.fixture(scope="session")
+def compose(copy: Copy) -> dict[str, Any]:
+    return copy.compose()
+
+
+@pytest.fixture
+def fresh_copy(tmp_path: Path) -> Copy:
+    return make_copy(tmp_path / "copy")
+
+
+# --- neighbours as they are deployed ------------------------------------------------------------------------------
+
+
+@dataclass
+class Broker:
+    """Mosquitto with deploy/mosquitto/mosquitto.conf; only its paths and port are this machine's."""
+
+    copy: Copy
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ca(self) -> Path:
+        return self.copy.secrets / "mosquitto_ca"
+
+    def password(self, account: str) -> str:
+        name = f"{account}_password" if account in ("ingest", "import") else f"{account}.password"
+        return (self.copy.secrets / name).read_text().strip()
+
+    def start(self) -> None:
+        binary = need("mosquitto", "mosquitto")
+        data = self.copy.folder / "broker"
+        data.mkdir(exist_ok=True)
+        text = replaced(
+            (self.copy.deploy / "mosquitto/mosquitto.conf").read_text(),
+            ("listener 8883", f"listener {self.port} 127.0.0.1"),
+            ("/run/secrets/", f"{self.copy.secrets}/"),
+            ("/mosquitto/config/acl", str(self.copy.deploy / "mosquitto/acl")),
+            ("/mosquitto/data/", f"{data}/"),
+        )
+        config = self.copy.folder / "mosquitto.conf"
+        config.write_text(text + ("user root\n" if os.geteuid() == 0 else ""))
+        with (self.copy.folder / "mosquitto.log").open("ab") as log:
+            self.process = subprocess.Popen([binary, "-c", str(config)], stdout=log, stderr=log)
+        wait_port(self.port, "mosquitto")
+
+    def reload(self) -> None:
+        """As ``docker-compose kill -s HUP mosquitto`` does."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(make_copy(tmp_path_factory.mktemp("tls")))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@dataclass
+class Postgres:
+    """PostgreSQL with user, database and password as docker-compose.yml gives them to its image."""
+
+    folder: Path
+    password_file: Path
+    port: int = field(default_factory=free_port)
+
+    def tool(self, name: str) -> str:
+        found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+        if not found:
+            pytest.fail(f"{name} is missing: apt-get install -y --no-install-recommends postgresql")
+        return str(found[0])
+
+    def run(self, *command: str) -> None:
+        as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        subprocess.run([*as_postgres, *command], check=True, cwd="/", stdout=subprocess.DEVNULL)
+
+    def start(self) -> None:
+        self.folder.mkdir()
+        password = self.folder / "password"
+        password.write_text(self.password_file.read_text())
+        if os.geteuid() == 0:
+            for path in (self.folder, password):
+                shutil.chown(path, "postgres", "postgres")
+        data = str(self.folder / "data")
+        self.run(
+            self.tool("initdb"), "-D", data, "-U", "smile", "-A", "scram-sha-256", "--pwfile", str(password), "-N"
+        )
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self.run(self.tool("pg_ctl"), "-D", data, "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+        made = f"postgresql://smile@127.0.0.1:{self.port}/postgres"
+        environment = os.environ | {"PGPASSWORD": self.password_file.read_text().strip()}
+        create = [self.tool("psql"), made, "-qc", "CREATE DATABASE smile"]
+        subprocess.run(create, check=True, env=environment)
+
+    def stop(self) -> None:
+        self.run(self.tool("pg_ctl"), "-D", str(self.folder / "data"), "-m", "immediate", "stop")
+
+
+@dataclass
+class Deployed:
+    """Everything of docker-compose.yml that can run here: Mosquitto, PostgreSQL, InfluxDB (1.6.7), our services."""
+
+    copy: Copy
+    broker: Broker
+    postgres: Postgres
+    influx: LocalInflux
+    compose: dict[str, Any]
+    api_port: int
+    running: dict[str, Program] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        return self.copy.folder / "data"
+
+    @property
+    def config(self) -> Path:
+        return self.copy.folder / "server.toml"
+
+    def write_config(self) -> None:
+        (self.copy.secrets / "influx_token").write_text(self.influx.token)
+        self.config.write_text(
+            replaced(
+                (self.copy.deploy / "server.toml").read_text(),
+                ('data_dir = "/data"', f'data_dir = "{self.data}"'),
+                ("/run/secrets/", f"{self.copy.secrets}/"),
+                ('host = "mosquitto"\nport = 8883', f'host = "localhost"\nport = {self.broker.port}'),
+                ("@postgres/smile", f"@127.0.0.1:{self.postgres.port}/smile"),
+                ("http://influxdb:8086", self.influx.url),
+                ('host = "0.0.0.0"\nport = 8080', f'host = "127.0.0.1"\nport = {self.api_port}'),
+            )
+        )
+
+    def here(self, words: list[str]) -> list[str]:
+        """A command of a container with the paths of this machine."""
+        assert words[0] == "smile-iot"
+        return [
+            str(BIN / "smile-iot"),
+            *(str(self.config) if w == "/etc/smile-iot/server.toml" else w for w in words[1:]),
+        ]
+
+    def smile_iot(self, *words: str) -> subprocess.CompletedProcess[str]:
+        command = self.here(["smile-iot", *words, "--config", "/etc/smile-iot/server.toml"])
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.copy.folder)
+
+    def healthy(self, service: str) -> bool:
+        kind, *words = self.compose["services"][service]["healthcheck"]["test"]
+        assert kind == "CMD"
+        return subprocess.run(self.here(words), stdout=subprocess.DEVNULL, check=False, cwd="/").returncode == 0
+
+    def start(self, service: str) -> Program:
+        command = self.here(["smile-iot", *self.compose["services"][service]["command"]])
+        program = Program(service, command, self.copy.folder / "logs")
+        program.start()
+        self.running[service] = program
+        return program
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    folder = tmp_path_factory.mktemp("machine")
+    folder.chmod(0o755)
+    for parent in list(folder.parents)[:2]:  # the database's own user must reach its folder
+        parent.chmod(0o755)
+    copy = make_copy(folder / "copy")
+    broker = Broker(copy)
+    postgres = Postgres(folder / "postgres", copy.secrets / "postgres_password")
+    influx = LocalInflux(folder / "influx", bucket="smile_iot")
+    made = Deployed(copy, broker, postgres, influx, copy.compose(), free_port())
+    try:
+        broker.start()
+        postgres.start()
+        influx.start()
+        made.write_config()
+        yield made
+    finally:
+        for program in made.running.values():
+            program.stop()
+        influx.stop()
+        postgres.stop()
+        broker.stop()
+
+
+@pytest.fixture
+def listening_port() -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        probe.listen()
+        yield int(probe.getsockname()[1])
