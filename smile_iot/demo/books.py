@@ -110,6 +110,7 @@ def close_books(play: Play, steps: list[dict[str, Any]]) -> tuple[dict[str, Any]
         "verdicts": [_verdict(v) for b in site_file.STOCKS for v in play.records.verdict_history(b.id)],
         "weighings": _weighings(play),
         "attachments": _attachments(play, smile),
+        "messages": [{"title": m.get("title"), "message": m.get("message")} for m in play.chat.messages],
         "kills": play.killed,
     }
     return body, _problems(play, streams, smile, body)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from gateway.records import Records
 from smile_iot.demo.person import Person
 from smile_iot.demo.scenario import Kill
+from smile_iot.demo.sink import ChatSink
 from smile_iot.demo.smile_eyes import SmileEyes
 from smile_iot.demo.world import World
 from smile_iot.settings import Settings
@@ -37,6 +38,7 @@ class Play:
     settings: Settings = field(init=False)
     records: Records = field(init=False)
     eyes: SmileEyes = field(init=False)
+    chat: ChatSink = field(init=False)
     operator: Person = field(init=False)
     manager: Person = field(init=False)
     super_admin: Person = field(init=False)

@@ -18,6 +18,7 @@ from smile_iot.demo import site_file
 from smile_iot.demo.person import Person
 from smile_iot.demo.play import Play, StepError
 from smile_iot.demo.scenario import HOUR_S, LATE_LOGGER, LATE_ROOM, SAMPLE_S
+from smile_iot.demo.sink import ChatSink
 from smile_iot.demo.smile_eyes import SmileEyes
 from smile_iot.demo.world import EDGE, SHARD, new_password
 from smile_iot.parts import open_records
@@ -59,6 +60,11 @@ def load_site(play: Play) -> None:
         path = world.folder / f"{name}.password"
         path.touch(mode=0o600)
         path.write_text(password)
+    play.chat = ChatSink()
+    world.closers.append(play.chat.close)
+    contacts = world.folder / f"{site_file.OPERATOR}.contacts"
+    contacts.touch(mode=0o600)
+    contacts.write_text(play.chat.contact + "\n")
     file = world.folder / "site.toml"
     file.write_text(site_file.site_toml(world.scenario, EDGE, SHARD, site_file.STOCKS, play.labels))
     world.run_once("gateway-load", "smile_iot", "gateway", "load", str(file), "--config", str(config))
@@ -203,6 +209,20 @@ def heat_alarm(play: Play) -> None:
         raise StepError("the alarm does not stand on the page")
 
 
+def message_reached(play: Play) -> None:
+    """The operator got one message of this HEAT, on the chat channel, in her language."""
+    alarm = next(a for a in play.records.open_alarms(site_file.SITE) if a.finding.code == "HEAT")
+
+    def sent() -> bool:
+        told = play.records.notifications(finding=alarm.id, person=site_file.OPERATOR)
+        return [str(n.state) for n in told] == ["sent"]
+
+    play.wait_for("the message", sent)
+    heat = [m for m in play.chat.messages if "Kulkas vaksin 1" in f"{m.get('title')} {m.get('message')}"]
+    if len(heat) != 1:
+        raise StepError(f"{len(heat)} messages of this alarm reached the operator, not one: {heat}")
+
+
 def acknowledge(play: Play) -> None:
     alarm = next(a for a in play.records.open_alarms(site_file.SITE) if a.finding.code == "HEAT")
     page = f"{_SITE_PAGE}/alarms"
@@ -294,6 +314,7 @@ STEPS: tuple[Step, ...] = (
     ("a logger nobody knew is registered; its quarantine is replayed", register_late_logger),
     ("two hours out of radio range are read back from the tag's memory", memory_read_back),
     ("ten hours above 8 degrees: HEAT stands on the page", heat_alarm),
+    ("the alarm reached the operator once, by chat, in her language", message_reached),
     ("the operator answers the alarm", acknowledge),
     ("the batch is judged: hold and inspect", batch_judged),
     ("the VVM is read, the manager discards, SMILE books it", read_vvm_and_discard),

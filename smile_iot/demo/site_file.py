@@ -102,6 +102,8 @@ def site_toml(scenario: Scenario, edge: str, shard: str, stocks: tuple[Stock, ..
         (SUPER_ADMIN, "super_admin", {}),
     ):
         row = {"name": name, "role": role, **place, "language": "id", "password_file": f"{name}.password"}
+        if name == OPERATOR:
+            row["contacts_file"] = f"{name}.contacts"
         parts.append(_table("user", row))
     return "\n".join(parts)
 

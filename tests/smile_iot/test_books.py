@@ -42,7 +42,13 @@ MADE = [Made(i * INTERVAL_MS, Decimal(v)) for i, v in enumerate(("4.1", "4.2", "
         ([row(5, "4.1"), row(2 * INTERVAL_MS, "4.3")], 2, 0, 1, 0),  # one lost
         ([row(5, "4.1"), row(6, "4.1"), row(INTERVAL_MS, "4.2"), row(2 * INTERVAL_MS, "4.3")], 3, 1, 0, 0),  # doubled
         ([row(5, "4.1"), row(INTERVAL_MS, "4.9"), row(2 * INTERVAL_MS, "4.3")], 2, 0, 1, 1),  # another value
-        ([row(5, "4.1"), row(INTERVAL_MS - 9, "4.2"), row(2 * INTERVAL_MS, "4.3")], 3, 0, 0, 0),  # a tag's clock, early
+        (
+            [row(5, "4.1"), row(INTERVAL_MS - 9, "4.2"), row(2 * INTERVAL_MS, "4.3")],
+            3,
+            0,
+            0,
+            0,
+        ),  # a tag's clock, early
         ([row(5, "4.1"), row(INTERVAL_MS // 3, "4.2"), row(2 * INTERVAL_MS, "4.3")], 2, 0, 1, 1),  # misdated
         ([], 0, 0, 3, 0),
     ],
