@@ -14,7 +14,7 @@ from telemetry.clock import clock_from_environment
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     load = actions.add_parser("load", help="load a TOML file (gateway/records/site.example.toml shows every table)")
-    load.add_argument("file", type=Path, metavar="FILE.toml")
+    load.add_argument("file", type=Path, metavar="FILE.toml", help="tables as in gateway/records/site.example.toml")
     load.add_argument("--reason", default="", help="why something already there changes; wanted for changes")
     load.add_argument("--actor", default=getpass.getuser(), help="who does it (default: the user name)")
     add_config_argument(load)
