@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ def need(program: str, package: str) -> str:
     return found
 
 
-def eventually(condition: Callable[[], bool], what: str, patience_s: float = 30.0) -> None:
+def _wait_for(condition: Callable[[], bool], what: str, patience_s: float = 30.0) -> None:
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"did not happen in {patience_s} s: {what}"
@@ -180,7 +180,6 @@ class Postgres:
         subprocess.run([*as_postgres, *command], check=True, cwd="/", stdout=subprocess.DEVNULL)
 
     def start(self) -> None:
-        self.folder.mkdir()
         password = self.folder / "password"
         password.write_text(self.password_file.read_text())
         if os.geteuid() == 0:
@@ -263,12 +262,12 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("machine")
-    folder.chmod(0o755)
-    for parent in list(folder.parents)[:2]:  # the database's own user must reach its folder
-        parent.chmod(0o755)
     copy = make_copy(folder / "copy")
     broker = Broker(copy)
-    postgres = Postgres(folder / "postgres", copy.secrets / "postgres_password")
+    reachable = Path(
+        tempfile.mkdtemp(prefix="smile-iot-deploy-pg-")
+    )  # by the database's own user, unlike pytest's folders
+    postgres = Postgres(reachable, copy.secrets / "postgres_password")
     influx = LocalInflux(folder / "influx", bucket="smile_iot")
     made = Deployed(copy, broker, postgres, influx, copy.compose(), free_port())
     try:
@@ -282,12 +281,11 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             program.stop()
         influx.stop()
         postgres.stop()
+        shutil.rmtree(reachable, ignore_errors=True)
         broker.stop()
 
 
-@pytest.fixture
-def listening_port() -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        probe.listen()
-        yield int(probe.getsockname()[1])
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., None]:
+    """``wait_for(condition, what)`` polls a real process until a deadline."""
+    return _wait_for
