@@ -13,7 +13,7 @@ import logging
 
 from edge.outbox import Outbox
 from telemetry.clock import Clock, stamp
-from telemetry.readings import Event, Sync
+from telemetry.readings import CLOCK_ANCHORED, Event, Sync
 
 log = logging.getLogger(__name__)
 _HINT = "anchor"
@@ -52,6 +52,6 @@ class Anchorer:
             "max_error_ms": max_error_ms,
             "source": "adjtimex",
         }
-        self._outbox.append([Event("clock_anchored", self._edge, now.wall_ms, now, detail)], {_HINT: boot_id})
+        self._outbox.append([Event(CLOCK_ANCHORED, self._edge, now.wall_ms, now, detail)], {_HINT: boot_id})
         self._anchored_boot = boot_id
         return True

@@ -24,7 +24,7 @@ from typing import Protocol
 
 from edge import outbox_rows as rows
 from telemetry.errors import NeighbourDownError
-from telemetry.readings import Fact, Numbered, Ranges, Reading, Sync, dated
+from telemetry.readings import Fact, Numbered, Ranges, Reading, Sync, date_by_anchor, dated
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def _anchored(fact: Fact, boot_id: str, boottime_ns: int, utc_ms: int) -> Fact |
     """``fact`` dated by an anchor of its boot, or None if it is dated already or of another boot (devices.md 7)."""
     if fact.sampled_at_ms is not None or fact.stamp.boot_id != boot_id:
         return None
-    at_ms = max(0, utc_ms + (fact.stamp.boottime_ns - boottime_ns) // 1_000_000)
+    at_ms = max(0, date_by_anchor(utc_ms, boottime_ns, fact.stamp.boottime_ns))
     return dated(fact, at_ms) if isinstance(fact, Reading) else replace(fact, sampled_at_ms=at_ms)
 
 

@@ -20,10 +20,10 @@ from ingest.outage import Outage
 from ingest.quarantine import Fault, QuarantinePort, Reason, plain
 from ingest.store import Row, Store
 from ingest.store.model import row_of
-from ingest.undated import FillerState, Source, is_anchor
+from ingest.undated import FillerState, Source
 from telemetry.contract import Upload, decode_upload, encode_upload
 from telemetry.errors import ContractError, NeighbourDownError
-from telemetry.readings import Event, Numbered, Ranges, Reading, Stamp
+from telemetry.readings import Event, Numbered, Ranges, Reading, Stamp, is_anchor
 
 _log = logging.getLogger("ingest")
 

@@ -14,15 +14,16 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from gateway.journal import Entry, Journal
+from ingest.sqlite_file import SqliteFile
 from telemetry.contract import MAX_SPANS, Receipt, Upload, decode_upload
-from telemetry.errors import ContractError, NeighbourDownError
+from telemetry.errors import ContractError
 from telemetry.readings import Event, Ranges
 
 _SCHEMA = """
@@ -134,28 +135,14 @@ def _spans_of(text: object) -> Iterator[tuple[int, int]]:
                 yield low, high
 
 
-class Ledger:
+class Ledger(SqliteFile):
     """The writer's ledger; belongs to one thread. Other processes read the file with ``read_ledger``."""
 
     def __init__(self, path: str | Path) -> None:
-        self._path = str(path)
-        self._states: dict[EpochKey, EpochState] = {}
-        with self._down():
-            self._db = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+        super().__init__("ledger", path, _SCHEMA)
+        with self._told():
             self._states = dict(_load(self._db))
             self._offset = int(self._db.execute("SELECT journal_offset FROM place").fetchone()[0])
-
-    @contextmanager
-    def _down(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise NeighbourDownError(
-                "ledger", f"{self._path}: {error}", advice="see whether the disk is full"
-            ) from error
 
     @property
     def offset(self) -> int:
@@ -183,7 +170,7 @@ class Ledger:
     def _start_over(self) -> None:
         self._states.clear()
         self._offset = 0
-        with self._down():
+        with self._told():
             self._db.executescript("BEGIN; DELETE FROM epochs; UPDATE place SET journal_offset = 0; COMMIT;")
 
     def commit(self, changes: Iterable[Change], offset: int) -> None:
@@ -198,17 +185,10 @@ class Ledger:
 
     def _write(self, touched: Mapping[EpochKey, EpochState]) -> None:
         rows = [_row(key, state) for key, state in touched.items()]
-        with self._down():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                marks = ",".join("?" * 11)
-                self._db.executemany(f"INSERT OR REPLACE INTO epochs({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
-                self._db.execute("UPDATE place SET journal_offset = ?", (self._offset,))
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        marks = ",".join("?" * 11)
+        with self._transaction():
+            self._db.executemany(f"INSERT OR REPLACE INTO epochs({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608
+            self._db.execute("UPDATE place SET journal_offset = ?", (self._offset,))
 
     def reopen(self, key: EpochKey, numbers: Ranges) -> None:
         """Call numbers missing again, so that they are asked for, journaled and stored anew (a lost store)."""
@@ -225,9 +205,6 @@ class Ledger:
         """What the journal holds of this epoch (at most MAX_SPANS ranges: the oldest, which free the edge most)."""
         state = self.state(key)
         return Receipt(key.epoch, _capped(state.have), _capped(state.quarantined))
-
-    def close(self) -> None:
-        self._db.close()
 
 
 def _change_of_entry(entry: Entry) -> Change | None:

@@ -15,16 +15,16 @@ dates, (2) rows into the store, (3) "stored" marks and the journal offset. Each 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ingest.sqlite_file import SqliteFile
 from ingest.store.model import Row, from_thousandths, thousandths
-from telemetry.errors import NeighbourDownError
-from telemetry.readings import Event, Numbered, Origin, Quality, Reading, Sync
+from telemetry.readings import Event, Numbered, Origin, Quality, Reading, Sync, date_by_anchor, is_anchor
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS filler_place(id INTEGER PRIMARY KEY CHECK(id = 1), journal_offset INTEGER NOT NULL);
@@ -44,12 +44,6 @@ CREATE INDEX IF NOT EXISTS undated_dated ON undated(stored) WHERE t_ms IS NOT NU
 """
 _UNDATED = """INSERT OR IGNORE INTO undated(site, edge, epoch, seq, boot_id, boottime_ns, stream, value, quality,
   origin, device_seq, sync, max_error_ms, received_at_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
-ANCHORED = "clock_anchored"
-
-
-def date_of(anchor_utc_ms: int, anchor_boottime_ns: int, boottime_ns: int) -> int:
-    """UTC ms of a boot time by an anchor of the same boot; whole ms, rounded down."""
-    return anchor_utc_ms + (boottime_ns - anchor_boottime_ns) // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,42 +65,16 @@ class UndatedCount:
     waiting: int
 
 
-class FillerState:
+class FillerState(SqliteFile):
     """Belongs to the filler's thread. Other processes use ``read_undated``."""
 
     def __init__(self, path: str | Path) -> None:
-        self._path = str(path)
-        with self._down():
-            self._db = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-
-    @contextmanager
-    def _down(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise NeighbourDownError(
-                "filler", f"{self._path}: {error}", advice="see whether the disk is full"
-            ) from error
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._down():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        super().__init__("filler", path, _SCHEMA)
 
     @property
     def offset(self) -> int:
         """The journal offset up to which everything is in the store."""
-        with self._down():
+        with self._told():
             return int(self._db.execute("SELECT journal_offset FROM filler_place").fetchone()[0])
 
     def learn(self, facts: Sequence[tuple[Source, Numbered]]) -> list[Row]:
@@ -118,7 +86,7 @@ class FillerState:
             with self._transaction():
                 for source, numbered in facts:
                     self._learn_one(source, numbered)
-        with self._down():
+        with self._told():
             return [_row(columns) for columns in self._db.execute(f"{_SELECT} WHERE t_ms IS NOT NULL AND stored = 0")]
 
     def _learn_one(self, source: Source, numbered: Numbered) -> None:
@@ -151,7 +119,7 @@ class FillerState:
             at_ns, utc_ms = min(anchors, key=lambda a: (abs(a[0] - boottime_ns), a[0]))
             self._db.execute(
                 "UPDATE undated SET t_ms = ? WHERE (site, edge, epoch, seq) = (?,?,?,?)",
-                (date_of(utc_ms, at_ns, boottime_ns), source.site, source.edge, epoch, seq),
+                (date_by_anchor(utc_ms, at_ns, boottime_ns), source.site, source.edge, epoch, seq),
             )
 
     def done(self, offset: int, stored: Sequence[Row]) -> None:
@@ -168,14 +136,6 @@ class FillerState:
         with self._transaction():
             self._db.execute("UPDATE filler_place SET journal_offset = 0")
             self._db.execute("UPDATE undated SET stored = 0")
-
-    def close(self) -> None:
-        self._db.close()
-
-
-def is_anchor(event: Event) -> bool:
-    """Whether an event ties boot time to UTC: only a clock that claims to be synced can."""
-    return event.kind == ANCHORED and event.stamp.sync is Sync.SYNCED and bool(event.stamp.boot_id)
 
 
 def read_undated(path: str | Path) -> list[UndatedCount]:

@@ -71,6 +71,9 @@ class Reading:
     quality: Quality = Quality.GOOD
 
 
+CLOCK_ANCHORED = "clock_anchored"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened at the edge or a device: ``kind`` in the past tense (``power_lost``,
@@ -197,6 +200,11 @@ class Ranges:
 def dated(reading: Reading, sampled_at_ms: int) -> Reading:
     """The reading with a time found later (an anchor); its stamp is left as it was."""
     return replace(reading, sampled_at_ms=sampled_at_ms)
+
+
+def is_anchor(event: Event) -> bool:
+    """Whether an event ties boot time to UTC: only a clock that claims to be synced can."""
+    return event.kind == CLOCK_ANCHORED and event.stamp.sync is Sync.SYNCED and bool(event.stamp.boot_id)
 
 
 def date_by_anchor(anchor_utc_ms: int, anchor_boottime_ns: int, boottime_ns: int) -> int:

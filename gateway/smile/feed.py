@@ -23,7 +23,7 @@ from gateway.smile.port import (
 )
 from telemetry.errors import ContractError
 from telemetry.quantities import StreamId, parse_stream_id
-from telemetry.readings import Event, Quality, Reading, Sync
+from telemetry.readings import Quality, Reading
 
 PUSHED = "temperature_c"
 BESIDE = frozenset({"humidity_percent", "battery_percent", "rssi_dbm", "mains_power_on"})
@@ -115,11 +115,6 @@ def harvest(
 
 def serials_of(readings: Iterable[Reading]) -> set[str]:
     return {reading.stream_id.partition("/")[0] for reading in readings}
-
-
-def is_anchor(event: Event) -> bool:
-    """Whether an event ties boot time to UTC: only a clock that claims to be synced can (as ingest judges it)."""
-    return event.kind == "clock_anchored" and event.stamp.sync is Sync.SYNCED and bool(event.stamp.boot_id)
 
 
 def _note_beside(

@@ -29,7 +29,7 @@ from typing import Any
 
 from gateway.smile.items import NotPushed
 from gateway.smile.port import Item, PushResult, PushStatus, Route
-from telemetry.readings import Quality, Reading, Stamp, Sync
+from telemetry.readings import Quality, Reading, Stamp, Sync, date_by_anchor
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items(
@@ -242,7 +242,7 @@ class SmileOutbox:
             "ORDER BY ABS(boottime_ns - ?), boottime_ns LIMIT 1",
             (row["edge"], row["boot_id"], at_ns),
         ).fetchone()
-        t_ms = anchor["utc_ms"] + (at_ns - anchor["boottime_ns"]) // 1_000_000
+        t_ms = date_by_anchor(anchor["utc_ms"], anchor["boottime_ns"], at_ns)
         value = None if row["value"] is None else Decimal(row["value"])
         stamp = Stamp(row["boot_id"], at_ns, t_ms, Sync.UNSYNCED)
         return Reading(row["stream"], value, t_ms, stamp, quality=Quality(row["quality"]))

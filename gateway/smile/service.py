@@ -38,7 +38,6 @@ from gateway.smile.feed import (
     bag_weight,
     discard_order,
     harvest,
-    is_anchor,
     names,
     serials_of,
     verdict_word,
@@ -50,7 +49,7 @@ from gateway.smile.retry import pause_ms
 from telemetry.clock import Clock, SystemClock
 from telemetry.contract import decode_upload
 from telemetry.errors import ContractError, NeighbourDownError
-from telemetry.readings import Event, Reading, Stamp
+from telemetry.readings import Event, Reading, Stamp, is_anchor
 
 _LOG = logging.getLogger(__name__)
 _JOURNAL = "journal"

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ingest.sqlite_file import SqliteFile
 from ingest.store.identity import Identity, Said, said
 from ingest.store.line_protocol import WINDOW_MS, reading_line, series_key, window_line
 from ingest.store.model import Row
-from telemetry.errors import NeighbourDownError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS streams(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -46,52 +46,34 @@ class Intended:
     row: Row | None = None
 
 
-class InfluxIndex:
+class InfluxIndex(SqliteFile):
     """One SQLite file of the one writer."""
 
     def __init__(self, path: str | Path) -> None:
-        self._path = str(path)
+        super().__init__("store", path, _SCHEMA)
         self._streams: dict[str, int] = {}
         self._keys: dict[tuple[str, str, int, int], str] = {}
-        with self._down():
-            self._db = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-
-    @contextmanager
-    def _down(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise NeighbourDownError(
-                "store", f"{self._path}: {error}", advice="see whether the disk is full"
-            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._down():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+        try:
+            with super()._transaction():
                 yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._streams.clear()
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        except BaseException:
+            self._streams.clear()  # a rolled back transaction took its new ids with it
+            raise
 
     def contents(self, identity: Identity) -> list[Said]:
         """What is stored of an identity, by variant."""
         name, by_number, number = identity
         query = "SELECT value, quality FROM identities WHERE stream=? AND by_number=? AND number=? ORDER BY variant"
-        with self._down():
+        with self._told():
             stream = self._stream_id(name, make=False)
             return [(v, q) for v, q in self._db.execute(query, (stream, by_number, number))]
 
     def left_over(self) -> list[Intended]:
         """Lines that a run before this one may or may not have written."""
-        with self._down():
+        with self._told():
             return [Intended(n, line) for n, line in self._db.execute("SELECT id, line FROM intent ORDER BY id")]
 
     def intend(self, rows: Sequence[Row]) -> list[Intended]:
@@ -173,9 +155,6 @@ class InfluxIndex:
                 return None
             self._streams[name] = found[0]
         return self._streams[name]
-
-    def close(self) -> None:
-        self._db.close()
 
 
 def _row_id(cursor: sqlite3.Cursor) -> int:

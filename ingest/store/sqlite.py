@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ingest.sqlite_file import prepare, told, transaction
 from ingest.store.identity import Identity, Said, said, sort_rows
 from ingest.store.model import AppendResult, Cursor, Page, Row, from_thousandths
-from telemetry.errors import ConfigError, NeighbourDownError
+from telemetry.errors import ConfigError
 from telemetry.readings import Origin, Quality, Sync
 
 _SCHEMA = """
@@ -59,9 +60,7 @@ class SqliteStore:
         if not read_only:
             with self._down():
                 self._db = self._connect("")
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.executescript(_SCHEMA)
+                prepare(self._db, _SCHEMA)
                 self._reader = self._db
 
     def _connect(self, mode: str) -> sqlite3.Connection:
@@ -70,12 +69,8 @@ class SqliteStore:
 
     @contextmanager
     def _down(self) -> Iterator[None]:
-        try:
+        with told("store", self._path):
             yield
-        except sqlite3.DatabaseError as error:
-            raise NeighbourDownError(
-                "store", f"{self._path}: {error}", advice="see whether the disk is full"
-            ) from error
 
     # --- write ------------------------------------------------------------------------------------------------
 
@@ -83,14 +78,11 @@ class SqliteStore:
         if self._read_only:
             raise ConfigError("ingest.store.path", "this store was opened for reading only")
         with self._lock, self._down():
-            self._db.execute("BEGIN IMMEDIATE")
             try:
-                result = self._append(rows)
-                self._db.execute("COMMIT")
+                with transaction(self._db):
+                    result = self._append(rows)
             except BaseException:
                 self._forget_ids()
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
                 raise
         return result
 

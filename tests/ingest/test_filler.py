@@ -13,10 +13,10 @@ from gateway.journal import Entry, SqliteJournal
 from ingest.config import Config
 from ingest.filler import Filler
 from ingest.store import Row, SqliteStore
-from ingest.undated import FillerState, date_of, read_undated
+from ingest.undated import FillerState, read_undated
 from telemetry.contract import encode_upload
 from telemetry.errors import NeighbourDownError
-from telemetry.readings import Stamp, Sync
+from telemetry.readings import Stamp, Sync, date_by_anchor
 
 S = "T1/temperature_c"
 
@@ -277,4 +277,4 @@ def test_a_boot_id_may_hold_any_text(
     ("anchor_ns", "reading_ns", "expected"), [(0, 0, 1000), (0, 1_999_999, 1001), (1_000_000, 0, 999), (1, 0, 999)]
 )
 def test_dates_are_whole_milliseconds_rounded_down(anchor_ns: int, reading_ns: int, expected: int) -> None:
-    assert date_of(1000, anchor_ns, reading_ns) == expected
+    assert date_by_anchor(1000, anchor_ns, reading_ns) == expected

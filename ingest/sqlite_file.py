@@ -1,0 +1,67 @@
+"""A SQLite file of ours with one writer: WAL, synchronous=FULL, so that a commit is on disk at return.
+
+``FULL`` and not ``NORMAL``: in WAL, NORMAL keeps the file sound at a power cut but loses the last commits
+(``facts/data-path.md`` 4), and on these somebody was told "kept".
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from telemetry.errors import NeighbourDownError
+
+
+@contextmanager
+def told(neighbour: str, path: str) -> Iterator[None]:
+    """What the disk says in the block, as NeighbourDownError of this neighbour."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise NeighbourDownError(neighbour, f"{path}: {error}", advice="see whether the disk is full") from error
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All of the block or nothing; on disk at its end."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # also after a COMMIT that failed
+            db.execute("ROLLBACK")
+        raise
+
+
+def prepare(db: sqlite3.Connection, schema: str) -> None:
+    """Make a new connection the writer's; the tables are made where they are missing."""
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.executescript(schema)
+
+
+class SqliteFile:
+    """Base of the parts that keep one such file. Used from one thread; raises NeighbourDownError."""
+
+    def __init__(self, neighbour: str, path: str | Path, schema: str) -> None:
+        self._neighbour = neighbour
+        self._path = str(path)
+        with self._told():
+            self._db = sqlite3.connect(self._path, timeout=30.0, isolation_level=None, check_same_thread=False)
+            prepare(self._db, schema)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        with told(self._neighbour, self._path):
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._told(), transaction(self._db):
+            yield
+
+    def close(self) -> None:
+        self._db.close()
