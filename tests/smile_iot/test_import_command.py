@@ -35,7 +35,9 @@ NOW = 1_790_000_000_000  # 2026-09-21T14:13:20Z
 T0 = datetime(2026, 9, 20, 8, 0)
 ACTOR = Actor("root", Role.SUPER_ADMIN)
 CLOCK = VirtualClock(NOW, 0, 0.0)
-SUMMARY_ONLY = Path(__file__).parents[3] / "shared/data/fridge-tag/fridge-tag-2-130400191542.txt"
+FILES = Path(__file__).parents[3] / "shared/data/fridge-tag"
+SUMMARY_ONLY = FILES / "fridge-tag-2-130400191542.txt"
+Q_TAG = FILES / "q-tag-clm-RCPJ00010-run-2.txt"
 
 
 def csv_of(count: int, offset: str = "", gap_at: int = -1) -> bytes:
@@ -264,6 +266,22 @@ def test_a_real_fridge_tag_export_is_refused_in_words(capsys: pytest.CaptureFixt
     config.write_text(to_toml({"server.data_dir": str(tmp_path)}))
     assert main(["import", str(SUMMARY_ONLY), "--equipment", "KUL-1", "--config", str(config)]) == 2
     assert "daily summaries only" in capsys.readouterr().err
+
+
+@pytest.mark.real_files
+@pytest.mark.timeout(90)
+def test_a_real_q_tag_export_arrives_whole(house: House, ingest: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    """The serial number is the file's own; the zone is the site's unless said otherwise."""
+    if not Q_TAG.exists():
+        assert "CI" not in os.environ, "the real logger files are missing beside the project"
+        pytest.skip("not run: real files absent")
+    file = decode_file(Q_TAG.read_bytes())
+    assert file.serial
+    house.register(file.serial, "KUL-2")
+    assert house.run(str(Q_TAG), "--equipment", "KUL-2") == 0
+    count = len(file.readings)
+    assert f"{count} readings are in the journal, 0 in quarantine, 0 without receipt" in capsys.readouterr().out
+    poll(lambda: house.stored(str(file.serial)) == count)
 
 
 def test_a_reading_of_the_future_is_refused() -> None:
