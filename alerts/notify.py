@@ -163,7 +163,7 @@ class Notifier:
             "since": self.tell_time(finding.episode_start_ms, site.zone, language),
             "at": self.tell_time(finding.event_ms, site.zone, language),
             "advice": _known(say, f"advice.{finding.code}", _known(say, "advice.any", "")),
-            "url": f"{self.public_url.rstrip('/')}/alarms",
+            "url": f"{self.public_url.rstrip('/')}/sites/{site.id}/alarms",
         }
         body = "message.body" if finding.extreme_c is not None else "message.body_no_value"
         return Message(say("message.title", **values), say(body, **values))

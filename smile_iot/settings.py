@@ -73,7 +73,6 @@ SETTINGS: tuple[Setting, ...] = (
         "api.waste_file", "", "TOML: SMILE's source_id and classification_id per class of waste (deploy/waste.toml)"
     ),
     Setting("alerts.profiles_file", "", "TOML of profiles in place of the built-in ones"),
-    Setting("alerts.mail_from", "smile-iot@localhost", "sender of alarm messages by e-mail"),
 )
 _BY_KEY = {s.key: s for s in SETTINGS}
 

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.records import AttachmentKind, SmileState
 from ingest.service import open_store
 from smile_iot.demo import site_file
+from smile_iot.demo.panels import rows_of_panels
 from smile_iot.demo.play import Play
 from smile_iot.demo.report import Made, Produced, StreamBooks, balance, explain, read_produced, stored_rows
 from smile_iot.demo.scenario import SAMPLE_S
@@ -113,6 +114,8 @@ def close_books(play: Play, steps: list[dict[str, Any]]) -> tuple[dict[str, Any]
         "messages": [{"title": m.get("title"), "message": m.get("message")} for m in play.chat.messages],
         "kills": play.killed,
     }
+    if play.world.influx is not None:
+        body["grafana_panels"] = rows_of_panels(play.world.influx, scenario.t0_ms, scenario.end_ms)
     return body, _problems(play, streams, smile, body)
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from smile_iot.demo.scenario import SAMPLE_S
+from telemetry.contract import parse_iso_utc
 
 ROOT = Path(__file__).parents[2]
 RUNS = {"plain": [], "kills": ["--kills"], "influx": ["--store", "influx"]}
@@ -73,11 +77,13 @@ def test_every_step_happened_and_the_books_balance(name: str, runs: dict[str, Ru
 
 
 def test_the_books_are_the_simulators_own(runs: dict[str, Run]) -> None:
-    """``produced`` counts the lines that the simulator itself wrote."""
+    """``produced`` counts the lines that the simulator itself wrote, between the story's beginning and its end."""
     report = runs["plain"].report()
     lines = [json.loads(line) for line in (runs["plain"].folder / "produced.ndjson").read_text().splitlines()]
-    for stream, books in report["streams"].items():
-        assert books["produced"] <= sum(1 for line in lines if line.get("stream") == stream)
+    first_ms = parse_iso_utc(report["from"]) - SAMPLE_S * 1000 // 2
+    until_ms = parse_iso_utc(report["to"])
+    counted = Counter(line["stream"] for line in lines if "stream" in line and first_ms <= line["t_ms"] < until_ms)
+    assert {stream: books["produced"] for stream, books in report["streams"].items()} == counted
 
 
 def test_the_kills_were_fired_in_the_middle(runs: dict[str, Run]) -> None:
@@ -90,7 +96,23 @@ def test_heat_is_answered_and_the_batch_was_discarded_by_a_person(runs: dict[str
     report = runs["plain"].report()
     heat = [a for a in report["alarms"] if a["code"] == "HEAT" and a["equipment"] == "fridge-1"]
     assert [a["state"] for a in heat] == ["acknowledged"]
-    words = [v["verdict"] for v in report["verdicts"]]
-    assert "hold_and_inspect" in words
-    assert report["verdicts"][-1]["decision"] == "discarded"
-    assert report["verdicts"][-1]["decided_by"]
+    mine = [v for v in report["verdicts"] if v["batch"] == "PB-2603"]
+    assert "hold_and_inspect" in [v["verdict"] for v in mine]
+    assert mine[-1]["decision"] == "discarded"
+    assert mine[-1]["decided_by"] == "dewi"
+    assert "shake_test" in [v["verdict"] for v in report["verdicts"] if v["batch"] == "HB-2602"]
+
+
+def test_the_alarm_reached_the_operator_once_in_her_language(runs: dict[str, Run]) -> None:
+    report = runs["plain"].report()
+    heat = [m for m in report["messages"] if "Kulkas vaksin 1" in m["title"] + m["message"]]
+    assert len(heat) == 1
+
+
+def test_every_grafana_panel_shows_rows_of_the_demo(runs: dict[str, Run]) -> None:
+    panels = runs["influx"].report()["grafana_panels"]
+    conflicts = [title for title in panels if "Conflicts" in title]
+    assert len(conflicts) == 1
+    assert panels.pop(conflicts[0]) == 0, "a balanced run holds no conflict"
+    assert len(panels) >= 9
+    assert all(rows > 0 for rows in panels.values()), panels
