@@ -56,7 +56,7 @@ class Mosquitto:
             "allow_anonymous false\n"
             f"password_file {passwords}\nacl_file {acl}\nuser {getpass.getuser()}\n"
             f"persistence true\npersistence_location {self.folder}/\nautosave_interval 30\n"
-            "max_queued_messages 0\nmax_queued_bytes 104857600\nlog_dest stdout\n"
+            "max_queued_messages 1000000\nmax_queued_bytes 104857600\nlog_dest stdout\n"
         )
         self.program = Program("mosquitto", [binary, "-c", str(config)], self.folder)
         self.program.start()
