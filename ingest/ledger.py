@@ -14,14 +14,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 from gateway.journal import Entry, Journal
-from ingest.sqlite_file import SqliteFile
+from ingest.sqlite_file import SqliteFile, peek
 from telemetry.contract import MAX_SPANS, Receipt, Upload, decode_upload
 from telemetry.errors import ContractError
 from telemetry.readings import Event, Ranges
@@ -253,14 +251,7 @@ def _parsed(text: str) -> Ranges:
 
 def read_ledger(path: str | Path) -> list[EdgeSummary]:
     """The ledger's lines as they are on disk now, for any process; [] before ingest ever ran."""
-    if not Path(path).exists():
-        return []
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30.0)) as db:
-        try:
-            states = dict(_load(db))
-        except sqlite3.OperationalError:  # the file is there, its tables not yet
-            return []
-    return summaries(states)
+    return summaries(peek(path, lambda db: dict(_load(db)), {}))
 
 
 def _current(states: Mapping[EpochKey, EpochState]) -> dict[tuple[str, str], str]:

@@ -7,11 +7,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
 
 from telemetry.errors import NeighbourDownError
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -41,6 +45,20 @@ def prepare(db: sqlite3.Connection, schema: str) -> None:
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.executescript(schema)
+
+
+def peek(path: str | Path, look: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+    """What ``look`` reads in another process's file; ``otherwise`` while the writer has not made it or its tables.
+
+    Read-only: it can not disturb, and readers of a WAL hold up no writer.
+    """
+    if not Path(path).exists():
+        return otherwise
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30.0)) as db:
+        try:
+            return look(db)
+        except sqlite3.OperationalError:  # the file is there, its tables not yet
+            return otherwise
 
 
 class SqliteFile:

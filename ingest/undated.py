@@ -14,15 +14,12 @@ dates, (2) rows into the store, (3) "stored" marks and the journal offset. Each 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from ingest.sqlite_file import SqliteFile
+from ingest.sqlite_file import SqliteFile, peek
 from ingest.store.model import Row, from_thousandths, thousandths
 from telemetry.readings import Event, Numbered, Origin, Quality, Reading, Sync, date_by_anchor, is_anchor
 
@@ -140,14 +137,8 @@ class FillerState(SqliteFile):
 
 def read_undated(path: str | Path) -> list[UndatedCount]:
     """How many readings wait for an anchor, by site and edge; for any process."""
-    if not Path(path).exists():
-        return []
     query = "SELECT site, edge, count(*) FROM undated WHERE t_ms IS NULL GROUP BY site, edge ORDER BY site, edge"
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30.0)) as db:
-        try:
-            return [UndatedCount(*columns) for columns in db.execute(query)]
-        except sqlite3.OperationalError:  # the file is there, its tables not yet
-            return []
+    return peek(path, lambda db: [UndatedCount(*columns) for columns in db.execute(query)], [])
 
 
 def _blob(boot_id: str) -> bytes:

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.sqlite_file import SqliteFile
+from ingest.store import stream_ids
 from ingest.store.identity import Identity, Said, said
 from ingest.store.line_protocol import WINDOW_MS, reading_line, series_key, window_line
 from ingest.store.model import Row
+from ingest.store.stream_ids import StreamIds
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS streams(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS identities(
   stream INTEGER NOT NULL, by_number INTEGER NOT NULL, number INTEGER NOT NULL, variant INTEGER NOT NULL,
   value INTEGER, quality TEXT NOT NULL, t_ms INTEGER NOT NULL, slot INTEGER NOT NULL,
@@ -50,8 +51,8 @@ class InfluxIndex(SqliteFile):
     """One SQLite file of the one writer."""
 
     def __init__(self, path: str | Path) -> None:
-        super().__init__("store", path, _SCHEMA)
-        self._streams: dict[str, int] = {}
+        super().__init__("store", path, stream_ids.SCHEMA + _SCHEMA)
+        self._streams = StreamIds(self._db)
         self._keys: dict[tuple[str, str, int, int], str] = {}
 
     @contextmanager
@@ -60,7 +61,7 @@ class InfluxIndex(SqliteFile):
             with super()._transaction():
                 yield
         except BaseException:
-            self._streams.clear()  # a rolled back transaction took its new ids with it
+            self._streams.forget()  # a rolled back transaction took its new ids with it
             raise
 
     def contents(self, identity: Identity) -> list[Said]:
@@ -68,7 +69,7 @@ class InfluxIndex(SqliteFile):
         name, by_number, number = identity
         query = "SELECT value, quality FROM identities WHERE stream=? AND by_number=? AND number=? ORDER BY variant"
         with self._told():
-            stream = self._stream_id(name, make=False)
+            stream = self._streams.find(name)
             return [(v, q) for v, q in self._db.execute(query, (stream, by_number, number))]
 
     def left_over(self) -> list[Intended]:
@@ -90,7 +91,7 @@ class InfluxIndex(SqliteFile):
 
     def _intend_row(self, row: Row) -> Intended:
         name, by_number, number = row.identity
-        stream = self._stream_id(name, make=True)
+        stream = self._streams.make(name)
         slot = self._free_slot(stream, row)
         self._db.execute(
             "INSERT INTO identities VALUES (?,?,?,?,?,?,?,?)",
@@ -105,7 +106,7 @@ class InfluxIndex(SqliteFile):
 
     def _intend_window(self, site: str, name: str, window: int, first_ms: int, last_ms: int) -> list[Intended]:
         """The line that tells readers of this window, if it has changed."""
-        stream = self._stream_id(name, make=True)
+        stream = self._streams.make(name)
         query = "SELECT first_ms, last_ms FROM windows WHERE (stream, site, window) = (?,?,?)"
         old = self._db.execute(query, (stream, site, window)).fetchone()
         new = (min(first_ms, old[0]), max(last_ms, old[1])) if old else (first_ms, last_ms)
@@ -116,7 +117,7 @@ class InfluxIndex(SqliteFile):
         cursor = self._db.execute("INSERT INTO intent(line) VALUES (?)", (line,))
         return [Intended(_row_id(cursor), line)]
 
-    def _free_slot(self, stream: int | None, row: Row) -> int:
+    def _free_slot(self, stream: int, row: Row) -> int:
         """Two device numbers at one time would be one point in InfluxDB; the second gets a slot of its own.
 
         Rows without a number stand in slot 0, those with one from 1 on: so no order of arrival brings them together.
@@ -145,16 +146,6 @@ class InfluxIndex(SqliteFile):
                 self._keys.clear()
             self._keys[parts] = series_key(*parts)
         return self._keys[parts]
-
-    def _stream_id(self, name: str, *, make: bool) -> int | None:
-        if name not in self._streams:
-            if make:
-                self._db.execute("INSERT OR IGNORE INTO streams(name) VALUES (?)", (name,))
-            found = self._db.execute("SELECT id FROM streams WHERE name = ?", (name,)).fetchone()
-            if found is None:
-                return None
-            self._streams[name] = found[0]
-        return self._streams[name]
 
 
 def _row_id(cursor: sqlite3.Cursor) -> int:

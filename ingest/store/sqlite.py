@@ -16,13 +16,14 @@ from typing import Any
 from urllib.parse import quote
 
 from ingest.sqlite_file import prepare, told, transaction
+from ingest.store import stream_ids
 from ingest.store.identity import Identity, Said, said, sort_rows
 from ingest.store.model import AppendResult, Cursor, Page, Row, from_thousandths
+from ingest.store.stream_ids import StreamIds
 from telemetry.errors import ConfigError
 from telemetry.readings import Origin, Quality, Sync
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS streams(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS stream_sites(site TEXT NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(site, stream))
   WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sources(
@@ -52,7 +53,6 @@ class SqliteStore:
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self._lock = threading.Lock()
         self._path = str(path)
-        self._streams: dict[str, int] = {}
         self._sources: dict[tuple[str, str, str], int] = {}
         self._known_sites: set[tuple[str, int]] = set()
         self._read_only = read_only
@@ -60,7 +60,8 @@ class SqliteStore:
         if not read_only:
             with self._down():
                 self._db = self._connect("")
-                prepare(self._db, _SCHEMA)
+                prepare(self._db, stream_ids.SCHEMA + _SCHEMA)
+                self._streams = StreamIds(self._db)
                 self._reader = self._db
 
     def _connect(self, mode: str) -> sqlite3.Connection:
@@ -96,7 +97,7 @@ class SqliteStore:
     def _contents(self, identity: Identity) -> list[Said]:
         """What is stored of an identity, by variant."""
         name, by_number, number = identity
-        stream = self._stream_id(name, make=False)
+        stream = self._streams.find(name)
         if stream is None:
             return []
         where = "device_seq = ?" if by_number else "t_ms = ? AND device_seq = -1"
@@ -104,8 +105,7 @@ class SqliteStore:
         return [(value, quality) for value, quality in self._db.execute(query, (stream, number))]
 
     def _columns(self, row: Row) -> tuple[object, ...]:
-        stream = self._stream_id(row.stream_id, make=True)
-        assert stream is not None  # noqa: S101  (made just now)
+        stream = self._streams.make(row.stream_id)
         if (row.site, stream) not in self._known_sites:
             self._db.execute("INSERT OR IGNORE INTO stream_sites VALUES (?,?)", (row.site, stream))
             self._known_sites.add((row.site, stream))
@@ -114,16 +114,6 @@ class SqliteStore:
         source = self._source_id((row.site, row.edge, row.epoch))
         places = (stream, row.t_ms, cursor.device_seq, row.variant, value, quality, row.origin.value)
         return (*places, source, row.seq, row.sync.value, row.max_error_ms, row.received_at_ms)
-
-    def _stream_id(self, name: str, *, make: bool) -> int | None:
-        if name not in self._streams:
-            if make:
-                self._db.execute("INSERT OR IGNORE INTO streams(name) VALUES (?)", (name,))
-            found = self._db.execute("SELECT id FROM streams WHERE name = ?", (name,)).fetchone()
-            if found is None:
-                return None
-            self._streams[name] = found[0]
-        return self._streams[name]
 
     def _source_id(self, source: tuple[str, str, str]) -> int:
         if source not in self._sources:
@@ -134,7 +124,7 @@ class SqliteStore:
 
     def _forget_ids(self) -> None:
         """A rolled back transaction took its new ids with it."""
-        self._streams.clear()
+        self._streams.forget()
         self._sources.clear()
         self._known_sites.clear()
 
