@@ -5,10 +5,11 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test check lock clean
+.PHONY: help demo test test-ble-real check lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
+	@echo "make test-ble-real   our agent with the real bluetoothd and kernel in QEMU, 4 minutes (docs/ble-real.md)"
 	@echo "make check           style, types and import rules only"
 	@echo "make lock            make the lock files anew"
 
@@ -20,6 +21,9 @@ test:
 	@scripts/setup test
 	@scripts/check
 	@$(PYTHON) -m pytest -q $(TEST_ARGS)
+
+test-ble-real:
+	@scripts/test-ble-real $(TEST_ARGS)
 
 check:
 	@scripts/setup test

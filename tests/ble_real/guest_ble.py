@@ -354,6 +354,25 @@ def test_the_watchdog_gets_over_a_restart_of_bluetoothd(site: Site) -> None:
     kept(site, LOGGER, LOGGER_MS)
 
 
+def test_a_restart_with_one_tag_on_the_air_loses_no_sample_of_it(site: Site) -> None:
+    """As above where only the tag is near: what was missed meanwhile is read out of its memory."""
+    site.radio.tell(do="silence", device="BT-1")
+    try:
+        site.bluetoothd.kill()
+        time.sleep(1)
+        site.bluetoothd.start()
+        now_at = max(site.radio.made(TAG, TAG_MS))
+
+        def complete() -> bool:
+            numbers = kept(site, TAG, TAG_MS)
+            return gapless(numbers) and numbers[-1] >= now_at + 4
+
+        wait_for(complete, "every sample of the tag", 90)
+    finally:
+        site.radio.tell(do="speak", device="BT-1")
+    more_heard(site)
+
+
 def test_an_adapter_that_is_off_is_an_outage_and_no_more(site: Site) -> None:
     """Finding 2: NotReady and its relatives, told once however often the scanner is tried."""
     downs, ups = site.agent.log.count("bluetooth is down"), site.agent.log.count("bluetooth is up")
