@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from ingest.store import StoreConfig
 from telemetry.errors import ConfigError
 
 
@@ -44,7 +44,7 @@ class Config:
     """Everything ``api.service.run`` needs. ``store`` is ingest's own store setting: the same file or database."""
 
     records: str
-    store: Any
+    store: StoreConfig
     ledger_path: Path = Path("ledger.db")
     profiles_path: Path | None = None
     host: str = "127.0.0.1"

@@ -15,7 +15,7 @@ from api.app import create_app
 from api.config import Config
 from gateway.records import open_records
 from ingest.ledger import read_ledger
-from ingest.service import open_store
+from ingest.store import open_store
 from telemetry.clock import Clock
 from telemetry.errors import ConfigError
 

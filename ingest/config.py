@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
+from ingest.store.config import StoreConfig, StoreKind
 from telemetry.errors import ConfigError
 
-
-class StoreKind(StrEnum):
-    """Which time series store is filled."""
-
-    SQLITE = "sqlite"
-    INFLUX = "influx"
+__all__ = ["BrokerConfig", "Config", "StoreConfig", "StoreKind"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,19 +23,6 @@ class BrokerConfig:
     cert_file: str | None = None
     key_file: str | None = None
     keepalive_s: int = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreConfig:
-    """The time series store. SQLite wants ``path``; InfluxDB wants the others and an ``index_path`` of its own."""
-
-    kind: StoreKind = StoreKind.SQLITE
-    path: Path = Path("store.db")
-    url: str = ""
-    org: str = ""
-    bucket: str = ""
-    token: str = field(default="", repr=False)
-    index_path: Path = Path("influx_index.db")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

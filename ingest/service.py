@@ -15,30 +15,21 @@ from typing import TypeVar
 
 from gateway.journal import open_journal
 from ingest.check import Registry
-from ingest.config import Config, StoreConfig, StoreKind
+from ingest.config import Config
 from ingest.filler import Filler
 from ingest.intake import Intake
 from ingest.ledger import Ledger
 from ingest.outage import Outage
 from ingest.quarantine import QuarantinePort
 from ingest.receiver import Receiver
-from ingest.store import SqliteStore, Store
+from ingest.store import open_store
 from ingest.undated import FillerState
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
 
+__all__ = ["open_store", "run"]
+
 T = TypeVar("T")
-
-
-def open_store(config: StoreConfig, *, read_only: bool = False) -> Store:
-    """The store that the settings name. ``read_only`` for the api's process."""
-    if config.kind is StoreKind.SQLITE:
-        return SqliteStore(config.path, read_only=read_only)
-    from ingest.store.influx import InfluxStore
-
-    return InfluxStore(
-        config.url, config.org, config.bucket, config.token, index_path=None if read_only else config.index_path
-    )
 
 
 async def run(

@@ -104,8 +104,7 @@ def _postgres(subject: str, url: str) -> Finding:
 
 def store(settings: Settings) -> list[Finding]:
     """Ask the time series the way the pages do."""
-    from ingest.config import StoreKind
-    from ingest.service import open_store
+    from ingest.store import StoreKind, open_store
 
     config = store_config(settings)
     if config.kind is StoreKind.SQLITE:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.records import AttachmentKind, SmileState
-from ingest.service import open_store
+from ingest.store import open_store
 from smile_iot.demo import site_file
 from smile_iot.demo.panels import rows_of_panels
 from smile_iot.demo.play import Play
