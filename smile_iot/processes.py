@@ -94,7 +94,7 @@ class Program:
             return "(no log)"
         return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
 
-    def wait_ready(self, patience_s: float = 20.0) -> dict[str, Any]:
+    def wait_ready(self, patience_s: float = 90.0) -> dict[str, Any]:
         """The JSON line with ``"ready": true`` that the program prints; raises NeighbourDownError with its log."""
         deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
@@ -108,7 +108,7 @@ class Program:
         raise NeighbourDownError(self.name, f"did not get ready:\n{self.tail()}")
 
 
-def wait_port(port: int, name: str, patience_s: float = 15.0) -> None:
+def wait_port(port: int, name: str, patience_s: float = 90.0) -> None:
     """Until something listens on the loopback port; raises NeighbourDownError."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:

@@ -53,7 +53,7 @@ class Play:
         """Virtual seconds since t0."""
         return (self.clock.now_ms() - self.world.scenario.t0_ms) / 1000
 
-    def wait_for(self, what: str, look: Callable[[], T | None], *, until_s: float = 0, patience_s: float = 20.0) -> T:
+    def wait_for(self, what: str, look: Callable[[], T | None], *, until_s: float = 0, patience_s: float = 45.0) -> T:
         """Poll ``look`` until it gives something; at most ``patience_s`` real seconds past virtual ``until_s``."""
         speed = self.world.scenario.speed
         deadline = time.monotonic() + max(0.0, until_s - self.at_s()) / speed + patience_s

@@ -189,7 +189,7 @@ def weigh(play: Play) -> None:
                 return False
         return True
 
-    play.wait_for("the weights in SMILE's waste record", in_smile, patience_s=40)
+    play.wait_for("the weights in SMILE's waste record", in_smile, patience_s=90)
 
 
 def heat_alarm(play: Play) -> None:
@@ -262,7 +262,7 @@ def read_vvm_and_discard(play: Play) -> None:
     def booked() -> bool:
         return any(_quantity(row) == BATCH.doses for row in smile_discards(play))
 
-    play.wait_for("the discard in SMILE", booked, patience_s=40)
+    play.wait_for("the discard in SMILE", booked, patience_s=90)
 
 
 def smile_discards(play: Play) -> list[dict[str, Any]]:
@@ -294,7 +294,7 @@ def all_arrived(play: Play) -> None:
         ]
         return not pending and smile_has_all(play)
 
-    play.wait_for("every temperature in SMILE", look, patience_s=60)
+    play.wait_for("every temperature in SMILE", look, patience_s=120)
 
 
 def smile_has_all(play: Play) -> bool:

@@ -168,7 +168,7 @@ class World:
             self.python(name, "smile_iot", name, "--config", str(config)).start()
         wait_port(self.api_port, "api")
 
-    def start_edge(self, config: Path, patience_s: float = 20.0) -> None:
+    def start_edge(self, config: Path, patience_s: float = 60.0) -> None:
         """Start the agent and wait until it says that it runs."""
         environment = {str(k): str(v) for k, v in self.simulator.get("env", {}).items()}
         program = self.python("edge", "smile_iot", "edge", "--config", str(config), environment=environment)
