@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from smile_iot.lease import shard_lease
 from smile_iot.parts import ingest_config, open_records
 from smile_iot.service import add_config_argument, serve, settings_of
 from telemetry.clock import Clock
@@ -67,8 +68,7 @@ class RecordsQuarantine:
         self._records.quarantine(items)
 
     def waiting_serials(self) -> list[str]:
-        items = self._records.quarantine_items()
-        return sorted({s for item in items if item.reason == UNKNOWN_DEVICE for s in item.serials})
+        return self._records.waiting_serials(UNKNOWN_DEVICE)
 
     def waiting(self, serial: str) -> list[Waiting]:
         from ingest.quarantine import Waiting
@@ -96,9 +96,12 @@ def run(args: argparse.Namespace) -> int:
     config = ingest_config(settings)
 
     async def ingest(clock: Clock, stop: asyncio.Event) -> None:
-        scheduler = housekeeping.start(settings, clock)
-        with open_records(settings) as records:
-            await service.run(config, clock, RegistryLookup(records), RecordsQuarantine(records, clock), stop)
-        scheduler.shutdown(wait=False)
+        async with shard_lease(settings.data_dir, config.shard, stop) as mine:
+            if not mine:
+                return
+            scheduler = housekeeping.start(settings, clock)
+            with open_records(settings) as records:
+                await service.run(config, clock, RegistryLookup(records), RecordsQuarantine(records, clock), stop)
+            scheduler.shutdown(wait=False)
 
     return serve("ingest", settings.data_dir, ingest)

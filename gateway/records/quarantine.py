@@ -91,6 +91,19 @@ class QuarantinePart(Part):
         with self._db.read() as connection:
             return {str(row.reason): int(row.waiting) for row in connection.execute(query)}
 
+    def waiting_serials(self, reason: str) -> list[str]:
+        """Serials that waiting items of this reason speak of; without reading the messages themselves."""
+        q, s = tables.quarantine, tables.quarantine_serials
+        query = (
+            select(s.c.serial)
+            .join(q, s.c.item == q.c.id)
+            .where(q.c.state == QuarantineState.WAITING, q.c.reason == reason)
+            .distinct()
+            .order_by(s.c.serial)
+        )
+        with self._db.read() as connection:
+            return [str(serial) for serial in connection.execute(query).scalars()]
+
     def waiting_for(self, serial: str) -> list[QuarantineItem]:
         """What waits for this device to be registered, oldest first."""
         with self._db.read() as connection:

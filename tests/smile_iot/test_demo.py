@@ -25,7 +25,7 @@ from telemetry.contract import parse_iso_utc
 
 ROOT = Path(__file__).parents[2]
 RUNS = {"plain": [], "kills": ["--kills"], "influx": ["--store", "influx"]}
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Run:
     folder: Path
 
     def report(self) -> dict[str, Any]:
-        code = self.process.wait(timeout=400)
+        code = self.process.wait(timeout=800)
         said = (self.folder / "said.txt").read_text()
         assert code == 0, said
         body: dict[str, Any] = json.loads((self.folder / "report.json").read_text())

@@ -57,6 +57,8 @@ def test_waiting_for_a_serial(world: Any) -> None:
     (item,) = r.quarantine(replace(ITEM, reason="unknown_device", serials=("NEW-1",)))
     assert [i.id for i in r.waiting_for("NEW-1")] == [item]
     assert r.waiting_for("NEW-2") == []
+    assert r.waiting_serials("unknown_device") == ["NEW-1"]
+    assert r.waiting_serials("clock_ahead") == []
 
 
 def test_garbage_is_not_refused_a_second_time(world: Any) -> None:
