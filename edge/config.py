@@ -91,7 +91,7 @@ class DeviceSettings:
     accuracy_class: str = "III"
     basis: str = "unknown"
     preset_tare_kg: Decimal = Decimal(0)
-    same_frames: int = 2
+    same_frames: int = 1  # 2 on noisy cables: a line without a checksum
     # logger with a memory
     history: bool = True
 

@@ -2,7 +2,8 @@
 
 ``append`` returns after fsync (SQLite WAL, synchronous=FULL: 0 of 400 simulated power cuts lost a row, data-path 4).
 Numbers are gapless from 1 per ``epoch``, one sequence for readings, events and weighings. A receipt only sets a flag;
-``forget_receipted`` drops what is receipted and older than the retention (design.md: six months).
+``forget_receipted`` drops what is receipted and older than the retention (design.md: six months). On a full disk
+receipted facts go first, oldest first, before an ``append`` is refused (design.md, promise 1).
 
 *Hints* are small texts committed with the facts they belong to ("this packet id was heard", "this load is captured"),
 so that a SIGKILL between two instructions can neither double nor lose a reading.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +52,10 @@ class Outbox(Protocol):
     def epoch(self) -> str: ...
 
     def append(self, facts: Sequence[Fact], hints: Mapping[str, str] = _NO_HINTS) -> Ranges:
-        """Number and keep ``facts`` and ``hints`` in one commit; durable at return. Empty facts keep hints alone."""
+        """Number and keep ``facts`` and ``hints`` in one commit; durable at return. Empty facts keep hints alone.
+
+        A full disk costs receipted facts, oldest first; when there are none left, it is NeighbourDownError.
+        """
         ...
 
     def hint(self, key: str) -> str | None: ...
@@ -126,6 +131,10 @@ CREATE TABLE IF NOT EXISTS fact(
 CREATE INDEX IF NOT EXISTS fact_pending ON fact(seq) WHERE state = 0;
 """
 _VERSION = 1
+# What a full disk gives up at a time: about 300 kB, so that an append that fits now is not the last one.
+_ROOM_ROWS = 4_000
+_FLOOR_BYTES = 16 << 20  # four times what SQLite lets the WAL grow to before it empties it
+_MAX_PAGES = (1 << 32) - 2  # SQLite's own limit
 _COLUMNS = "seq, kind, stream, t_ms, value, boot, boottime_ns, wall_ms, synced, max_error_ms, extra"
 
 
@@ -137,6 +146,7 @@ class SqliteOutbox:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._words: dict[str, int] = {}
         self._texts: dict[int, str] = {}
+        self._tight = False
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -179,6 +189,43 @@ class SqliteOutbox:
         return _Transaction(self)
 
     def append(self, facts: Sequence[Fact], hints: Mapping[str, str] = _NO_HINTS) -> Ranges:
+        self._stop_growing_before_the_end()
+        while True:
+            try:
+                return self._append(facts, hints)
+            except NeighbourDownError as error:
+                # Again only while something was dropped: where unreceipted rows stand between, few pages become free.
+                if not _is_full(error) or not self._make_room(max(_ROOM_ROWS, 2 * len(facts))):
+                    raise
+
+    def _stop_growing_before_the_end(self) -> None:
+        """On a disk with no byte left SQLite cannot even delete, for the WAL must grow for that: so the file stops
+        growing, which is SQLITE_FULL too, while ``_FLOOR_BYTES`` are left.
+        """
+        tight = shutil.disk_usage(self._path.parent).free < _FLOOR_BYTES
+        if tight != self._tight:
+            self._tight = tight
+            # SQLite raises 1 to the pages that there are.
+            self._db.execute(f"PRAGMA max_page_count={1 if tight else _MAX_PAGES}")
+
+    def _make_room(self, rows_wanted: int) -> int:
+        """Drop the oldest receipted facts of a full disk; their count, 0 if the disk does not even take that."""
+        count = 0
+        try:
+            with self._transaction():
+                # The oldest row of an earlier epoch is the one nearest below zero.
+                for span in ("seq < 0 ORDER BY seq DESC", "seq > 0 ORDER BY seq"):
+                    oldest = f"SELECT seq FROM fact WHERE state != 0 AND {span} LIMIT ?"  # noqa: S608
+                    deleted = self._db.execute(f"DELETE FROM fact WHERE seq IN ({oldest})", (rows_wanted - count,))  # noqa: S608
+                    count += deleted.rowcount
+        except NeighbourDownError as error:
+            log.debug("the disk is full and takes no deletion either: %s", error)
+            return 0
+        if count:
+            log.warning("the disk is full: %d receipted facts dropped before their time, oldest first", count)
+        return count
+
+    def _append(self, facts: Sequence[Fact], hints: Mapping[str, str]) -> Ranges:
         with self._transaction():
             first = self._numbered_to() + 1
             for seq, fact in enumerate(facts, first):
@@ -413,6 +460,10 @@ class _Transaction:
 
 def _disk_error(error: sqlite3.Error) -> NeighbourDownError:
     return NeighbourDownError("outbox", str(error), advice="check that the disk is not full and is writable")
+
+
+def _is_full(error: NeighbourDownError) -> bool:
+    return isinstance(error.__cause__, sqlite3.Error) and error.__cause__.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 
 def _new_epoch() -> str:

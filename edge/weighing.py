@@ -3,9 +3,9 @@
 ::
 
               stable, in range, > zero band: CAPTURE
-    ARMED ───────────────────────────────────────────▶ LOADED
-      ▲                                                   │
-      └──────── stable and near zero (not straight ◀──────┘
+    ARMED ───────────────────────────────────────────▶ LOADED ◀── a load already stands ── START
+      ▲                                                   │                                  │
+      └──────── stable and near zero (not straight ◀──────┴──────────────────────────────────┘
                 after an overload): RE-ARM
 
 The rules are facts/smile-and-waste.md 18 to 21:
@@ -15,13 +15,29 @@ The rules are facts/smile-and-waste.md 18 to 21:
   nothing; a negative stable weight says "re-zero".
 * 19: near zero is within 0.25 e; up to ``ZERO_BAND_E`` x e the platform counts as empty but "set zero" is said and
   the next weighing is flagged NOT_ZEROED. (The 2 e are our choice: the smallest bag must stay weighable.)
+  A load that stands when the agent meets the scale for the first time is no bag: above ``OLD_LOAD_E`` x e "load_left"
+  (remove the old load), below that "set zero"; nothing is captured until the platform was near zero. Only a load that
+  is seen to come (motion from below it) is weighed before the first zero, with the flag NOT_ZEROED.
 * 20: net below Min (class III: 20 e, class IIII: 10 e, OIML R76) is kept with the flag BELOW_MIN.
 * 21: gross, tare, net are decimals and gross = net + tare; net <= 0 is refused; the tare's mode is kept. A preset
   tare is rounded to e (0.715 at e = 0.05 is 0.70).
 
 * These lines have no checksum: one flipped bit makes a plausible weight. So from a scale that talks all the time a
-  stable frame counts when ``same_frames`` of them in a row say the same (our choice: 2; 1 for scales that print on a
-  key, and for MT-SICS, whose cycle asks twice). A zero after motion needs no second one: bags may follow closely.
+  stable frame counts when ``same_frames`` of them in a row say the same: 1, as 18 has it, unless the settings say 2,
+  which is for noisy cables; always 1 for MT-SICS, whose cycle asks twice. A zero after motion needs no second one:
+  bags may follow closely.
+
+A restart goes by the hint, which is committed with each outcome, so that a SIGKILL neither loses nor doubles a bag:
+
+=============== =============================================================================================
+hint            a load that stands at the restart is
+=============== =============================================================================================
+none, start     old: nobody ever saw this platform empty. Refused until it was near zero
+armed           new: it came after the platform was seen empty. Weighed
+loaded, 5.40    the same within e: weighed already. Another one: a bag that came meanwhile. Weighed, NOT_ZEROED, for
+                no empty platform was seen between the two
+loaded, no mass the old load that was refused. Refused until it was near zero
+=============== =============================================================================================
 
 Without a configured e the step of the display stands in for the zero band, and BELOW_MIN is not judged.
 """
@@ -37,6 +53,7 @@ from edge.decoders.frames import Basis, Stability, WeightFrame
 UNSTABLE_AFTER_MS = 7_000  # smile-and-waste 18; the time-out of Dibal indicators (5.2)
 ZERO_E = Decimal("0.25")
 ZERO_BAND_E = 2
+OLD_LOAD_E = 20  # smile-and-waste 19: 1.00 kg at e = 0.05
 MIN_LOAD_E = {"III": 20, "IIII": 10}
 # A zero that lasts this long after an overload is an empty platform and no "overload as zeros" (our choice).
 OVERLOAD_ZERO_MS = 2_000
@@ -44,6 +61,9 @@ _GRAM = Decimal("0.001")
 
 
 class Phase(StrEnum):
+    """START: no zero was seen yet, and nothing is known of what stands on the platform."""
+
+    START = "start"
     ARMED = "armed"
     LOADED = "loaded"
 
@@ -76,7 +96,7 @@ class Captured:
 class Refused:
     """No weighing, with a stable reason; said once per load and reason.
 
-    unstable, overload, rezero, set_zero, basis_unknown, tare_unknown, net_not_positive, load_left.
+    unstable, overload, rezero, set_zero, basis_unknown, tare_unknown, net_not_positive, load_left (remove the old load).
     """
 
     reason: str
@@ -85,7 +105,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Rearmed:
-    """The platform is empty: the next load is a new one."""
+    """The platform is seen empty, after a load or for the first time: the next load is a new one."""
 
 
 Outcome = Captured | Refused | Rearmed
@@ -93,9 +113,12 @@ Outcome = Captured | Refused | Rearmed
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What one scale's frames have said so far. ``captured_kg`` is the gross of the load that is still on."""
+    """What one scale's frames have said so far.
 
-    phase: Phase = Phase.ARMED
+    ``captured_kg`` is the gross of the load that is still on; None while LOADED with an old load that was refused.
+    """
+
+    phase: Phase = Phase.START
     captured_kg: Decimal | None = None
     unwatched: bool = False  # LOADED was read back after a restart: the load may have changed meanwhile
     not_zeroed: bool = False
@@ -107,6 +130,7 @@ class State:
     said: frozenset[str] = frozenset()
     stable: tuple[Basis, Decimal, int] | None = None  # the last stable frames: what they say, how many in a row
     moved: bool = False  # an unstable frame came since the last weighing or zero
+    rose_from_kg: Decimal | None = None  # START: the least that was shown in motion
 
 
 def preset_tare(tare_kg: Decimal, e_kg: Decimal) -> Decimal:
@@ -120,16 +144,14 @@ def min_load_kg(e_kg: Decimal, accuracy_class: str = "III") -> Decimal:
 
 
 def dump(state: State) -> str:
-    """The part of the state that must survive a restart, as a hint text."""
+    """The part of the state that must survive a restart, as a hint text: ``armed:``, ``loaded:5.40``."""
     return f"{state.phase}:{'' if state.captured_kg is None else state.captured_kg}"
 
 
 def load(text: str | None) -> State:
     """The state of a hint text; a fresh one if there is none."""
-    phase, _, captured = (text or "").partition(":")
-    if phase != Phase.LOADED:
-        return State()
-    return State(Phase.LOADED, Decimal(captured) if captured else None, unwatched=True)
+    phase, _, captured = (text or Phase.START).partition(":")
+    return State(Phase(phase), Decimal(captured) if captured else None, unwatched=bool(captured))
 
 
 def step(state: State, frame: WeightFrame, rules: ScaleRules, mono_ms: int) -> tuple[State, tuple[Outcome, ...]]:
@@ -166,6 +188,9 @@ def _refuse(state: State, reason: str, frame: WeightFrame) -> tuple[State, tuple
 def _unstable(state: State, frame: WeightFrame, mono_ms: int) -> tuple[State, tuple[Outcome, ...]]:
     since = mono_ms if state.unstable_since_ms is None else state.unstable_since_ms
     state = replace(state, unstable_since_ms=since, overloaded=False, zero_since_ms=None)
+    if state.phase is Phase.START and frame.mass_kg is not None:
+        least_kg = frame.mass_kg if state.rose_from_kg is None else min(state.rose_from_kg, frame.mass_kg)
+        state = replace(state, rose_from_kg=least_kg)
     if mono_ms - since < UNSTABLE_AFTER_MS:
         return state, ()
     return _refuse(state, "unstable", frame)
@@ -217,7 +242,7 @@ def _empty(
     if state.overloaded and mono_ms - since < OVERLOAD_ZERO_MS:
         return replace(state, zero_since_ms=since), ()
     not_zeroed = abs(offset_kg) > ZERO_E * e_kg
-    was_loaded = state.phase is Phase.LOADED
+    was_armed = state.phase is Phase.ARMED
     state = replace(
         state,
         phase=Phase.ARMED,
@@ -229,7 +254,7 @@ def _empty(
         said=state.said & {"set_zero"} if not_zeroed else frozenset(),
         moved=False,
     )
-    rearmed: tuple[Outcome, ...] = (Rearmed(),) if was_loaded else ()
+    rearmed: tuple[Outcome, ...] = () if was_armed else (Rearmed(),)
     if not not_zeroed:
         return state, rearmed
     state, said = _refuse(state, "set_zero", frame)
@@ -251,21 +276,33 @@ def _loaded(
     gross_kg, tare_kg = rounded
     net_kg = gross_kg - tare_kg
     if state.phase is Phase.LOADED:
-        same = state.captured_kg is not None and abs(gross_kg - state.captured_kg) <= e_kg
-        if same:
+        if state.captured_kg is None:
+            return _old_load(state, frame, mass_kg, e_kg)
+        if abs(gross_kg - state.captured_kg) <= e_kg:
             return replace(state, unwatched=False), ()
         if not state.unwatched:
             return _refuse(state, "load_left", frame)
+    if state.phase is Phase.START and not _came(state, mass_kg, e_kg):
+        return _old_load(replace(state, phase=Phase.LOADED), frame, mass_kg, e_kg)
     if net_kg <= 0:
         return _refuse(state, "net_not_positive", frame)
     if rules.e_kg is not None and net_kg < min_load_kg(rules.e_kg, rules.accuracy_class):
         flags.append("BELOW_MIN")
-    if state.not_zeroed:
+    if state.not_zeroed or state.phase is not Phase.ARMED:
         flags.append("NOT_ZEROED")
     captured = Captured(gross_kg, tare_kg, net_kg, _tare_mode(frame, basis, tare_kg), tuple(flags), frame.raw)
     return replace(state, phase=Phase.LOADED, captured_kg=gross_kg, unwatched=False, moved=False, said=frozenset()), (
         captured,
     )
+
+
+def _came(state: State, mass_kg: Decimal, e_kg: Decimal) -> bool:
+    """Was the load seen to come: did the motion before it start more than e below it? An old load only shivers."""
+    return state.rose_from_kg is not None and mass_kg - state.rose_from_kg > e_kg
+
+
+def _old_load(state: State, frame: WeightFrame, mass_kg: Decimal, e_kg: Decimal) -> tuple[State, tuple[Outcome, ...]]:
+    return _refuse(state, "load_left" if mass_kg > OLD_LOAD_E * e_kg else "set_zero", frame)
 
 
 def _to_gram(mass_kg: Decimal) -> Decimal:

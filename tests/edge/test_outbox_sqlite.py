@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,6 +79,67 @@ def test_a_full_disk_takes_nothing_and_says_try_again(tmp_path: Path, make: Any)
     box._db.execute("PRAGMA max_page_count=1000000")
     assert box.append([make.reading("LOG-7/temperature_c")]) == Ranges([(2, 2)])
     assert box.last_reading("LOG-7/temperature_c") is not None
+    box.close()
+
+
+def test_a_full_disk_costs_receipted_facts_oldest_first(tmp_path: Path, make: Any) -> None:
+    """design.md, promise 1: receipted ones go first. What is unreceipted stays, and when nothing is left: refused."""
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading(value=str(i)) for i in range(12_000)])
+    box.received(Ranges([(1, 100), (201, 10_000)]), Ranges([(10_001, 10_100)]))
+    box._db.execute("VACUUM")  # no page is free now
+    pages = box._db.execute("PRAGMA page_count").fetchone()[0]
+    box._db.execute(f"PRAGMA max_page_count={pages}")
+    more = [make.reading(value=str(i)) for i in range(1000)]
+    assert box.append(more, {"heard": "x"}) == Ranges([(12_001, 13_000)])
+    assert box.hint("heard") == "x"
+    kept = Ranges.of(n.seq for n in box.select(seq=Ranges([(1, 1 << 40)]), limit=1 << 30))
+    assert kept == Ranges([(101, 200), (4_101, 13_000)])
+    pending = Ranges([(101, 200), (10_101, 13_000)])
+    taken: list[Ranges] = []
+    with pytest.raises(NeighbourDownError) as caught:
+        taken.extend(box.append(more) for _ in range(40))
+    assert caught.value.again
+    for span in taken:
+        pending |= span
+    assert Ranges.of(n.seq for n in box.pending(1 << 30)) == pending
+    assert box.usage().rows == sum(high - low + 1 for low, high in pending.spans)
+    box.close()
+
+
+def test_the_file_stops_growing_while_the_disk_can_still_take_a_deletion(
+    tmp_path: Path, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found on a real full disk (tmpfs): with no byte left the deletion is refused as well, for want of a WAL."""
+    free = [1 << 30]
+    monkeypatch.setattr("edge.outbox.shutil.disk_usage", lambda path: SimpleNamespace(free=free[0], path=path))
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading()] * 5000)
+    box.received(Ranges([(1, 5000)]), Ranges())
+    box._db.execute("VACUUM")  # no page is free now
+    free[0] = 1 << 20
+    assert box.append([make.reading()] * 1000) == Ranges([(5001, 6000)])
+    assert box.usage().rows == 2000
+    with pytest.raises(NeighbourDownError):
+        box.append([make.reading()] * 9000)
+    assert (box.usage().rows, box.usage().unreceipted) == (1000, 1000)
+    free[0] = 1 << 30
+    assert box.append([make.reading()] * 9000) == Ranges([(6001, 15_000)])
+    box.close()
+
+
+def test_a_full_disk_costs_an_earlier_epochs_rows_first(tmp_path: Path, make: Any) -> None:
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading(value=str(i), t_ms=i) for i in range(6_000)])
+    box.received(Ranges([(1, 6_000)]), Ranges())
+    box.renew()
+    box.append([make.reading(t_ms=9_000 + i) for i in range(100)])
+    box.received(Ranges([(1, 100)]), Ranges())
+    pages = box._db.execute("PRAGMA page_count").fetchone()[0]
+    box._db.execute(f"PRAGMA max_page_count={pages}")
+    box.append([make.reading(t_ms=9_500)] * 1000)
+    times = box.reading_times("LOG-1/temperature_c", 0, 9_100)
+    assert times == [*range(4_000, 6_000), *range(9_000, 9_100)]
     box.close()
 
 

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.config import DeviceSettings
+from edge.decoders import scale_ascii
 from edge.decoders.frames import Basis, Stability, WeightFrame
 from edge.weighing import (
     Captured,
     Outcome,
+    Phase,
     Rearmed,
     Refused,
     ScaleRules,
@@ -27,6 +30,19 @@ from edge.weighing import (
 E50 = ScaleRules(e_kg=Decimal("0.05"), max_kg=Decimal(150))
 E5 = ScaleRules(e_kg=Decimal("0.005"), max_kg=Decimal(15))
 FRAME_MS = 250
+ARMED = State(Phase.ARMED)
+
+
+def scale(**more: Decimal) -> DeviceSettings:
+    """A scale as a site file has it, all else by default."""
+    return DeviceSettings(
+        "SC-1",
+        "scale_ascii",
+        **{"e_kg": Decimal("0.05"), "max_kg": Decimal(150), **more},  # type: ignore[arg-type]
+    )
+
+
+DEFAULTS = scale().scale_rules
 
 
 def frame(text: str, basis: Basis = Basis.GROSS) -> WeightFrame:
@@ -39,8 +55,7 @@ def frame(text: str, basis: Basis = Basis.GROSS) -> WeightFrame:
     return WeightFrame(kind, basis, mass, Decimal("0.01"), text.encode())
 
 
-def play(texts: list[str], rules: ScaleRules = E50, state: State | None = None, ms: int = FRAME_MS) -> list[Outcome]:
-    state = state or State()
+def play(texts: list[str], rules: ScaleRules = E50, state: State = ARMED, ms: int = FRAME_MS) -> list[Outcome]:
     outcomes: list[Outcome] = []
     for i, text in enumerate(texts):
         state, some = step(state, frame(text), rules, i * ms)
@@ -56,11 +71,34 @@ def reasons(outcomes: list[Outcome]) -> list[str]:
     return [o.reason for o in outcomes if isinstance(o, Refused)]
 
 
-def test_18_only_the_stable_frame_is_the_weight() -> None:
-    (captured,) = play(["US 5.20", "US 5.35", "ST 5.40"])
+@pytest.mark.parametrize("rules", [E50, DEFAULTS])
+def test_18_only_the_stable_frame_is_the_weight(rules: ScaleRules) -> None:
+    (captured,) = play(["US 5.20", "US 5.35", "ST 5.40"], rules)
     assert isinstance(captured, Captured)
     assert (captured.gross_kg, captured.net_kg, captured.raw) == (Decimal("5.40"), Decimal("5.40"), b"ST 5.40")
     assert (captured.tare_mode, captured.flags) == ("none", ())
+
+
+def test_18_the_bytes_of_the_example_are_one_weighing_by_default_settings() -> None:
+    """Also as the first thing ever heard of a scale: the load is seen to come. No zero was seen: the flag says so."""
+    state, outcomes = State(), list[Outcome]()
+    for i, line in enumerate([b"US,GS,   5.20kg", b"US,GS,   5.35kg", b"ST,GS,   5.40kg", b"ST,GS,   5.40kg"]):
+        state, some = step(state, scale_ascii.decode(line), DEFAULTS, i * FRAME_MS)
+        outcomes += some
+    (captured,) = outcomes
+    assert isinstance(captured, Captured)
+    assert (str(captured.net_kg), captured.flags) == ("5.40", ("NOT_ZEROED",))
+
+
+def test_18_the_refusals_hold_by_default_settings() -> None:
+    for texts, reason in (
+        (["US 5.20"] * 30, "unstable"),
+        (["OL", "ST 0.00"], "overload"),
+        (["ST 150.05", "ST 0.00"], "overload"),
+        (["ST -0.05"], "rezero"),
+    ):
+        outcomes = play(texts, DEFAULTS)
+        assert (weights(outcomes), reasons(outcomes)) == ([], [reason])
 
 
 def test_18_seven_seconds_of_motion_are_unstable_and_no_record() -> None:
@@ -91,18 +129,22 @@ def test_18_a_negative_weight_says_re_zero() -> None:
 
 def test_18_an_unknown_basis_is_refused_unless_a_setting_says_it() -> None:
     shown = frame("ST 5.40", Basis.UNKNOWN)
-    assert step(State(), shown, E50, 0)[1] == (Refused("basis_unknown", b"ST 5.40"),)
+    assert step(ARMED, shown, E50, 0)[1] == (Refused("basis_unknown", b"ST 5.40"),)
     gross = ScaleRules(e_kg=Decimal("0.05"), basis=Basis.GROSS)
-    (captured,) = step(State(), shown, gross, 0)[1]
+    (captured,) = step(ARMED, shown, gross, 0)[1]
     assert isinstance(captured, Captured)
 
 
 @pytest.mark.parametrize(
     ("reading", "said"), [("ST 0.010", []), ("ST 0.0125", []), ("ST 0.013", ["set_zero"]), ("ST 0.05", ["set_zero"])]
 )
-def test_19_the_platform_must_be_zero_before_a_bag(reading: str, said: list[str]) -> None:
+@pytest.mark.parametrize("start", [State(), ARMED])
+@pytest.mark.parametrize("rules", [E50, DEFAULTS])
+def test_19_the_platform_must_be_zero_before_a_bag(
+    reading: str, said: list[str], start: State, rules: ScaleRules
+) -> None:
     """e = 0.05: up to 0.25 e = 0.0125 is zero; more says "set zero", and the next weighing is flagged."""
-    outcomes = play([reading, "ST 5.40"])
+    outcomes = play([reading, "ST 5.40"], rules, start)
     assert reasons(outcomes) == said
     (captured,) = [o for o in outcomes if isinstance(o, Captured)]
     assert captured.flags == (("NOT_ZEROED",) if said else ())
@@ -113,11 +155,39 @@ def test_19_an_old_load_left_on_is_told_and_not_weighed_again() -> None:
     assert (weights(outcomes), reasons(outcomes)) == (["5.40"], ["load_left"])
 
 
+@pytest.mark.parametrize(
+    ("standing", "said"), [("0.15", "set_zero"), ("1.00", "set_zero"), ("1.05", "load_left"), ("5.40", "load_left")]
+)
+def test_19_a_load_that_stands_at_the_start_is_old_and_nothing_is_captured_before_a_zero(
+    standing: str, said: str
+) -> None:
+    """Platform above 20 e (1.00 kg at e = 0.05) before a new bag: "remove old load"; up to 20 e: "set zero"."""
+    still = [f"ST {standing}"] * 3
+    outcomes = play(still, DEFAULTS, State())
+    assert (weights(outcomes), reasons(outcomes)) == ([], [said])
+    # A bag on top of it, or it shivers, or the agent restarts: still nothing.
+    assert weights(play([*still, "US 4.00", "ST 9.80"], DEFAULTS, State())) == []
+    assert weights(play([f"US {standing}", *still], DEFAULTS, State())) == []
+    state, _ = step(State(), frame(still[0]), DEFAULTS, 0)
+    assert weights(play(still, DEFAULTS, load(dump(state)))) == []
+    assert weights(play(["ST 9.80"], DEFAULTS, load(dump(state)))) == []
+    outcomes = play([*still, "US 0.50", "ST 0.00", "US 3.00", "ST 5.40"], DEFAULTS, State())
+    assert [type(o) for o in outcomes] == [Refused, Rearmed, Captured]
+    (captured,) = [o for o in outcomes if isinstance(o, Captured)]
+    assert (str(captured.gross_kg), captured.flags) == ("5.40", ())
+
+
+def test_19_a_load_lifted_off_at_the_start_is_no_load_that_comes() -> None:
+    outcomes = play(["US 9.00", "US 7.00", "ST 5.40"], DEFAULTS, State())
+    assert (weights(outcomes), reasons(outcomes)) == ([], ["load_left"])
+
+
 def test_20_below_the_minimum_is_kept_with_a_flag() -> None:
     """Class III: Min is 20 e."""
     assert min_load_kg(Decimal("0.05")) == 1
     assert min_load_kg(Decimal("0.05"), "IIII") == Decimal("0.5")
-    for rules, flags in ((E50, ("BELOW_MIN",)), (E5, ())):
+    e5 = scale(e_kg=Decimal("0.005")).scale_rules
+    for rules, flags in ((E50, ("BELOW_MIN",)), (E5, ()), (DEFAULTS, ("BELOW_MIN",)), (e5, ())):
         (captured,) = play(["ST 0.62"], rules)
         assert isinstance(captured, Captured)
         assert captured.flags == flags
@@ -129,10 +199,17 @@ def test_20_a_load_at_the_minimum_is_not_flagged() -> None:
     assert captured.flags == ()
 
 
-def test_21_gross_less_the_rounded_preset_tare_is_exact() -> None:
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ScaleRules(Decimal("0.05"), preset_tare_kg=Decimal("0.715")),
+        scale(preset_tare_kg=Decimal("0.715")).scale_rules,
+    ],
+)
+def test_21_gross_less_the_rounded_preset_tare_is_exact(rules: ScaleRules) -> None:
     """gross 13.10, preset tare 0.715 at e = 0.05 is 0.70: net 12.40 exactly."""
     assert preset_tare(Decimal("0.715"), Decimal("0.05")) == Decimal("0.70")
-    (captured,) = play(["ST 13.10"], ScaleRules(Decimal("0.05"), preset_tare_kg=Decimal("0.715")))
+    (captured,) = play(["ST 13.10"], rules)
     assert isinstance(captured, Captured)
     assert (captured.gross_kg, captured.tare_kg, captured.net_kg) == (
         Decimal("13.10"),
@@ -149,7 +226,7 @@ def test_21_a_net_of_zero_or_less_is_refused() -> None:
 
 
 def test_21_a_net_frame_needs_a_known_tare() -> None:
-    assert step(State(), frame("ST 5.40", Basis.NET), E50, 0)[1] == (Refused("tare_unknown", b"ST 5.40"),)
+    assert step(ARMED, frame("ST 5.40", Basis.NET), E50, 0)[1] == (Refused("tare_unknown", b"ST 5.40"),)
 
 
 def test_21_the_last_stable_gross_before_net_is_the_measured_tare() -> None:
@@ -170,7 +247,7 @@ def test_21_the_last_stable_gross_before_net_is_the_measured_tare() -> None:
 
 def test_21_a_tenth_and_two_tenths_are_three_tenths() -> None:
     shown = WeightFrame(Stability.STABLE, Basis.NET, Decimal("0.2"), None, b"x", tare_kg=Decimal("0.1"))
-    (captured,) = step(State(), shown, E5, 0)[1]
+    (captured,) = step(ARMED, shown, E5, 0)[1]
     assert isinstance(captured, Captured)
     assert captured.gross_kg == Decimal("0.3")
 
@@ -198,15 +275,31 @@ def test_one_damaged_frame_is_no_weight_and_no_zero() -> None:
 
 
 def test_a_restart_does_not_weigh_the_same_load_twice() -> None:
-    state, _ = step(State(), frame("ST 5.40"), E50, 0)
+    state, _ = step(ARMED, frame("ST 5.40"), E50, 0)
     assert weights(play(["ST 5.40"], state=load(dump(state)))) == []
     assert weights(play(["ST 5.45", "ST 5.45"], state=load(dump(state)))) == []
 
 
+def test_a_load_that_came_during_a_kill_is_new_if_the_platform_was_seen_empty_before() -> None:
+    """The hint of the first zero is kept, so the bag is weighed once: not lost, and not twice over a second kill."""
+    for before in ([], ["ST 5.40", "US 2.00"]):
+        state = State()
+        for i, text in enumerate([*before, "ST 0.00"]):
+            state, _ = step(state, frame(text), DEFAULTS, i)
+        assert dump(state) == "armed:"
+        state, outcomes = step(load(dump(state)), frame("ST 1.05"), DEFAULTS, 0)
+        (captured,) = outcomes
+        assert isinstance(captured, Captured)
+        assert (str(captured.gross_kg), captured.flags) == ("1.05", ())
+        assert play(["ST 1.05"], DEFAULTS, load(dump(state))) == []
+
+
 def test_another_load_found_after_a_restart_is_a_new_one() -> None:
-    state, _ = step(State(), frame("ST 5.40"), E50, 0)
-    assert weights(play(["ST 8.20"], state=load(dump(state)))) == ["8.20"]
-    assert load(None) == load("armed:") == State()
+    state, _ = step(ARMED, frame("ST 5.40"), E50, 0)
+    (captured,) = play(["ST 8.20"], state=load(dump(state)))
+    assert isinstance(captured, Captured)
+    assert (str(captured.gross_kg), captured.flags) == ("8.20", ("NOT_ZEROED",))
+    assert (load(None), load(dump(State())), load("armed:")) == (State(), State(), ARMED)
 
 
 @given(
@@ -218,11 +311,12 @@ def test_another_load_found_after_a_restart_is_a_new_one() -> None:
             ),
         ),
         max_size=40,
-    )
+    ),
+    st.sampled_from([State(), ARMED]),
 )
-def test_whatever_comes_a_weighing_is_a_stable_load_in_range(texts: list[str]) -> None:
+def test_whatever_comes_a_weighing_is_a_stable_load_in_range(texts: list[str], start: State) -> None:
     """Each weighing repeats a stable frame's digits, gross = net + tare, and between two of one state lies a zero."""
-    outcomes = play(texts)
+    outcomes = play(texts, state=start)
     for outcome in outcomes:
         if isinstance(outcome, Captured):
             assert outcome.raw.startswith(b"ST ")

@@ -1,0 +1,48 @@
+"""A scale joined to the outbox: requirement 19 at the start, as facts and hints, over restarts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from edge.config import DeviceSettings
+from edge.decoders import scale_ascii
+from edge.outbox import Outbox
+from edge.sources.serial import Scale
+from telemetry.readings import Event, Ranges, Weighing
+
+DEVICE = DeviceSettings("SC-1", "scale_ascii", e_kg=Decimal("0.05"), max_kg=Decimal(150))
+
+
+def put(outbox: Outbox, clock: Any, *shown: str) -> list[str]:
+    """A new life of the agent hears these frames; all facts so far, as words."""
+    life = Scale(DEVICE, clock, outbox, lambda: None)
+    for text in shown:
+        head, digits = text.split()
+        clock.go(0.25)
+        life.frame(scale_ascii.decode(f"{head},GS,{digits}kg".encode()), clock.boottime_ns() // 1_000_000)
+    facts = [n.fact for n in outbox.select(seq=Ranges([(1, 1 << 40)]))]
+    words = [f"{f.kind}:{f.detail['reason']}" for f in facts if isinstance(f, Event)]
+    return words + [f"{f.gross_kg}{''.join(f.flags)}" for f in facts if isinstance(f, Weighing)]
+
+
+@pytest.mark.parametrize(
+    ("standing", "event"), [("1.00", "rezero_needed:set_zero"), ("1.05", "weighing_refused:load_left")]
+)
+def test_19_an_old_load_at_the_start_is_an_event_and_no_weighing(
+    outbox: Outbox, clock: Any, standing: str, event: str
+) -> None:
+    assert put(outbox, clock, *[f"ST {standing}"] * 3) == [event]
+    # Killed and started again: said again, still not weighed; after a zero the next bag is.
+    assert put(outbox, clock, f"ST {standing}") == [event, event]
+    assert put(outbox, clock, "US 0.50", "ST 0.00", "US 3.00", "ST 5.40") == [event, event, "5.40"]
+
+
+@pytest.mark.parametrize("killed_at", range(7))
+def test_a_kill_between_any_two_frames_loses_and_doubles_no_bag(outbox: Outbox, clock: Any, killed_at: int) -> None:
+    """Once the platform was seen empty; a bag that stands then is weighed by the life that finds it, once."""
+    frames = ["ST 0.00", "US 3.00", "ST 5.40", "ST 5.40", "US 1.00", "ST 0.00", "ST 3.20", "ST 3.20"]
+    put(outbox, clock, *frames[: killed_at + 1])
+    assert put(outbox, clock, *frames[killed_at + 1 :]) == ["5.40", "3.20"]
