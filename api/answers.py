@@ -6,11 +6,12 @@ Every route names its right; the site is checked in ``Questions.site`` or by the
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse
 
+from alerts.counters import Tally
 from api import commands
 from api.desk import Desk, actor_of, desk_of, need
 from api.pages import CANNOT_HOLD
@@ -28,12 +29,15 @@ from api.shapes import (
     BagOut,
     BatchIn,
     BatchOut,
+    BeyondOut,
     ChainOut,
     ChangedOut,
+    CounterOut,
     DecisionIn,
     DeviceIn,
     DeviceOut,
     EquipmentIn,
+    EquipmentNowOut,
     EquipmentOut,
     FindingOut,
     Id,
@@ -117,10 +121,14 @@ def equipment_list(request: Request, visitor: Looker, site_id: Key) -> list[Equi
 
 
 @router.get("/sites/{site_id}/equipment/{equipment_id}", tags=["equipment"])
-def equipment(request: Request, visitor: Looker, site_id: Key, equipment_id: Key) -> EquipmentOut:
-    """One equipment now."""
+def equipment(request: Request, visitor: Looker, site_id: Key, equipment_id: Key) -> EquipmentNowOut:
+    """One equipment now, with the time beyond each limit and unknown, today and in 24 h."""
     desk, here = _site(request, visitor, site_id)
-    return _equipment(desk.questions.equipment_view(here, equipment_id, desk.clock.now_ms()))
+    now_ms = desk.clock.now_ms()
+    view = desk.questions.equipment_view(here, equipment_id, now_ms)
+    counted = desk.questions.counters(view, here.zone, now_ms)
+    spans = [_counter("today", counted.today), _counter("24h", counted.last_24h)]
+    return EquipmentNowOut(**_equipment(view).model_dump(), counters=spans)
 
 
 @router.get("/sites/{site_id}/devices", tags=["equipment"])
@@ -454,6 +462,26 @@ def _equipment(view: EquipmentView) -> EquipmentOut:
         streams=list(view.streams),
         devices=[d.serial for d in view.devices],
         open_alarms=[a.id for a in view.alarms if a.state == AlarmState.OPEN],
+        conflict=view.conflict,
+    )
+
+
+def _counter(span: Literal["today", "24h"], counted: Tally) -> CounterOut:
+    return CounterOut(
+        span=span,
+        from_ms=counted.from_ms,
+        to_ms=counted.to_ms,
+        beyond=[
+            BeyondOut(
+                comparator=b.mark.comparator.value,
+                limit_c=b.mark.limit_c,
+                codes=list(b.mark.codes),
+                beyond_ms=b.ms,
+            )
+            for b in counted.beyond
+        ],
+        known_ms=counted.known_ms,
+        unknown_ms=counted.unknown_ms,
     )
 
 

@@ -22,7 +22,16 @@ from api.desk import (
     stylesheet,
     words_for,
 )
-from api.present import attachment_item, batch_item, day_picture, item, ledger_item, smile_sign, zone_name
+from api.present import (
+    attachment_item,
+    batch_item,
+    counter_rows,
+    day_picture,
+    item,
+    ledger_item,
+    smile_sign,
+    zone_name,
+)
 from api.questions import Shown, SiteView
 from api.roles import Right, Role
 from api.security import (
@@ -172,8 +181,11 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
     items = [item(words, site, places, a.finding, a) for a in alarms]
     days = []
     for stream_id in view.streams[:4]:
-        svg, summary, hours = day_picture(words, site, view, desk.questions.day(view, stream_id, now_ms), items)
-        days.append({"stream_id": stream_id, "svg": svg, "summary": summary, "hours": hours})
+        day = desk.questions.day(view, stream_id, now_ms)
+        svg, summary, hours = day_picture(words, site, view, day, items)
+        days.append(
+            {"stream_id": stream_id, "svg": svg, "summary": summary, "hours": hours, "conflicts": day.conflicts}
+        )
     return page(
         request,
         "equipment.html",
@@ -182,6 +194,7 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
         here="site",
         e=view,
         days=days,
+        counters=counter_rows(words, desk.questions.counters(view, site.zone, now_ms)),
         alarms=items[:10],
         zone_name=zone_name(site.zone, now_ms),
     )

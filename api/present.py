@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
+from alerts.rules import Comparator
 from api.chart import Chart, Span, draw
 from api.questions import (
     HOUR_MS,
     BatchView,
+    Counters,
     DayView,
     EquipmentView,
     LedgerLine,
@@ -281,6 +283,23 @@ def day_picture(
         for h in reversed(day.hours)
     ]
     return Markup(draw(chart)), summary, hours  # noqa: S704  (every text in it is escaped by chart.draw)
+
+
+_COMPARED = {Comparator.GT: "gt", Comparator.GE: "ge", Comparator.LT: "lt", Comparator.LE: "le"}
+
+
+def counter_rows(words: Words, counted: Counters) -> list[dict[str, str]]:
+    """The table of time added up: one row per limit and one for unknown time; today and 24 h (cold-chain.md 5)."""
+    rows = []
+    for today, day in zip(counted.today.beyond, counted.last_24h.beyond, strict=True):
+        mark = today.mark
+        label = words(f"counter.{_COMPARED[mark.comparator]}", limit=words.number(mark.limit_c))
+        if "FRZE" in mark.codes:
+            label = words("counter.freezing", limit=label)
+        rows.append({"label": label, "today": words.span(today.ms), "day": words.span(day.ms)})
+    unknown = (words.span(counted.today.unknown_ms), words.span(counted.last_24h.unknown_ms))
+    rows.append({"label": words("counter.unknown"), "today": unknown[0], "day": unknown[1]})
+    return rows
 
 
 def _ticks(words: Words, zone: str, from_ms: int, to_ms: int) -> list[tuple[int, str]]:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
+from alerts.counters import Tally, local_day, marks_of, midnight_ms, tally, window
 from alerts.rules import Profile, RangeState, ReadingFact, range_spans, segments
+from alerts.rules.facts import Point as Instant
 from alerts.rules.facts import degrees, plain_points
 from alerts.rules.interval import max_gap_ms
 from alerts.rules.limits import SILENCE_INTERVALS
-from alerts.rules.spans import Span, cut
+from alerts.rules.spans import Segment, Span, cut, merge
 from api import roles
 from api.chart import Point
 from api.problems import not_found
@@ -50,6 +53,7 @@ from telemetry.readings import Quality, Ranges, Sync
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 DEFAULT_INTERVAL_S = 900  # the 15 minutes of DS01's records, as the rules have it (alerts/rules/interval.py)
+_WORST_FIRST = (RangeState.OUT, RangeState.UNKNOWN, RangeState.IN)
 _PAGE_ROWS = 10_000
 _DAY_ROWS = 200_000  # twice a reading a second: what lies beyond is no thermometer
 # An equipment without a known profile has no range: its known time is neither in nor out, and is shown as unknown.
@@ -95,8 +99,19 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
+class LastSaid:
+    """What one stream said last: of contradicting rows the worse one (``design.md``, Identity)."""
+
+    row: Row
+    state: RangeState
+    conflict: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EquipmentView:
-    """An equipment now. ``latest`` is its newest temperature; ``range_state`` says what that tells of now."""
+    """An equipment now. ``latest`` is its newest temperature (the worst, when out); ``range_state`` what it tells of
+    now. ``conflict``: a device contradicts itself about its last instant, and the worse value counts.
+    """
 
     equipment: Equipment
     devices: tuple[Device, ...]
@@ -109,6 +124,7 @@ class EquipmentView:
     range_state: RangeState
     alarms: tuple[Alarm, ...]
     state: Shown
+    conflict: bool = False
 
     @property
     def clock_note(self) -> str:
@@ -129,7 +145,9 @@ class HourView:
 
 @dataclass(frozen=True, slots=True)
 class DayView:
-    """24 h of one stream. ``unknown``: spans no reading tells of; ``out_ms``: known time out of range, added up."""
+    """24 h of one stream. ``unknown``: spans no reading tells of; ``out_ms``: known time out of range, added up;
+    ``conflicts``: instants with contradicting values, of which the worse one counts.
+    """
 
     stream_id: str
     from_ms: int
@@ -141,6 +159,15 @@ class DayView:
     out_ms: int
     unknown_ms: int
     hours: tuple[HourView, ...]
+    conflicts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Time added up over all streams of an equipment (cold-chain.md 5): since the site's midnight, and in 24 h."""
+
+    today: Tally
+    last_24h: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,48 +274,85 @@ class Questions:
     ) -> EquipmentView:
         mine = tuple(d for d in devices if d.equipment == equipment.id)
         temperatures = tuple(s for s in streams if _is_temperature_of(s, {d.serial for d in mine}))
-        rows = list(self.store.latest(temperatures).values())
-        latest = max(rows, key=lambda row: row.t_ms, default=None)
         profile = self.profiles.get(equipment.profile)
         low, high = (profile.low_c, profile.high_c) if profile else (None, None)
         interval_s = min((d.interval_s for d in mine if d.interval_s), default=DEFAULT_INTERVAL_S)
         here = tuple(a for a in alarms if a.finding.equipment == equipment.id)
+        newest = self.store.latest(temperatures)
+        said = [self._last_said(row, low, high, interval_s, now_ms) for row in newest.values()]
         # Two loggers in one place: the worst of them counts (cold-chain.md 9).
-        states = [range_state(row, low, high, interval_s, now_ms) for row in rows] or [RangeState.UNKNOWN]
-        state = next(s for s in (RangeState.OUT, RangeState.UNKNOWN, RangeState.IN) if s in states)
+        state = min((x.state for x in said), key=_WORST_FIRST.index, default=RangeState.UNKNOWN)
+        latest = _to_show(said, state, low, high)
+        conflict = any(x.conflict for x in said)
         age_ms = 0 if latest is None else max(0, now_ms - latest.t_ms)
         silent = latest is not None and age_ms > SILENCE_INTERVALS * interval_s * 1000
         shown = shown_state(state, here, has_device=bool(mine), silent=silent)
-        return EquipmentView(equipment, mine, temperatures, latest, age_ms, interval_s, low, high, state, here, shown)
+        return EquipmentView(
+            equipment, mine, temperatures, latest, age_ms, interval_s, low, high, state, here, shown, conflict
+        )
+
+    def _last_said(
+        self, newest: Row, low: Decimal | None, high: Decimal | None, interval_s: int, now_ms: int
+    ) -> LastSaid:
+        """All that the stream said of its last instant: other variants and numbers at that time, and the other
+        variants of these numbers within one longest gap before it.
+        """
+        gap_ms = max_gap_ms(interval_s * 1000)
+        near = self._rows(newest.stream_id, newest.t_ms - gap_ms, newest.t_ms + 1)
+        identities = {newest.identity} | {r.identity for r in near if r.t_ms == newest.t_ms}
+        rows = [r for r in near if r.identity in identities] or [newest]
+        worst = min(rows, key=lambda r: _badness(r, low, high, interval_s, now_ms))
+        conflict = len({_good_value(r) for r in rows}) > 1
+        return LastSaid(worst, range_state(worst, low, high, interval_s, now_ms), conflict)
 
     def day(self, view: EquipmentView, stream_id: str, now_ms: int) -> DayView:
         """The last 24 h of one stream, judged by the rules' own gap rule (alerts/rules/spans.py)."""
         from_ms = now_ms - DAY_MS
-        serial = stream_id.split("/", 1)[0]
-        declared = next((d.interval_s for d in view.devices if d.serial == serial), None)
-        # One longest gap before the day, so that the first reading's hold is right.
-        early_ms = from_ms - max_gap_ms((declared or DEFAULT_INTERVAL_S) * 1000)
-        facts = self._facts(view.equipment.id, stream_id, early_ms, now_ms + 1)
-        points = plain_points(facts)
-        made = cut(segments(points, declared * 1000 if declared else None, now_ms), from_ms, now_ms)
+        instants, made = self._history(view, stream_id, from_ms, now_ms)
         profile = self.profiles.get(view.equipment.profile) or _NO_RANGE
         shown = []
-        for p in points:
-            if p.t_ms >= from_ms:
-                ends = (p.low_m, p.high_m) if p.low_m != p.high_m else (p.low_m,)
-                shown += [Point(p.t_ms, None if m is None else degrees(m)) for m in ends]
-        return day_view(stream_id, shown, range_spans(made, profile), from_ms, now_ms, view.low_c, view.high_c)
+        for p in instants:
+            # Of contradicting values both ends are drawn, and the worse one is what the rules hold.
+            ends = (p.low_m, p.high_m) if p.low_m != p.high_m else (p.low_m,)
+            shown += [Point(p.t_ms, None if m is None else degrees(m)) for m in ends]
+        day = day_view(stream_id, shown, range_spans(made, profile), from_ms, now_ms, view.low_c, view.high_c)
+        return replace(day, conflicts=sum(p.conflict for p in instants))
 
-    def _facts(self, equipment: str, stream_id: str, from_ms: int, to_ms: int) -> list[ReadingFact]:
-        facts: list[ReadingFact] = []
+    def counters(self, view: EquipmentView, zone: str, now_ms: int) -> Counters:
+        """Time beyond each limit and unknown time, over all streams together: the worst value of any counts."""
+        info = ZoneInfo(zone)
+        midnight = midnight_ms(local_day(now_ms, info), info)
+        from_ms = min(midnight, now_ms - DAY_MS)
+        made = [self._history(view, stream_id, from_ms, now_ms)[1] for stream_id in view.streams]
+        whole = merge(made) if made else []
+        profile = self.profiles.get(view.equipment.profile)
+        marks = marks_of(profile) if profile else ()
+        return Counters(tally(whole, marks, midnight, now_ms), window(whole, marks, DAY_MS, now_ms))
+
+    def _history(
+        self, view: EquipmentView, stream_id: str, from_ms: int, now_ms: int
+    ) -> tuple[list[Instant], list[Segment]]:
+        """(instants, stretches that cover it) of one stream over [from_ms, now_ms)."""
+        serial = stream_id.split("/", 1)[0]
+        declared = next((d.interval_s for d in view.devices if d.serial == serial), None)
+        # One longest gap before, so that the first reading's hold is right.
+        early_ms = from_ms - max_gap_ms((declared or DEFAULT_INTERVAL_S) * 1000)
+        rows = self._rows(stream_id, early_ms, now_ms + 1)
+        name = view.equipment.id
+        points = plain_points(ReadingFact(name, stream_id, r.t_ms, r.value, r.quality, r.device_seq) for r in rows)
+        made = cut(segments(points, declared * 1000 if declared else None, now_ms), from_ms, now_ms)
+        return [p for p in points if p.t_ms >= from_ms], made
+
+    def _rows(self, stream_id: str, from_ms: int, to_ms: int) -> list[Row]:
+        rows: list[Row] = []
         after: Cursor | None = None
-        while len(facts) < _DAY_ROWS:
+        while len(rows) < _DAY_ROWS:
             page = self.store.read(stream_id, from_ms, to_ms, limit=_PAGE_ROWS, after=after)
-            facts += [ReadingFact(equipment, stream_id, r.t_ms, r.value, r.quality, r.device_seq) for r in page.rows]
+            rows += page.rows
             after = page.next
             if after is None:
                 break
-        return facts
+        return rows
 
     # --- batches ---
 
@@ -391,6 +455,37 @@ def range_state(row: Row, low: Decimal | None, high: Decimal | None, interval_s:
     if low is None and high is None:
         return RangeState.UNKNOWN
     return RangeState.OUT if beyond(row.value, low, high) else RangeState.IN
+
+
+def _good_value(row: Row) -> Decimal | None:
+    """The value as the rules count it (``alerts.rules.facts.value_of``)."""
+    return row.value if row.quality is Quality.GOOD else None
+
+
+def _excess(row: Row, low: Decimal | None, high: Decimal | None) -> Decimal:
+    """How far a value lies beyond its range, negative inside; of "no value" nothing can be said."""
+    value = _good_value(row)
+    if value is None or (low is None and high is None):
+        return Decimal("-Infinity")
+    under = Decimal("-Infinity") if low is None else low - value
+    over = Decimal("-Infinity") if high is None else value - high
+    return max(under, over)
+
+
+def _badness(
+    row: Row, low: Decimal | None, high: Decimal | None, interval_s: int, now_ms: int
+) -> tuple[int, Decimal, int, int, int]:
+    """A sort key, the worst row first: out, unknown, in; then the furthest out; then the last."""
+    state = range_state(row, low, high, interval_s, now_ms)
+    t_ms, device_seq, variant = row.cursor
+    return (_WORST_FIRST.index(state), -_excess(row, low, high), -t_ms, -device_seq, -variant)
+
+
+def _to_show(said: Sequence[LastSaid], state: RangeState, low: Decimal | None, high: Decimal | None) -> Row | None:
+    """The reading a card shows: the one furthest out while any is out, else the newest."""
+    if state is RangeState.OUT:
+        return max((x.row for x in said if x.state is state), key=lambda row: _excess(row, low, high))
+    return max((x.row for x in said), key=lambda row: row.t_ms, default=None)
 
 
 def shown_state(

@@ -92,7 +92,10 @@ class ReadingsOut(Out):
 
 
 class EquipmentOut(Out):
-    """``state``: alarm, over, answered, in, out, unknown, silent, no_device; ``range_state``: in, out, unknown."""
+    """``state``: alarm, over, answered, in, out, unknown, silent, no_device; ``range_state``: in, out, unknown.
+
+    ``conflict``: of its last instant a device told different values; ``latest`` is the worse one.
+    """
 
     id: str
     site: str
@@ -109,6 +112,33 @@ class EquipmentOut(Out):
     streams: list[str]
     devices: list[str]
     open_alarms: list[str]
+    conflict: bool
+
+
+class BeyondOut(Out):
+    """Time beyond one limit: ``comparator`` is >, >=, < or <=; ``codes`` are the rules on that limit."""
+
+    comparator: str
+    limit_c: Number
+    codes: list[str]
+    beyond_ms: int
+
+
+class CounterOut(Out):
+    """Time added up over ``from_ms``..``to_ms``. ``span``: today (since the site's midnight) or 24h."""
+
+    span: Literal["today", "24h"]
+    from_ms: int
+    to_ms: int
+    beyond: list[BeyondOut]
+    known_ms: int
+    unknown_ms: int
+
+
+class EquipmentNowOut(EquipmentOut):
+    """One equipment with its cumulative counters."""
+
+    counters: list[CounterOut]
 
 
 class FindingOut(Out):
