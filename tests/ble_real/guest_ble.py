@@ -201,7 +201,7 @@ class Agent:
     """``smile-iot edge`` as an unprivileged user, as on a Pi."""
 
     def __init__(self, name: str) -> None:
-        self.folder = Path("/tmp") / name
+        self.folder = Path("/run") / name
         self.folder.mkdir()
         os.chown(self.folder, NOBODY, NOBODY)
         self.outbox = self.folder / "outbox.db"
