@@ -364,12 +364,22 @@ def tie(
     )
 
 
+@router.post("/weighings/{weighing_id}/tie/correct", tags=["waste"])
+def correct_tie(
+    request: Request, visitor: Annotated[Visitor, Depends(need(Right.CORRECT))], weighing_id: Key, body: TieIn
+) -> WeighingOut:
+    """Tie a tied weighing to another bag, with a reason. What SMILE has already got stands there."""
+    return WeighingOut.model_validate(
+        commands.correct_tie(desk_of(request), visitor.person, weighing_id, body.bag, body.reason)
+    )
+
+
 @router.post("/quarantine/{item_id}/replay", tags=["reports"], status_code=202)
 def replay(
-    request: Request, visitor: Annotated[Visitor, Depends(need(Right.REPLAY))], item_id: Key, _body: ReplayIn
+    request: Request, visitor: Annotated[Visitor, Depends(need(Right.REPLAY))], item_id: Key, body: ReplayIn
 ) -> QuarantineOut:
     """Let a waiting message through: accepted once its devices are registered; ingest then takes it in by itself."""
-    return _quarantine(commands.replay(desk_of(request), visitor.person, item_id))
+    return _quarantine(commands.replay(desk_of(request), visitor.person, item_id, body.reason))
 
 
 @router.post("/quarantine/{item_id}/discard", tags=["reports"])

@@ -121,8 +121,14 @@ def tie(desk: Desk, person: Person, weighing_id: str, bag: str, reason: str) -> 
     return desk.records.tie_weighing(weighing_id, bag, actor_of(person), reason, desk.clock.now_ms())
 
 
-def replay(desk: Desk, person: Person, item_id: str) -> QuarantineItem:
-    """Let a waiting message through. What is in it decides whether that can be.
+def correct_tie(desk: Desk, person: Person, weighing_id: str, bag: str, reason: str) -> WeighingRecord:
+    """Say that another bag was on the scale; what was said first, by whom and why it was wrong stay kept."""
+    weighing_of(desk.questions, person, weighing_id)
+    return desk.records.correct_tie(weighing_id, bag, actor_of(person), reason, desk.clock.now_ms())
+
+
+def replay(desk: Desk, person: Person, item_id: str, reason: str) -> QuarantineItem:
+    """Let a waiting message through. What is in it decides whether that can be; who asked stays in the audit.
 
     Ingest alone writes the journal: it replays a device's messages by itself once the device is registered at the
     site that sent them (``ingest.intake.sweep``). So a replay is accepted when that holds, and refused with what
@@ -147,7 +153,7 @@ def replay(desk: Desk, person: Person, item_id: str) -> QuarantineItem:
             f"not registered at {site.id}: {', '.join(strangers) or 'no serial can be read'}",
             "Register the device; its messages are then replayed without further help.",
         )
-    return item
+    return desk.records.ask_replay(item_id, actor_of(person), reason, desk.clock.now_ms())
 
 
 def put_aside(desk: Desk, person: Person, item_id: str, reason: str) -> QuarantineItem:

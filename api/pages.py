@@ -401,6 +401,17 @@ def tie(
     return back_to(f"/sites/{site_id}/weighing", "tied")
 
 
+@router.post("/sites/{site_id}/weighings/{weighing_id}/tie/correct")
+def correct_tie(
+    request: Request, sent: Annotated[Sent, Depends(need_form(Right.CORRECT))], site_id: str, weighing_id: str
+) -> Response:
+    """Tie a weighing to another bag, with a reason."""
+    visitor, form = sent
+    bag, reason = form.text("bag", 12, 12), form.text("reason", 3)
+    commands.correct_tie(desk_of(request), visitor.person, weighing_id, bag, reason)
+    return back_to(f"/sites/{site_id}/weighing", "corrected")
+
+
 @router.post("/sites/{site_id}/bags")
 def register_bag(request: Request, sent: Annotated[Sent, Depends(need_form(Right.WEIGH))], site_id: str) -> Response:
     """Register a scanned bag; SMILE's ids for its class come from the settings."""
@@ -420,7 +431,8 @@ def replay(
 ) -> Response:
     """Let a waiting message through, where its cause is gone."""
     visitor, _form = sent
-    commands.replay(desk_of(request), visitor.person, item_id)
+    words = words_for(request, visitor.person)
+    commands.replay(desk_of(request), visitor.person, item_id, words("quarantine.asked"))
     return back_to(f"/sites/{site_id}/quarantine", "replayed")
 
 

@@ -29,6 +29,7 @@ class Right(StrEnum):
     LOOK = "look"  # site, equipment, chart, alarms, batches, weighings
     ACKNOWLEDGE = "acknowledge"  # answer an alarm
     WEIGH = "weigh"  # register a bag, tie a weighing to it
+    CORRECT = "correct"  # tie a weighing to another bag than the one said first
     HANDLE = "handle"  # say where a batch stands, read its VVM
     DECIDE = "decide"  # release or discard a batch
     STOCK = "stock"  # create and change batches
@@ -41,7 +42,7 @@ class Right(StrEnum):
 _PHONE = frozenset({Right.LOOK, Right.ACKNOWLEDGE, Right.WEIGH, Right.HANDLE})
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OPERATOR: _PHONE,
-    Role.MANAGER: _PHONE | {Right.DECIDE, Right.STOCK, Right.REPORT, Right.REPLAY},
+    Role.MANAGER: _PHONE | {Right.DECIDE, Right.STOCK, Right.REPORT, Right.REPLAY, Right.CORRECT},
     Role.ADMIN: frozenset({Right.LOOK, Right.REPORT}),
     Role.SUPER_ADMIN: frozenset(Right),
 }

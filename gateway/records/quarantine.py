@@ -109,6 +109,18 @@ class QuarantinePart(Part):
         with self._db.read() as connection:
             return [self.quarantine_item(i) for i in waiting_ids(connection, serial)]
 
+    def ask_replay(self, item_id: str, actor: Actor, reason: str, at_ms: int) -> QuarantineItem:
+        """Keep who asked for a waiting item to go through, and why. The item waits on until ingest settles it."""
+        if actor.is_system:
+            raise Refused(Code.PERSON_REQUIRED, "a replay is asked for by a person", field="actor")
+        with self._write() as tx:
+            tx.lock_site(tx.need(QUARANTINE, item_id).site)
+            item = tx.need(QUARANTINE, item_id)
+            if item.state != QuarantineState.WAITING:
+                raise Refused(Code.NOT_WAITING, f"{item_id} is {item.state}")
+            tx.note(QUARANTINE, item, Act(actor, reason, at_ms), action="quarantine_replay_asked")
+            return item
+
     def settle_quarantine(
         self, item_id: str, state: QuarantineState | str, actor: Actor, reason: str, at_ms: int
     ) -> QuarantineItem:

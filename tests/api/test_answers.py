@@ -165,6 +165,27 @@ def test_21_a_weighing_keeps_its_decimals_and_is_tied_once(world: Any) -> None:
     assert [w["id"] for w in asker.get("/api/v1/sites/PKM-A/weighings?tied=false").json()] == ["W2"]
 
 
+def test_a_wrong_tie_is_corrected_by_a_manager_with_a_reason(world: Any) -> None:
+    """smile-and-waste.md 21 and cold-chain.md 37: the first tie, the person and the reason stay kept."""
+    clerk, boss = world.as_role("operator"), world.as_role("manager")
+    wanted = {"bag": "000220112026", "reason": "labels were swapped"}
+    early = boss.post("/api/v1/weighings/W1/tie/correct", json=wanted)
+    assert (early.status_code, early.json()["reason"]) == (409, "NOT_TIED")
+    clerk.post("/api/v1/weighings/W1/tie", json={"bag": "000120112026", **WHY})
+    for body in ({"bag": "000220112026"}, wanted | {"reason": "  "}):
+        assert boss.post("/api/v1/weighings/W1/tie/correct", json=body).status_code == 422
+    assert clerk.post("/api/v1/weighings/W1/tie/correct", json=wanted).status_code == 403
+    done = boss.post("/api/v1/weighings/W1/tie/correct", json=wanted).json()
+    assert (done["bag"], done["tied_by"]) == ("000220112026", "manager")
+    (kept,) = world.records.corrections("W1")
+    assert (kept.by, kept.reason) == ("manager", "labels were swapped")
+    assert "000120112026" in str(kept)
+    # The bag that was never on the scale is free again; page: only who may is offered the form.
+    assert clerk.post("/api/v1/weighings/W2/tie", json={"bag": "000120112026", **WHY}).status_code == 200
+    assert "/tie/correct" in world.log_in("manager").get("/sites/PKM-A/weighing").text
+    assert "/tie/correct" not in world.log_in("operator").get("/sites/PKM-A/weighing").text
+
+
 def test_a_whole_site_is_made_through_the_api_alone(world: Any) -> None:
     """Each creation and change with actor and reason, and an audit row in the site's chain that verifies."""
     asker = world.as_role("super_admin")
@@ -255,7 +276,13 @@ def test_a_quarantined_message_goes_through_only_when_its_cause_is_gone(world: A
     assert (broken.status_code, broken.json()["reason"]) == (409, "not_replayable")
     body = {"serial": "LOG-77", "site": "PKM-A", "edge": "E1", "driver": "bthome", **WHY}
     assert world.as_role("super_admin").post("/api/v1/devices", json=body).json()["waiting"] == ["Q1"]
-    assert asker.post("/api/v1/quarantine/Q1/replay", json=WHY).status_code == 202
+    before = world.records.newest_change()
+    assert asker.post("/api/v1/quarantine/Q1/replay", json={"reason": "registered today"}).status_code == 202
+    asked = [r for r in asker.get("/api/v1/sites/PKM-A/audit?limit=500").json() if r["id"] > before]
+    assert [(r["action"], r["subject"], r["actor"], r["reason"]) for r in asked] == [
+        ("quarantine_replay_asked", "quarantine:Q1", "manager", "registered today")
+    ]
+    assert asker.get("/api/v1/sites/PKM-A/audit/verify").json()["ok"]
     aside = asker.post("/api/v1/quarantine/Q2/discard", json=WHY).json()
     assert aside["state"] == "discarded"
     assert asker.post("/api/v1/quarantine/Q2/discard", json=WHY).status_code == 409

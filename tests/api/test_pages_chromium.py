@@ -138,7 +138,7 @@ def test_a_health_workers_day_on_a_phone(browser: Browser, address: str, world: 
     expect(me.page.locator("svg.chart rect.unknown")).not_to_have_count(0)
     me.shot(f"{language}-3-chart")
     me.page.get_by_text(w("chart.table")).click()
-    expect(me.page.get_by_role("columnheader", name=w("chart.hour"))).to_be_visible()
+    expect(me.page.get_by_role("columnheader", name=w("chart.hour"), exact=True)).to_be_visible()
     me.shot(f"{language}-3-equipment")
 
     me.page.get_by_role("navigation").get_by_role("link", name=w("nav.alarms")).click()

@@ -71,3 +71,32 @@ def test_garbage_is_not_refused_a_second_time(world: Any) -> None:
     assert (kept.topic, kept.detail, kept.payload) == ("t\\0x", "\\ud800", ITEM.payload)
     r.settle_quarantine(item, "discarded", world.budi, "garbage", 9)
     assert r.verify_chain("S1").ok
+
+
+def test_who_asked_for_a_replay_is_kept_while_the_item_waits_on(world: Any, tamper: Any) -> None:
+    r = world.records
+    (item,) = r.quarantine(replace(ITEM, reason="unknown_device", serials=("NEW-1",)))
+    for actor, reason, code in (
+        (world.alerts, "by itself", Code.PERSON_REQUIRED),
+        (world.budi, "  ", Code.REASON_REQUIRED),
+    ):
+        with pytest.raises(Refused) as refused:
+            r.ask_replay(item, actor, reason, 9)
+        assert refused.value.code is code
+    assert r.audit_of(f"quarantine:{item}") == []
+    assert r.ask_replay(item, world.budi, "the logger is registered now", 9).state == "waiting"
+    (row,) = r.audit_of(f"quarantine:{item}")
+    assert (row.action, row.actor, row.reason, row.at_ms) == (
+        "quarantine_replay_asked", world.budi.name, "the logger is registered now", 9,
+    )  # fmt: skip
+    assert row.old == row.new
+    assert r.quarantine_item(item).state == "waiting"
+    assert r.verify_chain("S1").ok
+    r.settle_quarantine(item, "replayed", world.alerts, "device registered", 10)
+    assert [x.action for x in r.audit_of(f"quarantine:{item}")] == ["quarantine_replay_asked", "quarantine_replayed"]
+    assert r.verify_chain("S1").ok
+    with pytest.raises(Refused) as refused:
+        r.ask_replay(item, world.budi, "once more", 11)
+    assert refused.value.code is Code.NOT_WAITING
+    tamper("UPDATE quarantine SET detail = ?", "other")
+    assert [b.subject for b in r.verify_chain("S1").breaks] == [f"quarantine:{item}"]
