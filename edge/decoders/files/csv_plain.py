@@ -3,7 +3,8 @@
 Comma, semicolon or tab between cells; a decimal comma where cells are parted otherwise, or the cell is quoted.
 Times are ``yyyy-MM-dd hh:mm[:ss[.fff]]``, with ``T`` or a space; an offset (``Z``, ``+07:00``) stands in every row or in
 none. A row with more cells than the heading is refused: a decimal comma may have parted a number.
-Order and repeated rows do not matter; what was mended is noted.
+``5.0 C`` is 5.0; an empty cell at the end of every row is left out; ``+07`` and ``+0700`` are offsets too. Order and
+repeated rows do not matter; what was mended is noted.
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ from edge.decoders.files.model import (
     FileReading,
     LoggerFile,
     LoggerFileError,
+    beyond_note,
     in_order,
     local_ms,
     number,
+    plausible,
     temperature,
 )
 
 _TIME_NAMES = frozenset({"time", "timestamp", "datetime", "date_time", "date time", "waktu", "t"})
 _VALUE_NAMES = frozenset({"temperature_c", "temperature", "temp_c", "temp", "suhu_c", "suhu", "temperature (c)"})
 _TIME = re.compile(
-    r"(\d{4})[-/](\d{2})[-/](\d{2})[ T](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?[ ]?(Z|[+-]\d{2}:?\d{2})?",
+    r"(\d{4})[-/](\d{2})[-/](\d{2})[ T](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?[ ]?(Z|[+-]\d{2}(?::?\d{2})?)?",
     re.IGNORECASE,
 )
-_LOW_C, _HIGH_C = Decimal(-100), Decimal(100)  # the bounds of temperature_c (telemetry.quantities)
+_UNIT = re.compile(r"\s*(?:°\s*)?C", re.IGNORECASE)
 
 
 def looks_like(text: str) -> bool:
@@ -84,11 +87,19 @@ def decode(text: str) -> LoggerFile:
     found: list[FileReading] = []
     notes: list[str] = []
     beyond = rounded = 0
+    trailing: list[int] = []
+    heading = cells
     if columns is None:
-        columns = (0, 1)
+        columns, heading = (0, 1), []
         notes.append("the file has no heading: taken as time and temperature")
         rows = _chained((line, cells), rows)
     for line, cells in rows:
+        if cells == heading and found:
+            advice = "put each export into a file of its own"
+            raise LoggerFileError("the heading stands here again: a second export", line=line, advice=advice)
+        if len(cells) > width and not any(cells[width:]):
+            trailing.append(line)  # a comma after the last cell: taken where every row has it
+            cells = cells[:width]
         if len(cells) > width:
             advice = "write decimals with a point, or part the cells by semicolons"
             raise LoggerFileError(f"{len(cells)} cells where the heading has {width}", line=line, advice=advice)
@@ -98,8 +109,12 @@ def decode(text: str) -> LoggerFile:
         found.append(reading)
     if not found:
         raise LoggerFileError("the file has a heading and no readings", advice="export it again")
-    if beyond:
-        notes.append(f"{beyond} values outside -100..100 C count as no value")
+    if 0 < len(trailing) < len(found):
+        advice = "write decimals with a point, and the same number of cells in every row"
+        raise LoggerFileError(
+            "an empty cell at the end, which other rows do not have", line=trailing[0], advice=advice
+        )
+    notes += beyond_note(beyond)
     if rounded:
         notes.append(f"{rounded} values have more than three places: rounded to three")
     if len({r.offset_min is None for r in found}) > 1:
@@ -120,11 +135,17 @@ def _reading(cells: list[str], columns: tuple[int, int], line: int) -> tuple[Fil
     if len(cells) <= max(columns):
         raise LoggerFileError(f"{','.join(cells)[:60]!r} has too few cells", line=line, advice="is the file cut off?")
     at, offset_min = _time(cells[columns[0]], line)
-    value = temperature(cells[columns[1]], line)
+    cell = _without_unit(cells[columns[1]])
+    value = temperature(cell, line)
     if value is None:
         return FileReading(at, None, offset_min), None
-    exact = number(cells[columns[1]], line, "temperature")
-    return FileReading(at, value if _LOW_C <= value <= _HIGH_C else None, offset_min), exact
+    return FileReading(at, plausible(value), offset_min), number(cell, line, "temperature")
+
+
+def _without_unit(cell: str) -> str:
+    """``5.0 C`` and ``5,0 °C`` as a number; any other unit stays and is refused."""
+    unit = _UNIT.search(cell)
+    return cell[: unit.start()] if unit is not None and unit.end() == len(cell) and unit.start() else cell
 
 
 def _time(text: str, line: int) -> tuple[int, int | None]:
@@ -140,7 +161,7 @@ def _time(text: str, line: int) -> tuple[int, int | None]:
         return at, None
     if zone in ("Z", "z"):
         return at, 0
-    hours, minutes = int(zone[1:3]), int(zone[-2:])
+    hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
     if hours > 14 or minutes > 59:
         raise LoggerFileError(f"offset {zone} cannot be meant", line=line)
     return at, (hours * 60 + minutes) * (-1 if zone[0] == "-" else 1)

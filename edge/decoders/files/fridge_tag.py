@@ -28,13 +28,15 @@ from edge.decoders.files.model import (
     FileReading,
     LoggerFile,
     LoggerFileError,
+    beyond_note,
     in_order,
     is_nothing,
     number,
+    plausible,
     temperature,
     whole,
 )
-from edge.decoders.files.tree import Node, check_complete, clock_ms, parse_tree, table_rows, timestamp
+from edge.decoders.files.tree import Node, check_whole, clock_ms, parse_tree, table_rows, timestamp
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DAY_MS = 86_400_000
@@ -43,7 +45,7 @@ _DAY_MS = 86_400_000
 def decode(text: str) -> LoggerFile:
     """A Fridge-tag export; raises LoggerFileError."""
     root = parse_tree(text)
-    check_complete(root)
+    whole_notes = check_whole(root, text)
     device = root.need("Device")
     conf, hist = root.child("Conf"), root.child("Hist")
     if conf is None or (hist is None and root.child("Data") is None):
@@ -53,8 +55,11 @@ def decode(text: str) -> LoggerFile:
     limits = _limits(conf)
     days, alarms = _days(hist, {x.slot: x.high for x in limits})
     readings, table_notes = read_table(root.child("Data"), limits)
+    if whole_notes and not days and not readings:
+        raise LoggerFileError("no day and no row of readings, and no signature", advice="is the file cut off?")
     started = timestamp(hist.get("TS Actv"), hist.line)
     created = timestamp(hist.get("TS Report Creation"), hist.line)
+    table_notes += ends_early(readings, created, interval_s(conf))
     return LoggerFile(
         _format(device, bool(readings)),
         device,
@@ -66,7 +71,7 @@ def decode(text: str) -> LoggerFile:
         tuple(days),
         started,
         created,
-        notes=(*_notes(root, conf, days), *table_notes),
+        notes=(*whole_notes, *_notes(root, conf, days), *table_notes),
     )
 
 
@@ -158,7 +163,7 @@ def _mark_continued(alarms: list[DeviceAlarm], days: set[int]) -> list[DeviceAla
 
 def _maybe(node: Node, key: str) -> Decimal | None:
     text = node.get(key)
-    return None if text is None else temperature(text, node.line, key)
+    return None if text is None else plausible(temperature(text, node.line, key))
 
 
 def _timeout_s(node: Node, name: str) -> int:
@@ -168,19 +173,32 @@ def _timeout_s(node: Node, name: str) -> int:
 
 
 def read_table(data: Node | None, limits: tuple[DeviceLimit, ...]) -> tuple[tuple[FileReading, ...], list[str]]:
-    """The readings of a ``Data:`` block, and notes on what in it contradicts the limits."""
+    """The readings of a ``Data:`` block, and notes on what in it contradicts the limits or no sensor can measure."""
     if data is None:
         return (), []
     readings: list[FileReading] = []
-    contradicted = 0
+    contradicted = beyond = 0
     for line, at, cell, marked in table_rows(data):
-        value = temperature(cell, line)
+        written = temperature(cell, line)
+        value = plausible(written)
+        beyond += value is not written
         readings.append(FileReading(at, value))
         out = value is not None and any(value > x.limit_c if x.high else value < x.limit_c for x in limits)
         contradicted += bool(limits) and value is not None and out is not marked
-    notes = [f"{contradicted} rows are marked otherwise than the file's own limits say"] if contradicted else []
+    notes = [] if readings else ["the Data block holds no row of readings"]
+    notes += beyond_note(beyond)
+    if contradicted:
+        notes.append(f"{contradicted} rows are marked otherwise than the file's own limits say")
     ordered, mended = in_order(readings)
     return ordered, [*notes, *mended]
+
+
+def ends_early(readings: tuple[FileReading, ...], end_ms: int | None, interval: int | None) -> list[str]:
+    """A note where the rows stop well before the end that the file itself states: some may have been cut off."""
+    if not readings or end_ms is None or interval is None:
+        return []
+    missing = (end_ms - readings[-1].local_ms) // (interval * 1000)
+    return [f"the last row lies {missing} intervals before the end the file states"] if missing > 1 else []
 
 
 def _notes(root: Node, conf: Node, days: list[DaySummary]) -> list[str]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from telemetry.errors import SmileIotError
+from telemetry.quantities import QUANTITIES
 
 MAX_BYTES = 64 << 20
 
@@ -99,6 +100,7 @@ class LoggerFile:
         return not self.readings
 
 
+_BOUNDS = QUANTITIES["temperature_c"]
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}(?:[.,][0-9]{1,12})?")
 _NOTHING = re.compile(r"[-\u2013]*[.,:]?[-\u2013]*|n/?a|nan|null|none|inf|err(or)?", re.IGNORECASE)
 _MINUS = str.maketrans({"\u2212": "-", "\u00a0": " "})
@@ -143,6 +145,16 @@ def temperature(text: str, line: int, what: str = "temperature") -> Decimal | No
     if is_nothing(text):
         return None
     return number(text, line, what).quantize(_PLACES).normalize() + Decimal(0)
+
+
+def plausible(value: Decimal | None) -> Decimal | None:
+    """The value, or None for one that no sensor here can measure (an error value such as -127, a spoiled digit)."""
+    return value if value is not None and _BOUNDS.low <= value <= _BOUNDS.high else None
+
+
+def beyond_note(count: int) -> list[str]:
+    """The note on values that ``plausible`` took out."""
+    return [f"{count} values outside {_BOUNDS.low}..{_BOUNDS.high} C count as no value"] if count else []
 
 
 def whole(text: str, line: int, what: str) -> int:

@@ -20,19 +20,22 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from edge.decoders.files.fridge_tag import check_celsius, interval_s, read_table
+from edge.decoders.files.fridge_tag import check_celsius, ends_early, interval_s, read_table
 from edge.decoders.files.model import (
     DeviceAlarm,
     DeviceLimit,
+    FileReading,
     LoggerFile,
     LoggerFileError,
     is_nothing,
     number,
+    plausible,
     temperature,
     whole,
 )
-from edge.decoders.files.tree import Node, check_complete, parse_tree, timestamp
+from edge.decoders.files.tree import Node, check_whole, parse_tree, timestamp
 
+_ENERGY_KJ_MOL = (Decimal(10), Decimal(300))  # of real products 60 to 100; J/mol or an empty field lie outside
 # Type -> (high, cumulative)
 _TYPES = {1: (False, False), 2: (True, False), 3: (False, True), 4: (True, True)}
 _STATED = (("min_c", "Min T"), ("max_c", "Max T"), ("mean_c", "Avrg T"), ("mkt_c", "MKT"))
@@ -41,14 +44,19 @@ _STATED = (("min_c", "Min T"), ("max_c", "Max T"), ("mean_c", "Avrg T"), ("mkt_c
 def decode(text: str) -> LoggerFile:
     """A Q-tag CLm export; raises LoggerFileError."""
     root = parse_tree(text)
-    check_complete(root)
-    conf, res = root.child("Conf"), root.child("Res")
-    if conf is None:
-        raise LoggerFileError("no Conf block", advice="is the file cut off?")
+    whole_notes = check_whole(root, text)
+    conf, res, data = root.child("Conf"), root.child("Res"), root.child("Data")
+    if conf is None or (whole_notes and res is None and data is None):
+        raise LoggerFileError(f"no {'Conf' if conf is None else 'Res'} block", advice="is the file cut off?")
     check_celsius(conf)
     limits, notes = _limits(conf)
-    energy = conf.get("MKT Energy")
-    readings, table_notes = read_table(root.child("Data"), limits)
+    energy, energy_notes = _energy(conf)
+    readings, table_notes = read_table(data, limits)
+    if data is None:
+        table_notes.append("the file has no Data block: no reading is in it")
+    started = None if res is None else timestamp(res.get("TS Start"), res.line)
+    stopped = None if res is None else timestamp(res.get("TS Stop"), res.line)
+    table_notes += _too_few(readings, started, stopped, interval_s(conf))
     return LoggerFile(
         "q-tag-clm",
         root.need("Device"),
@@ -58,12 +66,38 @@ def decode(text: str) -> LoggerFile:
         limits,
         () if res is None else _alarms(res),
         (),
-        None if res is None else timestamp(res.get("TS Start"), res.line),
-        None if res is None else timestamp(res.get("TS Stop"), res.line),
-        None if energy is None else number(energy, conf.line, "MKT Energy"),
+        started,
+        stopped,
+        energy,
         () if res is None else _stated(res),
-        (*notes, *_run_notes(res), *table_notes),
+        (*whole_notes, *notes, *energy_notes, *_run_notes(res), *table_notes),
     )
+
+
+def _energy(conf: Node) -> tuple[Decimal | None, list[str]]:
+    """The activation energy that the file states for its MKT; None, with a note, where it cannot be meant."""
+    text = conf.get("MKT Energy")
+    if text is None or is_nothing(text):
+        return None, []
+    try:
+        energy = number(text, conf.line, "MKT Energy")
+    except LoggerFileError:
+        energy = Decimal(0)
+    if _ENERGY_KJ_MOL[0] <= energy <= _ENERGY_KJ_MOL[1]:
+        return energy, []
+    return None, [f"the file's MKT energy {text[:20]!r} cannot be meant (10..300 kJ/mol): the default is used"]
+
+
+def _too_few(
+    readings: tuple[FileReading, ...], start_ms: int | None, stop_ms: int | None, interval: int | None
+) -> list[str]:
+    """A note where rows are missing, by the run's own start, stop and interval."""
+    if start_ms is None or stop_ms is None or interval is None or not readings:
+        return []
+    wanted = (stop_ms - start_ms) // (interval * 1000) + 1
+    have = len({r.local_ms for r in readings})
+    notes = [f"the run of the file makes {wanted} rows, {have} are in it"] if have < wanted - 1 else []
+    return [*notes, *ends_early(readings, stop_ms, interval)]
 
 
 def _limits(conf: Node) -> tuple[tuple[DeviceLimit, ...], list[str]]:
@@ -104,7 +138,7 @@ def _stated(res: Node) -> tuple[tuple[str, Decimal], ...]:
     found: list[tuple[str, Decimal]] = []
     for name, key in _STATED:
         text = res.get(key)
-        value = None if text is None else temperature(text, res.line, key)
+        value = None if text is None else plausible(temperature(text, res.line, key))
         if value is not None:
             found.append((name, value))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""The text that Berlinger's loggers write: ``key: value`` lines nested by one space, and tab-led tables.
+"""The text that Berlinger's loggers write: ``key: value`` lines nested by one space, and tables led by a tab.
 
 Conf:
  Serial: 130400191542
@@ -8,7 +8,10 @@ Conf:
 Data:
 <TAB>2022-05-02 04:44<TAB>26.3<TAB>x
 Cert: ...
-Sig: <hex>                      <- the last line: without it the file is cut off
+Sig: <hex>                      <- the last line: without it the file may be cut off or edited
+
+An editor or a mail program may have turned the tabs of a table into spaces, or dropped them: under ``Data:`` a row is
+known by its time. What stands there and is no row is an error, as is a row that stands elsewhere: none goes unseen.
 """
 
 from __future__ import annotations
@@ -23,6 +26,11 @@ _PAIR = re.compile(r",[ \t]+(?=[A-Za-z][A-Za-z ]{0,24}:)")
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64,}")
 _TIMESTAMP = re.compile(r"(\d{4})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2})(?::(\d{2}))?")
 _CLOCK = re.compile(r"(\d{2}):(\d{2})")
+_DATE_LED = re.compile(r"[ \t]*\d{1,4}([./-])\d{1,2}\1\d{1,4}[ T]+\d{1,2}:")
+_ROW = re.compile(r"[ \t]*(\d[\d./-]{7,9}[ T]\d{2}:\d{2}(?::\d{2})?)[ \t]+(\S+)(?:[ \t]+([xX]))?[ \t]*")
+_HEADING = re.compile(r"[dmy]{2,4}([./-])[dmy]{2,4}\1[dmy]{2,4}[ T]hh:mm(?::ss)?", re.IGNORECASE)
+_WHOLE_VALUE = re.compile(r"[+-]?\d+[.,]\d+|--[.,]-")
+_ONCE = frozenset({"device", "conf", "hist", "res", "marker", "data"})
 _MAX_DEPTH = 16
 
 
@@ -34,7 +42,7 @@ class Node:
     depth: int
     pairs: list[tuple[str, str]]
     children: list[Node] = field(default_factory=list)
-    rows: list[tuple[int, list[str]]] = field(default_factory=list)  # tab-led lines: (line, cells)
+    rows: list[tuple[int, list[str]]] = field(default_factory=list)  # lines of a table: (line, cells)
 
     @property
     def key(self) -> str:
@@ -93,8 +101,10 @@ def parse_tree(text: str) -> Node:
     for line, raw in enumerate(text.splitlines(), 1):
         if not raw.strip():
             continue
-        if raw[0] == "\t":
-            stack[1 if len(stack) > 1 else 0].rows.append((line, [c.strip() for c in raw.strip("\t").split("\t")]))
+        block = stack[1 if len(stack) > 1 else 0]
+        cells = _table_cells(raw, line, block)
+        if cells is not None:
+            block.rows.append((line, cells))
             continue
         depth = len(raw) - len(raw.lstrip(" "))
         if depth > _MAX_DEPTH:
@@ -107,6 +117,25 @@ def parse_tree(text: str) -> Node:
     return root
 
 
+def _table_cells(raw: str, line: int, block: Node) -> list[str] | None:
+    """The cells of a table's line, None for a line that is none. Raises LoggerFileError for a row out of place."""
+    if block.key.casefold() != "data":
+        if _DATE_LED.match(raw):
+            raise LoggerFileError(f"a row of readings stands outside the Data block: {raw.strip()[:40]!r}", line=line)
+        return [c.strip() for c in raw.strip("\t").split("\t")] if raw[0] == "\t" else None
+    row = _ROW.fullmatch(raw)
+    if row is not None:
+        return [cell for cell in row.groups() if cell is not None]
+    if raw[0] == "\t":
+        return [c.strip() for c in raw.strip("\t").split("\t")]
+    heading = _HEADING.match(raw.lstrip(" "))
+    if heading is not None:
+        return [heading[0]]
+    if _DATE_LED.match(raw) or len(raw) - len(raw.lstrip(" ")) > block.depth:
+        raise LoggerFileError(f"{raw.strip()[:40]!r} is not a row of the table", line=line, advice="is it cut off?")
+    return None
+
+
 def _pairs(text: str, line: int) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for part in _PAIR.split(text):
@@ -117,15 +146,52 @@ def _pairs(text: str, line: int) -> list[tuple[str, str]]:
     return pairs
 
 
-def check_complete(root: Node) -> None:
-    """The last line is the signature; a file that ends before it is cut off. (Whether it is genuine only the maker
-    can tell: WHO PQS part 11 claims need the vendor's verifier.)
+def check_whole(root: Node, text: str) -> list[str]:
+    """Notes on the file as a whole. Raises LoggerFileError for two exports in one file and for a broken last line.
+
+    A file without its signature may be cut off or edited; what it holds is judged all the same, with a note. Whether
+    a signature is genuine only the maker can tell (WHO PQS part 11 claims need the vendor's verifier).
     """
+    _check_once(root)
     last = root.children[-1] if root.children else root
-    if last.key.casefold() != "sig" or not _SIGNATURE.fullmatch(last.value):
+    certified = any(n.key.casefold() == "cert" for n in root.children)
+    if certified and last.key.casefold() == "sig" and _SIGNATURE.fullmatch(last.value):
+        return []
+    _check_last_line(root, text)
+    return [NO_SIGNATURE]
+
+
+NO_SIGNATURE = "no valid signature block: the file may be cut off or edited"
+
+
+def _check_once(root: Node) -> None:
+    seen: dict[str, int] = {}
+    for node in root.children:
+        key = node.key.casefold()
+        if key in _ONCE and key in seen:
+            what = "a second export begins here" if key == "device" else f"a second {node.key} block"
+            advice = "put each export into a file of its own"
+            raise LoggerFileError(f"{what}; the first is on line {seen[key]}", line=node.line, advice=advice)
+        seen[key] = node.line
+
+
+def _check_last_line(root: Node, text: str) -> None:
+    """A last line without a newline must be whole: a number that lost its end would pass for another number."""
+    end = text.rsplit("\n", 1)[-1]
+    if not end.strip() or not root.children:
+        return
+    last = root.children[-1]
+    if last.rows and (not last.children or last.rows[-1][0] > last.children[-1].line):
+        line, cells = last.rows[-1]
+        whole = len(cells) > 1 and _WHOLE_VALUE.fullmatch(cells[1]) is not None
+        whole = whole or last.key.casefold() != "data" or "yyyy" in cells[0].casefold()
+    else:
+        node = list(root.below())[-1]
+        line, whole = node.line, bool(node.pairs[-1][1]) or node.key.casefold() in ("sig", "sig cert", "cert")
+    if not whole:
         raise LoggerFileError(
-            "the file ends before its signature: it is cut off",
-            line=last.line,
+            f"the file ends within a line: {end.strip()[:40]!r}: it is cut off",
+            line=line,
             advice="copy it from the logger again",
         )
 
@@ -166,6 +232,8 @@ def row_time_pattern(header: str) -> re.Pattern[str]:
     out = re.escape(header).replace("MM", r"(?P<mo>\d{2})")
     for token, pattern in _TOKENS.items():
         out = re.sub(token, pattern.replace("\\", r"\\"), out, count=1, flags=re.IGNORECASE)
+    if "(?P<s>" not in out and header.casefold().endswith("mm"):
+        out += r"(?::(?P<s>\d{2}))?"
     return re.compile(out)
 
 
@@ -181,7 +249,7 @@ def table_rows(data: Node) -> Iterator[tuple[int, int, str, bool]]:
     if not {"y", "mo", "d", "h", "mi"} <= set(pattern.groupindex):
         raise LoggerFileError(f"unknown time format {header[:40]!r}", line=data.line)
     for line, cells in rows:
-        match = pattern.fullmatch(cells[0])
+        match = pattern.fullmatch(cells[0]) or pattern.fullmatch(cells[0].replace("T", " "))
         if match is None or len(cells) < 2:
             raise LoggerFileError(f"{' '.join(cells)[:40]!r} is not a row of the table", line=line)
         g = match.groupdict()

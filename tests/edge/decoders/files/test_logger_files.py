@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.decoders.files import DeviceAlarm, LoggerFile, LoggerFileError, decode_file
+from edge.decoders.files.tree import NO_SIGNATURE
 
 Build = Callable[..., str]
 Read = Callable[[str], bytes]
@@ -85,11 +87,91 @@ def test_real_fridge_tag_of_2026(real_file: Read) -> None:
 @pytest.mark.parametrize(
     "name", ["q-tag-clm-RCPJ00010-run-2.txt", "fridge-tag-2l-format-sample.txt", "fridge-tag-2-130400191544.txt"]
 )
-@pytest.mark.parametrize("part", [0.1, 0.5, 0.8, 0.97])
-def test_a_real_file_cut_anywhere_is_refused(real_file: Read, name: str, part: float) -> None:
+def test_a_real_file_cut_anywhere_is_refused_or_says_so_and_no_number_changes(real_file: Read, name: str) -> None:
     data = real_file(name)
-    with pytest.raises(LoggerFileError):
-        decode_file(data[: int(len(data) * part)])
+    whole = decode_file(data)
+    refused = accepted = 0
+    for cut in range(0, data.index(b"Sig Cert:"), 37):
+        try:
+            f = decode_file(data[:cut])
+        except LoggerFileError:
+            refused += 1
+            continue
+        accepted += 1
+        assert NO_SIGNATURE in f.notes
+        assert f.readings == whole.readings[: len(f.readings)]
+    assert min(refused, accepted) > 2
+
+
+@pytest.mark.real_files
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: re.sub(r"(?m)^\t(2022)", r" \1", t),
+        lambda t: re.sub(r"(?m)^\t(2022)", r"\1", t),
+        lambda t: t.replace("\t", " "),
+        lambda t: t.replace("\t", "    "),
+        lambda t: re.sub(r"(?m)^\t", "", t),
+        lambda t: re.sub(r"(?m)^\t(\S+) (\d\d:\d\d)", r"\t\1 \2:00", t),
+        lambda t: re.sub(r"(?m)^\t(2022\S+) (\d\d:\d\d)", r" \1T\2", t),
+        lambda t: re.sub(r"(?m)\t+(?=\r?$)", "", t),
+    ],
+    ids=[
+        "space-led",
+        "no lead",
+        "tab to space",
+        "tab to spaces",
+        "no leading tab",
+        "seconds",
+        "T",
+        "no trailing tab",
+    ],
+)
+@pytest.mark.parametrize("name", ["q-tag-clm-RCPJ00010-run-2.txt", "fridge-tag-2l-format-sample.txt"])
+def test_a_table_whose_tabs_were_lost_is_the_same_table(
+    real_file: Read, name: str, change: Callable[[str], str]
+) -> None:
+    text = real_file(name).decode()
+    changed = change(text)
+    assert changed != text or "trailing" in str(change) or name.startswith("fridge")
+    assert decode_file(changed.encode()) == decode_file(text.encode())
+
+
+@pytest.mark.real_files
+@pytest.mark.parametrize(
+    ("tail", "noted"),
+    [
+        (lambda t: t[: t.index("Cert:")], True),
+        (lambda t: t[: t.index("Sig Cert:")], True),
+        (lambda t: re.sub(r"(?m)^Sig: .*$", "Sig: 719c4f6bb685dcf1", t), True),
+        (lambda t: re.sub(r"(?m)^Sig: .*$", "Sig:", t).rstrip(), True),
+        (lambda t: t[: t.index("Cert:")] + t[t.index("Sig Cert:") :], True),
+        (lambda t: t.rstrip(), False),
+    ],
+    ids=["no block", "no Sig", "short Sig", "empty Sig", "no Cert", "no final newline"],
+)
+@pytest.mark.parametrize("name", ["q-tag-clm-RCPJ00010-run-2.txt", "fridge-tag-2-130400191544.txt"])
+def test_a_file_without_its_signature_is_judged_with_a_note(
+    real_file: Read, name: str, tail: Callable[[str], str], noted: bool
+) -> None:
+    text = real_file(name).decode()
+    f, whole = decode_file(tail(text).encode()), decode_file(text.encode())
+    assert (f.readings, f.days, f.alarms) == (whole.readings, whole.days, whole.alarms)
+    assert (NO_SIGNATURE in f.notes) is noted
+
+
+@pytest.mark.real_files
+def test_two_exports_in_one_file_are_refused_by_name(real_file: Read) -> None:
+    text = real_file("q-tag-clm-RCPJ00010-run-2.txt").decode()
+    for twice, says in (
+        (text + text, "second export begins here"),
+        (text.rstrip() + text, "second Conf block"),
+        (text.replace("Cert:", "Data:\r\n\t2022-11-09 01:29\t2.0\t\r\nCert:", 1), "second Data block"),
+    ):
+        with pytest.raises(LoggerFileError, match=says):
+            decode_file(twice.encode())
+    with pytest.raises(LoggerFileError, match="heading stands here again"):
+        csv("time,temperature_c\n2026-03-01 08:00,5\n" * 2)
 
 
 # --- variants of the makers' formats ----------------------------------------------------------------------
@@ -183,7 +265,38 @@ def test_rows_out_of_order_and_repeated_are_mended_with_a_note(q_tag: Build) -> 
     rows = "\t2026-03-01 08:20\t9.5\tx\n\t2026-03-01 08:10\t5.0\t\n\t2026-03-01 08:10\t5.0\t\n\t2026-03-01 08:20\t5.5\t\n"
     f = decode_file(q_tag(rows=rows).encode())
     assert len(f.readings) == 3
-    assert [n for n in f.notes if "order" in n or "repeated" in n or "another value" in n] == list(f.notes)
+    assert len([n for n in f.notes if "order" in n or "repeated" in n or "another value" in n]) == 3
+
+
+def test_a_value_no_sensor_can_measure_is_no_value(q_tag: Build, fridge_tag: Build) -> None:
+    f = decode_file(q_tag(rows="\t2026-03-01 08:10\t200.0\tx\n\t2026-03-01 08:20\t5.0\t\n").encode())
+    assert [r.value_c for r in f.readings] == [None, Decimal(5)]
+    assert any("outside -100..100 C" in n for n in f.notes)
+    assert decode_file(fridge_tag(day="  Min T: -127.0\n").encode()).days[-1].min_c is None
+
+
+@pytest.mark.parametrize(
+    ("text", "energy"), [("83.0", "83"), ("300", "300"), ("0", None), ("83144", None), ("x", None), ("", None)]
+)
+def test_an_mkt_energy_that_cannot_be_meant_is_noted_and_not_used(
+    q_tag: Build, text: str, energy: str | None
+) -> None:
+    f = decode_file(q_tag().replace("MKT Energy: 83.0", f"MKT Energy: {text}").encode())
+    assert f.mkt_energy_kj_mol == (None if energy is None else Decimal(energy))
+    assert any("MKT energy" in n for n in f.notes) is (energy is None and text != "")
+
+
+def test_what_the_run_itself_says_of_its_length_is_compared(q_tag: Build, fridge_tag: Build) -> None:
+    f = decode_file(q_tag().encode())  # 08:10 to 12:30 every 10 minutes
+    assert "the run of the file makes 27 rows, 3 are in it" in f.notes
+    assert "the last row lies 24 intervals before the end the file states" in f.notes
+    table = "Data:\n\t2026-03-02 09:25\t4.1\n"
+    tag = fridge_tag("Q-tag Fridge-tag 2 L", conf=" Logging Interval: 5\n", data=table)
+    assert decode_file(tag.encode()).notes == ("the device had no sensor for 21 minutes in all",)
+    empty = decode_file(fridge_tag(data="Data:\n\tyyyy-MM-dd hh:mm\tT\n").encode())
+    assert "the Data block holds no row of readings" in empty.notes
+    without = q_tag(header="", rows="").replace("Data:\n", "")
+    assert "the file has no Data block: no reading is in it" in decode_file(without.encode()).notes
 
 
 def test_a_contradicted_mark_is_noted(q_tag: Build) -> None:
@@ -194,8 +307,16 @@ def test_a_contradicted_mark_is_noted(q_tag: Build) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        ({"tail": ""}, "cut off"),
-        ({"tail": "Cert:\n Vers: 1.0\nSig: ab12\n"}, "cut off"),
+        ({"tail": "Sig Ce"}, "key: value"),
+        ({"data": "Data:\n\t2026-02-20 08:00\t5", "tail": ""}, "within a line"),
+        ({"data": "Data:\n\t2026-02-20 08:00\t--.", "tail": ""}, "within a line"),
+        ({"tail": "Footer:"}, "within a line"),
+        ({"data": "Data:\n 2026-02-20 08:00\n"}, "not a row"),
+        ({"data": "Data:\n2026-02-20 08:00\n"}, "not a row"),
+        ({"data": "Data:\n Remark: 5\n"}, "not a row"),
+        ({"data": "2026-02-20 08:00\t5.0\n"}, "outside the Data block"),
+        ({"data": "\t2026-02-20 08:00\t5.0\n"}, "outside the Data block"),
+        ({"data": "Data:\n\t2026-02-20 08:00\t5.0\nMore:\n 2026-02-20 08:05 5.0\n"}, "outside the Data block"),
         ({"conf": " Temp unit: F\n"}, "unit"),
         ({"day": "  Min T: warm\n"}, "wanted a number"),
         ({"acc": "  Alarm:\n   1:\n    t Acc: many\n"}, "whole number"),
@@ -238,6 +359,10 @@ def test_csv_plain() -> None:
         "waktu;suhu\n2026-03-01 08:00:00.000;5,5\n",
         "2026-03-01 08:00,5.5\n",
         "sep=;\ntime;temperature_c\n2026/03/01 08:00;5,5\n",
+        "time,temperature_c\n2026-03-01 08:00,5.5,\n",
+        "time,temperature_c\n2026-03-01 08:00,5.5 C\n",
+        "time;temperature_c\n2026-03-01 08:00;5,5 \u00b0C\n",
+        "time,temperature_c\n2026-03-01 08:00,5.5\u00b0c,\n",
         "# our own export\ntime,temperature_c\n2026-03-01 08:00,5.5\n\x1a",
     ],
 )
@@ -247,7 +372,7 @@ def test_csv_in_other_clothes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("zone", "minutes"), [("Z", 0), ("+07:00", 420), ("+0700", 420), ("-03:30", -210), (" +08:00", 480)]
+    ("zone", "minutes"), [("Z", 0), ("+07:00", 420), ("+0700", 420), ("+07", 420), ("-03:30", -210), (" +08:00", 480)]
 )
 def test_csv_times_with_an_offset(zone: str, minutes: int) -> None:
     (r,) = csv(f"time,temperature_c\n2026-03-01T08:00:00{zone},5.5\n").readings
@@ -281,6 +406,9 @@ def test_csv_order_repeats_and_conflicts() -> None:
         ("time,temperature_c\n2026-03-01 08:00,5.0\n2026-03-01 08:15,5.", "line 3.*wanted a number"),
         ("time,temperature_c\n2026-03-01 08:00,warm\n", "line 2.*wanted a number"),
         ("time,temperature_c\n2026-03-01 08:00,5,3\n", "line 2: 3 cells"),
+        ("time,temperature_c\n2026-03-01 08:00,5,\n2026-03-01 08:15,5.0\n", "line 2: an empty cell"),
+        ("time,temperature_c\n2026-03-01 08:00,41 F\n", "line 2.*wanted a number"),
+        ("time,temperature_c\n2026-03-01 08:00,C\n", "line 2.*wanted a number"),
         ("time,temperature_c\n01/03/2026 08:00,5\n", "not a time"),
         ("time,temperature_c\n2026-13-01 08:00,5\n", "line 2"),
         ("time,temperature_c\n1026-03-01 08:00,5\n", "cannot be meant"),
@@ -343,10 +471,12 @@ def test_cut_and_spoiled_exports(fridge_tag: Build, q_tag: Build, data: st.DataO
 def test_cutting_a_tag_file_inside_its_facts_is_never_taken_for_whole(
     fridge_tag: Build, q_tag: Build, data: st.DataObject
 ) -> None:
-    for whole in (fridge_tag(), q_tag()):
-        cut = data.draw(st.integers(0, whole.index("Sig: ") + 5))
-        with pytest.raises(LoggerFileError):
-            decode_file(whole[:cut].encode())
+    for text in (fridge_tag(), q_tag()):
+        cut = data.draw(st.integers(0, text.index("Sig: ") + 5))
+        with suppress(LoggerFileError):
+            f = decode_file(text[:cut].encode())
+            assert NO_SIGNATURE in f.notes
+            assert f.readings == decode_file(text.encode()).readings[: len(f.readings)]
 
 
 def test_a_long_file_is_read_in_linear_time() -> None:
