@@ -109,6 +109,22 @@ def wait_for_fixture() -> Callable[..., Any]:
     return wait_for
 
 
+@pytest.fixture
+def platform_seen_empty() -> Callable[[Path, str], None]:
+    """Wait until the agent has seen this scale at zero: only then a load that stands is a new one (requirement 19)."""
+
+    def armed(path: Path, serial: str) -> bool:
+        if not path.exists():
+            return False
+        box = SqliteOutbox(path)
+        try:
+            return box.hint(f"scale:{serial}") == "armed:"
+        finally:
+            box.close()
+
+    return lambda path, serial: wait_for(lambda: armed(path, serial), f"{serial} empty")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

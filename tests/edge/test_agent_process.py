@@ -59,17 +59,6 @@ def facts_in(path: Path) -> list[Fact]:
         box.close()
 
 
-def empty_platform(path: Path) -> bool:
-    """Has the agent seen the scale at zero? Only then a load that stands is a new one (requirement 19)."""
-    if not path.exists():
-        return False
-    box = SqliteOutbox(path)
-    try:
-        return box.hint("scale:SC-1") == "armed:"
-    finally:
-        box.close()
-
-
 def values_of(facts: list[Fact], stream: str) -> list[str | None]:
     found = [f for f in facts if isinstance(f, Reading) and f.stream_id == stream]
     return [None if f.value is None else str(f.value.normalize() + 0) for f in found]
@@ -214,12 +203,16 @@ def test_a_silent_scanner_is_rebuilt_after_bluetoothd_restarted(
 
 
 def test_an_unplugged_scale_is_opened_again(
-    simulate: Callable[..., Any], start_agent: Callable[..., Any], tmp_path: Path, wait_for: Callable[..., Any]
+    simulate: Callable[..., Any],
+    start_agent: Callable[..., Any],
+    tmp_path: Path,
+    wait_for: Callable[..., Any],
+    platform_seen_empty: Callable[..., Any],
 ) -> None:
     sim = simulate(plan(speed=1, interval_s=60))
     path = tmp_path / "outbox.db"
     start_agent(settings_of(sim, path), **environment(sim))
-    wait_for(lambda: empty_platform(path), "the empty platform")
+    platform_seen_empty(path, "SC-1")
 
     def weighed() -> list[str]:
         return [str(f.gross_kg) for f in facts_in(path) if isinstance(f, Weighing)]
@@ -234,7 +227,11 @@ def test_an_unplugged_scale_is_opened_again(
 
 
 def test_a_bad_cable_gives_no_wrong_weight_and_loses_none(
-    simulate: Callable[..., Any], start_agent: Callable[..., Any], tmp_path: Path, wait_for: Callable[..., Any]
+    simulate: Callable[..., Any],
+    start_agent: Callable[..., Any],
+    tmp_path: Path,
+    wait_for: Callable[..., Any],
+    platform_seen_empty: Callable[..., Any],
 ) -> None:
     """Flipped bits, halves, noise and repeats on the line: each load once, with the weight it had."""
     faults = [
@@ -244,7 +241,7 @@ def test_a_bad_cable_gives_no_wrong_weight_and_loses_none(
     sim = simulate(plan(speed=1, interval_s=60, faults=faults))
     path = tmp_path / "outbox.db"
     start_agent(settings_of(sim, path) + NOISY, **environment(sim))
-    wait_for(lambda: empty_platform(path), "the empty platform")
+    platform_seen_empty(path, "SC-1")
     masses = ["5.400", "0.640", "12.345", "1.285"]
     for i, mass in enumerate(masses, 1):
         assert sim.control(do="load", device="SC-1", mass_kg=mass, hold_s=1.5)["ok"]
@@ -254,13 +251,17 @@ def test_a_bad_cable_gives_no_wrong_weight_and_loses_none(
 
 
 def test_a_bag_that_comes_while_the_agent_is_dead_is_weighed_once(
-    simulate: Callable[..., Any], start_agent: Callable[..., Any], tmp_path: Path, wait_for: Callable[..., Any]
+    simulate: Callable[..., Any],
+    start_agent: Callable[..., Any],
+    tmp_path: Path,
+    wait_for: Callable[..., Any],
+    platform_seen_empty: Callable[..., Any],
 ) -> None:
     """Requirement 19 and kills: the platform was seen empty before the kill, so the load found after it is new."""
     sim = simulate(plan(speed=1, interval_s=60))
     path = tmp_path / "outbox.db"
     agent = start_agent(settings_of(sim, path), **environment(sim))
-    wait_for(lambda: empty_platform(path), "the empty platform")
+    platform_seen_empty(path, "SC-1")
     agent.end(signal.SIGKILL)
     assert sim.control(do="load", device="SC-1", mass_kg="1.5", hold_s=60)["ok"]
     agent = start_agent(settings_of(sim, path), **environment(sim))
@@ -271,7 +272,7 @@ def test_a_bag_that_comes_while_the_agent_is_dead_is_weighed_once(
     start_agent(settings_of(sim, path), **environment(sim))
     wait_for(lambda: log.read_text().count("scale SC-1 on") > ups, "the scale again")
     assert sim.control(do="unload", device="SC-1")["ok"]
-    wait_for(lambda: empty_platform(path), "the empty platform again")
+    platform_seen_empty(path, "SC-1")
     facts = facts_in(path)
     assert [(str(f.gross_kg), f.flags) for f in facts if isinstance(f, Weighing)] == [("1.500", ())]
     assert [f for f in facts if isinstance(f, Event) and f.kind != "clock_anchored"] == []
@@ -283,13 +284,14 @@ def test_both_serial_libraries_read_the_same_scale(
     start_agent: Callable[..., Any],
     tmp_path: Path,
     wait_for: Callable[..., Any],
+    platform_seen_empty: Callable[..., Any],
     library: str,
 ) -> None:
     noisy = [{"do": "noise", "at_s": 0, "device": "SC-1", "ratio": 0.2}, {"do": "split", "at_s": 0, "device": "SC-1"}]
     sim = simulate(plan(speed=1, interval_s=60, faults=noisy))
     path = tmp_path / "outbox.db"
     start_agent(settings_of(sim, path) + NOISY + f'library = "{library}"\n', **environment(sim))
-    wait_for(lambda: empty_platform(path), "the empty platform")
+    platform_seen_empty(path, "SC-1")
     for mass, expected in (("1.235", ["1.235"]), ("0.62", ["1.235", "0.620"])):
         assert sim.control(do="load", device="SC-1", mass_kg=mass, hold_s=2)["ok"]
         wait_for(

@@ -156,11 +156,16 @@ def test_a_modbus_probe_is_read_once_an_interval_also_over_a_kill(
 
 
 def test_an_mt_sics_scales_weighings_are_gross_net_and_tare(
-    simulate: Callable[..., Any], start_agent: Callable[..., Any], tmp_path: Path, wait_for: Callable[..., Any]
+    simulate: Callable[..., Any],
+    start_agent: Callable[..., Any],
+    tmp_path: Path,
+    wait_for: Callable[..., Any],
+    platform_seen_empty: Callable[..., Any],
 ) -> None:
     sim = simulate(plan(1, SICS, RUUVI))
     path = tmp_path / "outbox.db"
     start_agent(settings(sim, path), **environment(sim))
+    platform_seen_empty(path, "SC-2")
     expected = [("3.100", "0.350", "2.750"), ("0.050", "0.000", "0.050")]
     for i, (gross, tare, _) in enumerate(expected, 1):
         assert sim.control(do="load", device="SC-2", mass_kg=gross, tare_kg=tare, hold_s=3)["ok"]

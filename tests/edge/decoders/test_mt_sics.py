@@ -14,7 +14,7 @@ from edge.decoders import mt_sics
 from edge.decoders.frames import Basis, FrameError, Stability, WeightFrame
 from edge.decoders.mt_sics import Answer, Status
 from edge.sources.mt_sics import Conversation, weigh
-from edge.weighing import Captured, ScaleRules, State, step
+from edge.weighing import Captured, Phase, ScaleRules, State, step
 from telemetry.errors import NeighbourDownError
 
 
@@ -113,7 +113,7 @@ def test_s_then_ta_in_one_cycle_is_gross_net_and_tare() -> None:
     assert port.asked == [b"S\r\n", b"TA\r\n", b"SI\r\n"]
     assert (frame.stability, frame.basis) == (Stability.STABLE, Basis.NET)
     assert frame.raw == b"S S      2.750 kg\r\nTA A 0.350 kg"
-    (captured,) = step(State(), frame, ScaleRules(Decimal("0.005")), 0)[1]
+    (captured,) = step(State(Phase.ARMED), frame, ScaleRules(Decimal("0.005")), 0)[1]
     assert isinstance(captured, Captured)
     assert (captured.gross_kg, captured.tare_kg, captured.net_kg) == (
         Decimal("3.100"),
