@@ -53,23 +53,31 @@ def mkt_of(made: Iterable[Segment], energy_kj_mol: Decimal = ENERGY_KJ_MOL) -> D
 def sliding_mkt_max(
     made: Sequence[Segment], window_ms: int = WINDOW_2_8_MS, energy_kj_mol: Decimal = ENERGY_KJ_MOL
 ) -> Decimal | None:
-    """The highest MKT of any window that ends with a stretch; shorter histories count as one window."""
+    """The highest MKT of any full window; of a shorter history the MKT of the whole.
+
+    A window is clock time, weighted by what is known in it. Its MKT is highest where it begins or ends at an edge of
+    a stretch: between those, rate and known time both change linearly, so their quotient has no maximum inside.
+    """
     theta = float(energy_kj_mol) * 1000 / GAS_CONSTANT
     known = [s for s in made if s.high_m is not None and s.length_ms > 0]
     if not known:
         return None
+    origin_ms = known[0].from_ms
+    starts = np.array([s.from_ms - origin_ms for s in known], dtype=float)
+    ends = np.array([s.to_ms - origin_ms for s in known], dtype=float)
     rates = np.exp(-theta / (np.array([s.high_m for s in known], dtype=float) / 1000 + KELVIN))
-    lengths = np.array([s.length_ms for s in known], dtype=float)
-    starts = np.array([s.from_ms for s in known], dtype=float)
-    ends = starts + lengths
-    done_rate = np.concatenate(([0.0], np.cumsum(rates * lengths)))
-    done_time = np.concatenate(([0.0], np.cumsum(lengths)))
-    since = np.maximum(ends - window_ms, starts[0])
-    first = np.searchsorted(ends, since, side="right")
-    inside = np.clip(since - starts[first], 0.0, lengths[first])  # part of the first stretch before the window
-    rate = done_rate[1:] - done_rate[first] - inside * rates[first]
-    time = done_time[1:] - done_time[first] - inside
-    best = float((rate / time).max())
+    # Both sums as functions of time: linear inside a stretch, level in unknown time.
+    at = np.column_stack((starts, ends)).ravel()
+    time = np.concatenate(([0.0], np.repeat(np.cumsum(ends - starts), 2)[:-1]))
+    rate = np.concatenate(([0.0], np.repeat(np.cumsum(rates * (ends - starts)), 2)[:-1]))
+    length = min(float(window_ms), ends[-1])
+    edges = np.unique(at)
+    begin = np.unique(np.concatenate((edges, edges - length)))
+    begin = begin[(begin >= 0) & (begin + length <= ends[-1])]
+    time_in = np.interp(begin + length, at, time) - np.interp(begin, at, time)
+    rate_in = np.interp(begin + length, at, rate) - np.interp(begin, at, rate)
+    seen = time_in > 0
+    best = float((rate_in[seen] / time_in[seen]).max())
     return Decimal(float(-theta / np.log(best) - KELVIN)).quantize(_PLACES, ROUND_HALF_EVEN)
 
 

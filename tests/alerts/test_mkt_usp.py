@@ -75,15 +75,47 @@ def test_req_19_mkt_lies_between_mean_and_maximum(parts: list[tuple[int, int]]) 
     assert value is not None
     mean = sum(h * c for h, c in parts) / sum(h for h, _ in parts)
     assert mean - 0.01 <= float(value) <= max(c for _, c in parts) + 0.01
-    window = sliding_mkt_max(made, window_ms=10**12)
-    assert window is not None
-    assert abs(window - max_prefix(made)) <= Decimal("0.002")
+    assert sliding_mkt_max(made, window_ms=10**12) == value  # a shorter history is one window
 
 
-def max_prefix(made: list[Segment]) -> Decimal:
-    """With an endless window: the highest MKT of all beginnings."""
-    values = [mkt_of(made[: i + 1]) for i in range(len(made))]
-    return max(v for v in values if v is not None)
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(-20, 40) | st.none()), min_size=1, max_size=8))
+def test_req_19_the_window_is_the_worst_of_all_full_ones(parts: list[tuple[int, int | None]]) -> None:
+    """Against every window that begins at a full hour, each summed from scratch."""
+    hours = [c for count, c in parts for _ in range(count)]
+    made = [
+        Segment(i * H, (i + 1) * H, None if c is None else c * 1000, None if c is None else c * 1000)
+        for i, c in enumerate(hours)
+    ]
+    while hours and hours[0] is None:
+        hours.pop(0)
+    while hours and hours[-1] is None:
+        hours.pop()
+    windows = [hours[i : i + 24] for i in range(max(1, len(hours) - 23))]
+    values = [mkt_c([c for c in w if c is not None], [3600.0 for c in w if c is not None]) for w in windows]
+    expected = max((v for v in values if v is not None), default=None)
+    window = sliding_mkt_max(made)
+    assert (window is None) is (expected is None)
+    if window is not None and expected is not None:
+        assert abs(window - expected) <= Decimal("0.002")
+        backwards = [Segment(-s.to_ms, -s.from_ms, s.low_m, s.high_m) for s in reversed(made)]
+        again = sliding_mkt_max(backwards)
+        assert again is not None
+        assert abs(again - window) <= Decimal("0.002")
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([(4, 15), (20, 5)], "7.705"),
+        ([(20, 5), (4, 15)], "7.705"),
+        ([(12, 10), (12, 5)], "7.869"),
+        ([(4, 15), (200, 5)], "7.705"),
+        ([(2, 15), (3, 5)], "10.440"),
+    ],
+)
+def test_req_20_the_order_within_24_hours_plays_no_part(parts: list[tuple[float, float]], expected: str) -> None:
+    value = sliding_mkt_max(history(*parts))
+    assert value == Decimal(expected)
 
 
 def test_req_19_unknown_time_has_no_mkt() -> None:
@@ -97,6 +129,9 @@ def test_req_19_unknown_time_has_no_mkt() -> None:
     [
         ([(24, 5)], ()),
         ([(20, 5), (4, 15)], ()),
+        ([(4, 15), (20, 5)], ()),
+        ([(12, 10), (12, 5)], ()),
+        ([(10, 5), (4, 15), (10, 5)], ()),
         ([(18, 4), (6, 14.9)], ("mkt",)),
         ([(23, 5), (1, 25)], ("peak",)),
         ([(22, 5), (2, 25)], ("mkt", "peak")),
