@@ -192,10 +192,15 @@ def _check(config: Config) -> None:
         seen.add(device.serial)
 
 
+def known_drivers() -> tuple[str, ...]:
+    """Every driver there is, by name."""
+    return (*ADVERT_DECODERS, *LINE_DECODERS, *POLLED)
+
+
 def _check_device(device: DeviceSettings, where: str) -> None:
     if not SERIAL_PATTERN.fullmatch(device.serial):
         raise ConfigError(f"{where}.serial", f"{device.serial!r}: letters, digits, - _ . only, at most 64")
-    drivers = (*ADVERT_DECODERS, *LINE_DECODERS, *POLLED)
+    drivers = known_drivers()
     if device.driver not in drivers:
         raise ConfigError(f"{where}.driver", f"{device.driver!r} is not one of {', '.join(drivers)}")
     if device.driver in ADVERT_DECODERS and not device.address:

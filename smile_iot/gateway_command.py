@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from smile_iot.parts import open_records
 from smile_iot.service import add_config_argument, settings_of
+from smile_iot.settings import Settings
 from telemetry.clock import clock_from_environment
+from telemetry.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +29,52 @@ def run(args: argparse.Namespace) -> int:
     from gateway.records import Actor, Role
     from gateway.records.load import load_toml
 
-    with open_records(settings_of(args)) as records:
+    settings = settings_of(args)
+    _check_words(_read(args.file), settings)
+    with open_records(settings) as records:
         now_ms = clock_from_environment().now_ms()
         report = load_toml(records, args.file, Actor(args.actor, Role.SUPER_ADMIN), args.reason, now_ms)
     for name in ("created", "changed"):
         for subject in getattr(report, name):
             print(f"{name}: {subject}")
+    if not (report.created or report.changed or report.unchanged):
+        print(f"{args.file} holds no tables: nothing was loaded", file=sys.stderr)
+        return 2
     print(f"{len(report.created)} created, {len(report.changed)} changed, {len(report.unchanged)} unchanged")
     if report.waiting:
         print(f"{len(report.waiting)} quarantined messages of these devices will be replayed by ingest")
     return 0
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The file's tables; raises ConfigError in words where it cannot be read."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError("FILE.toml", f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("FILE.toml", f"{file} is not a text file in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("FILE.toml", f"{file} is not TOML: {error}") from error
+
+
+def _check_words(tables: dict[str, Any], settings: Settings) -> None:
+    """Profiles, drivers and shards are words of other parts than the records: a mistyped one must not wait until night."""
+    from alerts.profiles import load_profiles
+    from edge.config import known_drivers
+
+    extra = settings.path("alerts.profiles_file")
+    profiles, drivers = set(load_profiles(*([extra] if extra else []))), set(known_drivers())
+    shard = settings.text("server.shard")
+    for kind, key, known in (("equipment", "profile", profiles), ("device", "driver", drivers)):
+        for row in tables.get(kind, []) if isinstance(tables.get(kind), list) else []:
+            word = row.get(key) if isinstance(row, dict) else None
+            if isinstance(word, str) and word not in known:
+                name = row.get("id", row.get("serial", "?"))
+                raise ConfigError(f"{kind} {name}.{key}", f"{word!r} is not one of {', '.join(sorted(known))}")
+    for row in tables.get("site", []) if isinstance(tables.get("site"), list) else []:
+        if isinstance(row, dict) and row.get("shard") not in (None, shard) and shard != "+":
+            print(
+                f"note: site {row.get('id')} is in shard {row.get('shard')!r}, this server's ingest hears {shard!r} only",
+                file=sys.stderr,
+            )

@@ -17,6 +17,7 @@ from typing import Any
 from telemetry.errors import NeighbourDownError
 
 _PR_SET_PDEATHSIG = 1
+SET_UP_WRONGLY = 2
 
 
 def _die_with_parent() -> None:
@@ -65,6 +66,15 @@ class Program:
     @property
     def alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    @property
+    def how_it_ended(self) -> str:
+        """In words: its exit code or the signal that ended it, and where its log is."""
+        code = None if self.process is None else self.process.poll()
+        if code is None:
+            return "runs"
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return f"ended {how}; log: {self.log_path}"
 
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
@@ -131,6 +141,13 @@ class Supervisor:
     def start(self) -> None:
         for program in self.programs:
             program.start()
+
+    def wrongly_set_up(self) -> Program | None:
+        """A program that ended with exit code 2: what a person must mend before a new start makes sense."""
+        for program in self.programs:
+            if program.process is not None and program.process.poll() == SET_UP_WRONGLY:
+                return program
+        return None
 
     def check(self, now_s: float) -> list[str]:
         """Start again what died; the names of those started now. ``now_s`` is a monotonic time."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from smile_iot.settings import Settings, load_settings
 from telemetry.clock import Clock, clock_from_environment
+from telemetry.errors import ConfigError, SmileIotError
 
 ALIVE_EVERY_S = 5.0
 
@@ -50,9 +51,12 @@ async def _show_life(path: Path, stop: asyncio.Event) -> None:
 
 
 def serve(name: str, data_dir: Path, run: Callable[[Clock, asyncio.Event], Awaitable[None]]) -> int:
-    """Run ``run(clock, stop)`` until SIGTERM or SIGINT; the exit code."""
+    """Run ``run(clock, stop)`` until SIGTERM or SIGINT; the exit code: 2 for what a person must mend, 1 for try again."""
     set_up_log()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("server.data_dir", f"cannot make {data_dir}: {error.strerror}") from error
     clock = clock_from_environment()
 
     async def main() -> None:
@@ -60,10 +64,17 @@ def serve(name: str, data_dir: Path, run: Callable[[Clock, asyncio.Event], Await
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_show_life(alive_file(data_dir, name), stop), name="sign of life")
+        life = asyncio.create_task(_show_life(alive_file(data_dir, name), stop), name="sign of life")
+        try:
             await run(clock, stop)
+        finally:
             stop.set()
+            await life
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except SmileIotError as error:
+        # One sentence that says what to do; the trace is for faults of ours only.
+        print(f"smile-iot {name}: {error}", file=sys.stderr)
+        return 1 if error.again else 2
     return 0

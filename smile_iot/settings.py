@@ -33,7 +33,7 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("server.data_dir", "var", "folder of the embedded files: journal, store, records, outbox to SMILE"),
-    Setting("server.shard", "1", "shard of sites that this machine's ingest owns"),
+    Setting("server.shard", "s0", "shard of sites that this machine's ingest owns"),
     Setting("mqtt.host", "127.0.0.1", "broker's host name"),
     Setting("mqtt.port", 1883, "broker's port"),
     Setting("mqtt.username", "ingest", "ingest's account at the broker"),
@@ -75,6 +75,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("alerts.profiles_file", "", "TOML of profiles in place of the built-in ones"),
 )
 _BY_KEY = {s.key: s for s in SETTINGS}
+# What else of ours may stand in the environment: the clock of a demo, and what tests and deploy scripts are told.
+_ENVIRONMENT = {s.environment for s in SETTINGS} | {
+    "SMILE_IOT_CLOCK",
+    "SMILE_IOT_EXAMPLES",
+    "SMILE_IOT_SECRETS",
+    "SMILE_IOT_ACL",
+}
+_KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +129,22 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
     for setting in SETTINGS:
         if setting.environment in environment:
             values[setting.key] = _from_text(setting, environment[setting.environment])
+    for name in environment:
+        if name.startswith("SMILE_IOT_") and name not in _ENVIRONMENT:
+            raise ConfigError(name, "is not a setting", advice="smile-iot settings lists them all")
+    for key in ("mqtt.port", "api.port"):
+        if not 1 <= int(values[key]) <= 65535:
+            raise ConfigError(key, f"{values[key]} is no port: 1 to 65535")
     return Settings(values)
 
 
 def _from_file(file: Path) -> dict[str, Value]:
     try:
         tables = tomllib.loads(file.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(str(file), str(error)) from error
+    except OSError as error:
+        raise ConfigError("--config", f"cannot read {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("--config", f"{file} is not TOML: {error}") from error
     found: dict[str, Value] = {}
     for table, keys in tables.items():
         if not isinstance(keys, dict):
@@ -138,7 +154,7 @@ def _from_file(file: Path) -> dict[str, Value]:
             if key not in _BY_KEY:
                 raise ConfigError(key, "is not a setting", advice="smile-iot settings lists them all")
             if type(value) is not type(_BY_KEY[key].default):
-                raise ConfigError(key, f"{value!r} is not a {type(_BY_KEY[key].default).__name__}")
+                raise ConfigError(key, f"{value!r} is not {_KINDS[type(_BY_KEY[key].default)]}")
             found[key] = value
     return found
 
@@ -151,7 +167,7 @@ def _from_text(setting: Setting, text: str) -> Value:
     try:
         return _WORDS[text.lower()] if isinstance(setting.default, bool) else kind(text)
     except (KeyError, ValueError) as error:
-        raise ConfigError(setting.environment, f"{text!r} is not a {type(setting.default).__name__}") from error
+        raise ConfigError(setting.environment, f"{text!r} is not {_KINDS[type(setting.default)]}") from error
 
 
 def settings_table() -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import signal
+import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 
 from smile_iot.processes import Program, Supervisor
 from smile_iot.service import add_config_argument, settings_of
+from smile_iot.settings import Settings
+from telemetry.errors import ConfigError
 
 PARTS = ("ingest", "alerts", "smile", "api")
 
@@ -21,8 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
-    config = ["--config", str(args.config)] if args.config else []
     logs = settings.data_dir / "logs"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        lock = (settings.data_dir / "up.lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError("server.data_dir", f"another smile-iot up runs on {settings.data_dir}") from error
+    except OSError as error:
+        raise ConfigError("server.data_dir", f"cannot write in {settings.data_dir}: {error.strerror}") from error
+    with lock:
+        return _supervise(settings, ["--config", str(args.config)] if args.config else [], logs)
+
+
+def _supervise(settings: Settings, config: list[str], logs: Path) -> int:
     programs = [Program(part, [sys.executable, "-m", "smile_iot", part, *config], logs) for part in PARTS]
     supervisor = Supervisor(programs)
     stop = threading.Event()
@@ -33,9 +50,31 @@ def run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, halt)
     supervisor.start()
-    print(f"smile-iot up: {', '.join(PARTS)} run; logs in {logs}; pages at {settings.text('api.public_url')}")
-    while not stop.wait(1.0):
-        for name in supervisor.check(time.monotonic()):
-            print(f"smile-iot up: {name} ended and was started again (see {logs / name}.log)", file=sys.stderr)
-    supervisor.stop()
+    address = f"http://{settings.text('api.host')}:{settings.number('api.port')}"
+    print(f"smile-iot up: starting {', '.join(PARTS)}; pages at {address}; logs in {logs}", flush=True)
+    broker_down = False
+    try:
+        while not stop.wait(1.0):
+            wrong = supervisor.wrongly_set_up()
+            if wrong is not None:
+                print(f"smile-iot up: {wrong.name} cannot run as it is set up:\n{wrong.tail(3)}", file=sys.stderr)
+                return 2
+            for name in supervisor.check(time.monotonic()):
+                print(f"smile-iot up: {name} ended and was started again (see {logs / name}.log)", file=sys.stderr)
+            down = not _answers(settings.text("mqtt.host"), settings.number("mqtt.port"))
+            if down != broker_down:
+                words = "does not answer; what the edges have waits there" if down else "answers again"
+                print(f"smile-iot up: the broker {settings.text('mqtt.host')} {words}", file=sys.stderr)
+                broker_down = down
+    finally:
+        supervisor.stop()
     return 0
+
+
+def _answers(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=2.0):
+            return True
+    except OSError:
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import tempfile
 import time
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,11 @@ def run(args: argparse.Namespace) -> int:
     from smile_iot.demo.site_file import SITE
     from smile_iot.demo.world import World
 
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for caught in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(caught, interrupt)  # also where a shell started us with SIGINT ignored
     started = time.monotonic()
 
     def say(text: str) -> None:
@@ -53,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     world = World(folder, scenario, SITE, store_kind=args.store)
     play = Play(world, say)
     steps: list[dict[str, Any]] = []
-    failed = ""
+    failed, ended_early = "", False
     try:
         for number, (name, step) in enumerate(STEPS, 1):
             say(f"{number:2}/{len(STEPS)} {name}")
@@ -65,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     except (StepError, SmileIotError, RuntimeError, OSError, httpx.HTTPError) as error:
         failed = str(error) or repr(error)
     except KeyboardInterrupt:
-        failed = "" if len(steps) == len(STEPS) else "ended by Ctrl-C"
+        ended_early = len(steps) < len(STEPS)
+        say("ended before the script was over" if ended_early else "ended")
     finally:
         world.stop()
         if args.report:
@@ -77,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             say(f"what is left stands in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    return 1 if failed else 0
+    return 1 if failed else 130 if ended_early else 0
 
 
 def _report(play: Any, folder: Path | None, steps: list[dict[str, Any]], say: Any) -> str:
@@ -98,8 +105,8 @@ def _stay_up(play: Any, say: Any) -> None:
     """The world goes on, slower; a person may look."""
     say("the script is over and every step happened; the site lives on (Ctrl-C ends it)")
     say(f"pages: http://127.0.0.1:{play.world.api_port}")
-    for name, password in play.passwords.items():
-        say(f"log in as {name} with {password}")
+    for name, level in zip(play.passwords, ("operator", "manager", "super admin"), strict=True):
+        say(f"log in as {name} ({level}) with {play.passwords[name]}")
     while True:
         play.turn()
         time.sleep(0.5)

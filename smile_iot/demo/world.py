@@ -196,7 +196,7 @@ class World:
         """Raises NeighbourDownError with the log's end when a program died by itself."""
         for program in self.programs.values():
             if not program.alive:
-                raise NeighbourDownError(program.name, f"ended by itself:\n{program.tail()}")
+                raise NeighbourDownError(program.name, f"{program.how_it_ended}\n{program.tail()}")
 
     def stop_line(self) -> None:
         """Stop what ``start_services``, ``start_devices`` and ``start_edge`` started."""

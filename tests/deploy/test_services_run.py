@@ -34,7 +34,7 @@ id = "PKM-1"
 name = "Puskesmas Satu"
 region = "kota-jayapura"
 zone = "Asia/Jayapura"
-shard = "1"
+shard = "s0"
 level = "puskesmas"
 
 [[equipment]]

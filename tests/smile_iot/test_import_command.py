@@ -77,7 +77,7 @@ class House:
             )
         )
         with open_records(self.settings) as records:
-            site = Site("PKM-1", "Puskesmas", "kota", "Asia/Jayapura", "1", SiteLevel.PUSKESMAS)
+            site = Site("PKM-1", "Puskesmas", "kota", "Asia/Jayapura", "s0", SiteLevel.PUSKESMAS)
             records.upsert_site(site, ACTOR, "", NOW)
             for name in ("KUL-1", "KUL-2"):
                 kulkas = Equipment(name, "PKM-1", name, EquipmentKind.REFRIGERATOR, "refrigerator")
@@ -122,7 +122,7 @@ def start_ingest(house: House) -> Program:
 def house(tmp_path: Path) -> Iterator[House]:
     if Mosquitto.binary() is None:
         pytest.fail("Mosquitto is missing: apt-get install -y --no-install-recommends mosquitto")
-    broker = Mosquitto(tmp_path / "broker", {"import": ("1", "PKM-1")})
+    broker = Mosquitto(tmp_path / "broker", {"import": ("s0", "PKM-1")})
     broker.start()
     house = House(tmp_path, broker)
     house.set_up()
