@@ -220,7 +220,10 @@ def test_5_the_counters_of_today_and_24_h_are_on_the_page_and_in_json(world: Any
         ("Freezing: −0.5 °C or below", ("0 s", "0 s")),
         ("Unknown", ("1 h 5 min", "2 h 5 min")),
     ):
-        cells = "".join(f'<td class="number">{text}</td>' for text in shown)
+        cells = "".join(
+            f'<td class="number" data-label="{when}">{text}</td>'
+            for when, text in zip(("Today", "24 hours"), shown, strict=True)
+        )
         assert f'<tr><th scope="row">{label}</th>{cells}</tr>' in page
 
 
