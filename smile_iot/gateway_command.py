@@ -15,6 +15,8 @@ from smile_iot.settings import Settings
 from telemetry.clock import clock_from_environment
 from telemetry.errors import ConfigError
 
+BY_FILE = "file"  # a logger that nobody hears: its exports come by ``smile-iot import``
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -64,7 +66,7 @@ def _check_words(tables: dict[str, Any], settings: Settings) -> None:
     from edge.config import known_drivers
 
     extra = settings.path("alerts.profiles_file")
-    profiles, drivers = set(load_profiles(*([extra] if extra else []))), set(known_drivers())
+    profiles, drivers = set(load_profiles(*([extra] if extra else []))), {*known_drivers(), BY_FILE}
     shard = settings.text("server.shard")
     for kind, key, known in (("equipment", "profile", profiles), ("device", "driver", drivers)):
         for row in tables.get(kind, []) if isinstance(tables.get(kind), list) else []:
