@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,7 +37,9 @@ NOBODY = 65534
 
 T0_MS = 1_767_225_600_000
 SPEED = 60
-LOGGER_MS, TAG_MS = 60_000, 300_000  # virtual; a second and five seconds of real time
+# Virtual; three and five seconds of real time. A packet of the logger is on the air for one interval and then gone: a
+# guest on a busy machine stands still for a second now and then.
+LOGGER_MS, TAG_MS = 180_000, 300_000
 WATCHDOG_S = 4.0
 PLAN: dict[str, Any] = {
     "seed": 7,
@@ -48,7 +51,7 @@ PLAN: dict[str, Any] = {
             "kind": "bthome",
             "address": "A4:C1:38:00:00:01",
             "equipment": "fridge-1",
-            "interval_s": 60,
+            "interval_s": 180,
         },
         {
             "serial": "RV-1",
@@ -77,7 +80,7 @@ reconnect_max_s = 1.0
 serial = "BT-1"
 driver = "bthome"
 address = "A4:C1:38:00:00:01"
-interval_s = 60
+interval_s = 180
 [[device]]
 serial = "RV-1"
 driver = "ruuvi"
@@ -256,6 +259,9 @@ class Site:
 
     def close(self) -> None:
         self.agent.stop()
+        for path in (self.agent.outbox, self.radio.folder / "produced.ndjson", self.radio.folder / "commands.ndjson"):
+            if path.exists():
+                shutil.copy(path, OUT)  # for whoever reads the logs of a failure
         self.bluetoothd.close()
         self.radio.close()
 
@@ -275,22 +281,25 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 # --- what must hold of the outbox at any time --------------------------------------------------------------
 
 
-def slot_of(reading: Reading, interval_ms: int) -> int:
-    """The sample a reading shows: live ones are heard after it, records are dated by the tag a little before it."""
+def slots_of(reading: Reading, interval_ms: int) -> tuple[int, ...]:
+    """The samples a reading may show, likeliest first. Live ones are heard after it: at once, or (a new scanner, a slow
+    guest) when the next is due already; records are dated by the tag a little before it."""
     assert reading.sampled_at_ms is not None
     passed = (reading.sampled_at_ms - T0_MS) / interval_ms
-    return round(passed) if reading.origin is Origin.MEMORY else int(passed)
+    return (round(passed),) if reading.origin is Origin.MEMORY else (int(passed), int(passed) - 1)
 
 
 def kept(site: Site, stream: str, interval_ms: int) -> list[int]:
     """The samples of a stream that are in the outbox; none twice, and each with the value the device measured."""
     made = site.radio.made(stream, interval_ms)
-    found = [(slot_of(r, interval_ms), r) for r in site.agent.readings(stream)]
-    numbers = sorted(slot for slot, _ in found)
-    assert len(numbers) == len(set(numbers)), f"doubled: {[n for n in numbers if numbers.count(n) > 1]}"
-    wrong = [(slot, r.value, made.get(slot)) for slot, r in found if r.value != made.get(slot)]
-    assert not wrong, f"(sample, kept, measured): {wrong}"
-    return numbers
+    shown: dict[int, Reading] = {}
+    for r in sorted(site.agent.readings(stream), key=lambda r: r.sampled_at_ms or 0):
+        slots = slots_of(r, interval_ms)
+        slot = next((s for s in slots if s not in shown and made.get(s) == r.value), None)
+        near = {s: (made.get(s), shown.get(s)) for s in slots}
+        assert slot is not None, f"doubled or wrong: {r}; (measured, kept) near it: {near}"
+        shown[slot] = r
+    return sorted(shown)
 
 
 def gapless(numbers: list[int]) -> bool:
@@ -298,6 +307,12 @@ def gapless(numbers: list[int]) -> bool:
 
 
 LOGGER, TAG = "BT-1/temperature_c", "RV-1/temperature_c"
+
+
+def note(what: str, numbers: list[int]) -> None:
+    """For whoever reads the logs of a failure: what is there and what is missing."""
+    missing = sorted(set(range(numbers[0], numbers[-1] + 1)) - set(numbers)) if numbers else []
+    (OUT / f"{what}.samples").write_text(f"kept {numbers}\nmissing {missing}\n")
 
 
 def more_heard(site: Site, count: int = 3) -> None:
@@ -311,7 +326,7 @@ def more_heard(site: Site, count: int = 3) -> None:
 
 def test_every_packet_on_the_air_is_kept_once_with_its_value(site: Site) -> None:
     """BTHome service data and data format 5 through kernel, bluetoothd, D-Bus and bleak (devices.md 1.3, finding 5)."""
-    wait_for(lambda: len(site.agent.readings(LOGGER)) >= 12, "twelve packets", 90)
+    wait_for(lambda: len(site.agent.readings(LOGGER)) >= 8, "eight packets", 90)
     wait_for(lambda: len(site.agent.readings(TAG)) >= 2, "two samples of the tag")
     assert gapless(kept(site, LOGGER, LOGGER_MS))
     assert gapless(kept(site, TAG, TAG_MS))
@@ -397,6 +412,7 @@ def test_the_tags_memory_fills_the_hole_over_real_gatt(site: Site) -> None:
 
     def complete() -> bool:
         numbers = kept(site, TAG, TAG_MS)
+        note("tag", numbers)
         return gapless(numbers) and numbers[-1] > gone_at + 10
 
     wait_for(complete, "every sample of the tag", 60)
@@ -426,7 +442,7 @@ def test_a_boot_in_2010_is_dated_once_the_clock_is_good(site: Site) -> None:
     began_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     agent.start()
     try:
-        early = wait_for(lambda: (r := agent.readings(LOGGER)) and len(r) >= 5 and r, "five packets")
+        early = wait_for(lambda: (r := agent.readings(LOGGER)) and len(r) >= 3 and r, "three packets")
         assert all(r.sampled_at_ms is None and r.stamp.sync is Sync.UNSYNCED for r in early)
         now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         now_s = int(os.environ["HOST_TIME_S"]) + now_ns // 10**9
