@@ -150,5 +150,5 @@ def judge_timeline(line: Sequence[Segment], plan: Plan) -> list[RuleFinding]:
             held_ms, broken = s.length_ms, False
         else:
             broken = broken or s.breaks
-    found = closed + walker.open_findings()
+    found = closed + walker.open_findings(held_ms)
     return sorted(found, key=lambda f: (f.event_ms, f.finding_id))

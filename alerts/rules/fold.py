@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from itertools import pairwise
 
 from alerts.rules.facts import Point, degrees
 from alerts.rules.finding import Kind, Level, RuleFinding, finding_id
@@ -42,7 +43,10 @@ def classify(threshold: Threshold, low_m: int | None, high_m: int | None, unknow
 
 @dataclass(slots=True)
 class Run:
-    """An episode: out-of-limit readings without a longer gap. ``fired``/``timer`` go with the single rules."""
+    """An episode: out-of-limit readings without a longer gap, the last at ``last_out_ms``.
+
+    ``fired``/``timer`` go with the single rules.
+    """
 
     start_ms: int
     end_ms: int
@@ -50,9 +54,11 @@ class Run:
     known_ms: int
     fired: list[int | None]
     timer: list[int]
+    last_out_ms: int
 
     def copy(self) -> Run:
-        return Run(self.start_ms, self.end_ms, self.extreme_m, self.known_ms, self.fired[:], self.timer[:])
+        fired, timer = self.fired[:], self.timer[:]
+        return Run(self.start_ms, self.end_ms, self.extreme_m, self.known_ms, fired, timer, self.last_out_ms)
 
 
 @dataclass(slots=True)
@@ -95,7 +101,7 @@ class Total:
 
 @dataclass(slots=True)
 class Watch:
-    """One threshold's memory while walking."""
+    """One threshold's memory while walking. ``settling``: holds within the settling time, not summed up so far."""
 
     last_ms: int = 0
     last_side: Side | None = None
@@ -103,6 +109,7 @@ class Watch:
     run: Run | None = None
     chain: Chain | None = None
     totals: list[Total] = field(default_factory=list)
+    settling: tuple[tuple[int, int], ...] = ()
 
     def copy(self) -> Watch:
         return Watch(
@@ -112,6 +119,7 @@ class Watch:
             None if self.run is None else self.run.copy(),
             None if self.chain is None else self.chain.copy(),
             [t.copy() for t in self.totals],
+            self.settling,
         )
 
 
@@ -155,12 +163,15 @@ class Walker:
         for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True):
             _advance(self.plan, threshold, watch, sample, self.first_ms, closed)
 
-    def open_findings(self) -> list[RuleFinding]:
-        """Findings of episodes that go on."""
+    def open_findings(self, held_ms: int = 0) -> list[RuleFinding]:
+        """Findings of episodes that go on; ``held_ms``: how long the last reading is known to have held."""
         found: list[RuleFinding] = []
         for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True):
             _close_run(self.plan, threshold, watch.run, found, ended=False)
             _close_chain(self.plan, threshold, watch.chain, found, ended=False)
+            if held_ms and watch.last_side is Side.OUT:
+                watch = watch.copy()
+                _hold(threshold, watch, watch.last_ms + held_ms, held_ms, self.first_ms)
             for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
                 _close_total(self.plan, threshold, rule, total, None, found)
         return found
@@ -173,43 +184,54 @@ class Walker:
 def _advance(
     plan: Plan, threshold: Threshold, watch: Watch, s: Sample, first_ms: int, closed: list[RuleFinding]
 ) -> None:
-    settling = s.t_ms < first_ms + threshold.ignore_first_ms
-    side = Side.UNKNOWN if settling else classify(threshold, s.low_m, s.high_m, s.unknown)
+    side = classify(threshold, s.low_m, s.high_m, s.unknown)
     if watch.last_side is Side.OUT and s.held_ms:
-        _hold(watch, watch.last_ms + s.held_ms, s.held_ms)
+        _hold(threshold, watch, watch.last_ms + s.held_ms, s.held_ms, first_ms)
     gap_ms = threshold.max_gap_ms or s.max_gap_ms
     if side is not Side.UNKNOWN:
         known_ms = watch.last_known_ms
         broke = known_ms is not None and (s.t_ms - known_ms > gap_ms or (s.breaks and threshold.max_gap_ms is None))
         watch.last_known_ms = s.t_ms
-        if side is Side.IN or broke:
+        settled_ms = first_ms + threshold.ignore_first_ms
+        if watch.run is not None and (side is Side.IN or broke):
+            if watch.run.last_out_ms < settled_ms:
+                watch.chain = None  # it settled, or was lost sight of before it could
             _close_run(plan, threshold, watch.run, closed, ended=True)
-            watch.run = None
+            watch.run, watch.settling = None, ()
         if side is Side.IN:
             _close_chain(plan, threshold, watch.chain, closed, ended=True)
             watch.chain = None
         else:
             value = s.high_m if threshold.comparator.high else s.low_m
             assert value is not None  # noqa: S101  (classify says OUT only for a value)
-            _out(plan, threshold, watch, s.t_ms, value, broke, closed)
+            _out(plan, threshold, watch, s.t_ms, value, broke, settled_ms, closed)
     watch.last_ms, watch.last_side = s.t_ms, side
     for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
-        _sum_up(plan, threshold, rule, total, s.t_ms, closed)
+        _leave_window(plan, threshold, rule, total, s.t_ms, closed)
         if not total.holds and side is not Side.OUT:
             total.extreme_m = None
 
 
-def _hold(watch: Watch, end_ms: int, held_ms: int) -> None:
-    """The last out-of-limit reading was held until ``end_ms``."""
+def _hold(threshold: Threshold, watch: Watch, end_ms: int, held_ms: int, first_ms: int) -> None:
+    """The last out-of-limit reading was held until ``end_ms``. Of the settling time nothing is summed up yet."""
     for episode in (watch.run, watch.chain):
         if episode is not None:
             episode.end_ms = end_ms
             episode.known_ms += held_ms
-    for total in watch.totals:
-        if total.holds and total.holds[-1][1] == watch.last_ms:
+    if not watch.totals:
+        return
+    settled_ms = first_ms + threshold.ignore_first_ms
+    if watch.last_ms < settled_ms:
+        watch.settling = (*watch.settling, (watch.last_ms, min(end_ms, settled_ms)))
+    from_ms = max(watch.last_ms, settled_ms)
+    if from_ms >= end_ms:
+        return
+    for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
+        if total.holds and total.holds[-1][1] == from_ms:
             total.holds = (*total.holds[:-1], (total.holds[-1][0], end_ms))
         else:
-            total.holds = (*total.holds, (watch.last_ms, end_ms))
+            total.holds = (*total.holds, (from_ms, end_ms))
+        _reach(rule, total)
 
 
 def _out(
@@ -219,6 +241,7 @@ def _out(
     t_ms: int,
     value: int,
     broke: bool,
+    settled_ms: int,
     closed: list[RuleFinding],
 ) -> None:
     worse = max if threshold.comparator.high else min
@@ -231,11 +254,15 @@ def _out(
         chain.gaps += 1
     run = watch.run
     if run is None:
-        run = watch.run = Run(t_ms, t_ms, value, 0, [None] * n, [t_ms] * n)
-    run.end_ms = chain.end_ms = t_ms
+        run = watch.run = Run(t_ms, t_ms, value, 0, [None] * n, [t_ms] * n, t_ms)
+    run.end_ms = chain.end_ms = run.last_out_ms = t_ms
     run.extreme_m, chain.extreme_m = worse(run.extreme_m, value), worse(chain.extreme_m, value)
     for total in watch.totals:
         total.extreme_m = value if total.extreme_m is None else worse(total.extreme_m, value)
+    if t_ms < settled_ms:
+        return  # what comes back into range within the settling time says nothing
+    if watch.settling:
+        _outlasted(threshold, watch)
     for i, rule in enumerate(rules):
         after_ms = rule.alarm_after_s * 1000
         if run.fired[i] is None and t_ms - run.timer[i] >= after_ms:
@@ -249,17 +276,63 @@ def _out(
             chain.fired[i] = t_ms
 
 
-def _sum_up(
+def _outlasted(threshold: Threshold, watch: Watch) -> None:
+    """The excursion goes on after the settling time: it was none of settling, and counts from its first reading."""
+    for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
+        total.holds = (*watch.settling, *total.holds)
+        _reach(rule, total)
+    watch.settling = ()
+
+
+def _reach(rule: Limit, total: Total) -> None:
+    """Fire a cumulative rule whose sum was reached, at the instant at which the last hold reached it."""
+    after_ms = rule.alarm_after_s * 1000
+    if total.first_ms is not None or after_ms <= 0:
+        return
+    reached_ms = _reached_ms(total.holds, after_ms, rule.window_s)
+    if reached_ms is not None:
+        since = None if rule.window_s is None else reached_ms - rule.window_s * 1000
+        first_ms = next(a if since is None else max(a, since) for a, b in total.holds if since is None or b > since)
+        total.first_ms, total.event_ms, total.at_event_ms = first_ms, reached_ms, after_ms
+
+
+def _reached_ms(holds: tuple[tuple[int, int], ...], after_ms: int, window_s: int | None) -> int | None:
+    """When the holds first made up ``after_ms`` within the window that ends then; they are in order of time."""
+    if window_s is None:
+        missing = after_ms
+        for a, b in holds:
+            if b - a >= missing:
+                return a + missing
+            missing -= b - a
+        return None
+    window_ms = window_s * 1000
+    if sum(b - a for a, b in holds) < after_ms:
+        return None
+    for n, (a, b) in enumerate(holds):
+        # While a hold goes on its own part grows as the clock does; between these stops the older ones are level, or
+        # shrink as fast: the sum is level or grows as the clock does.
+        until = holds[: n + 1]
+        stops = sorted({a, b} | {t + window_ms for hold in until for t in hold if a < t + window_ms < b})
+        for low, high in pairwise(stops):
+            if _inside(until, high, window_ms) >= after_ms:
+                return low + max(0, after_ms - _inside(until, low, window_ms))
+    return None
+
+
+def _inside(holds: tuple[tuple[int, int], ...], t_ms: int, window_ms: int) -> int:
+    """How much of the holds lies in the window that ends at ``t_ms``."""
+    return sum(max(0, min(b, t_ms) - max(a, t_ms - window_ms)) for a, b in holds)
+
+
+def _leave_window(
     plan: Plan, threshold: Threshold, rule: Limit, total: Total, t_ms: int, closed: list[RuleFinding]
 ) -> None:
+    """Drop what lies before the window; a finding whose sum fell below the limit has ended."""
     if rule.window_s is not None and total.holds:
         since = t_ms - rule.window_s * 1000
         if total.holds[0][0] < since:
             total.holds = tuple((max(a, since), b) for a, b in total.holds if b > since)
-    sum_ms = sum(b - a for a, b in total.holds)
-    if total.first_ms is None and sum_ms >= rule.alarm_after_s * 1000 > 0:
-        total.first_ms, total.event_ms, total.at_event_ms = total.holds[0][0], t_ms, sum_ms
-    elif total.first_ms is not None and sum_ms < rule.alarm_after_s * 1000:
+    if total.first_ms is not None and sum(b - a for a, b in total.holds) < rule.alarm_after_s * 1000:
         _close_total(plan, threshold, rule, total, t_ms, closed)
         total.first_ms = None
 

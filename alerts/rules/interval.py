@@ -1,23 +1,26 @@
-"""The interval of a stream: declared, else the median of the last 16 differences (``design.md``, Profile)."""
+"""The interval of a stream: declared, else the median of the last 16 differences (``design.md``, Profile).
+
+It walks forward with the readings: before each one the last 16 differences up to it are in force, so that a stream
+which changes its pace is judged by the pace of its time, and nothing that comes later changes what was said (but for
+the first 16, which serve all readings before the 17th). Two readings alone make their distance the interval.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from statistics import median
 
 from alerts.rules.limits import MIN_GAP_MS
 
 LEARN_FROM = 16
-_TOO_FEW = 3
 DEFAULT_MS = 900_000  # one reading alone: the 15 minutes of DS01's records
-_CAP_MS = 3_600_000  # until three differences are seen a long hole must not pass for an interval
 
 
 @lru_cache(maxsize=4096)
-def _lower_median(differences: tuple[int, ...]) -> int:
-    # The lower of two middles: the smaller interval calls more time unknown, never less.
-    return sorted(differences)[(len(differences) - 1) // 2]
+def _median(differences: tuple[int, ...]) -> int:
+    return int(median(differences))  # of two middles the mean; half a millisecond is left out
 
 
 def interval_ms(declared_ms: int | None, differences: tuple[int, ...]) -> int:
@@ -26,8 +29,7 @@ def interval_ms(declared_ms: int | None, differences: tuple[int, ...]) -> int:
         return declared_ms
     if not differences:
         return DEFAULT_MS
-    median = _lower_median(differences)
-    return median if len(differences) >= _TOO_FEW else min(median, _CAP_MS)
+    return _median(differences)
 
 
 def max_gap_ms(interval: int) -> int:

@@ -74,7 +74,9 @@ class Profile:
     """A storage range and its rules. ``low_c``/``high_c`` are in range themselves (2.0 and 8.0 are fine).
 
     ``max_gap_s`` replaces the gap rule (SMILE's own timer knows no gaps, its cache lives 24 h);
-    ``ignore_first_s`` lets a transport logger settle.
+    ``ignore_first_s`` lets a transport logger settle: an excursion that comes back into range within that time after
+    the first reading is none, and its hold is counted only from the time's end on. One that outlasts it counts from
+    its first reading (requirement 29).
     """
 
     id: str

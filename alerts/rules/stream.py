@@ -275,7 +275,10 @@ def _differing(old: Sequence[Chunk], new: Sequence[Chunk]) -> tuple[Sequence[Chu
 def _said(state: StreamState, chunks: Sequence[Chunk]) -> dict[str, RuleFinding]:
     found = {f.finding_id: f for c in chunks for f in c.closed}
     if state.chunks:
-        found |= {f.finding_id: f for f in state.chunks[-1].end.walker.open_findings()}
+        end = state.chunks[-1].end
+        # Silence: the last reading counts one interval, and no more will come of it.
+        held_ms = 0 if state.silent is None else end.learner.interval_ms()
+        found |= {f.finding_id: f for f in end.walker.open_findings(held_ms)}
     if state.silent is not None:
         found[state.silent.finding_id] = state.silent
     return found

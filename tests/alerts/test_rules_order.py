@@ -23,6 +23,7 @@ from alerts.rules import (
     standing,
     step,
 )
+from alerts.rules import fold as fold_module
 from alerts.rules import stream as stream_module
 from telemetry.readings import Quality
 
@@ -212,3 +213,24 @@ def test_req_01_heat_agrees_with_a_naive_reading_of_the_conventions(runs: list[t
     found = judge(facts, Profiles(builtin_profiles(), streams={STREAM: StreamSettings(900)}), t_ms)
     ours = {(f.episode_start_ms, f.event_ms) for f in found if f.code == "HEAT" and f.kind is Kind.CONFIRMED}
     assert ours == naive_heat(readings, 600 * MIN)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 40)), min_size=1, max_size=8),
+    st.integers(1, 60),
+    st.one_of(st.none(), st.integers(1, 80)),
+)
+def test_a_sum_is_reached_when_counting_every_second_says_so(
+    parts: list[tuple[int, int]], after_s: int, window_s: int | None
+) -> None:
+    """(seconds in, seconds out) one after the other, from scratch second by second."""
+    holds, at = [], 0
+    for length, pause in parts:
+        holds.append((at * 1000, (at + length) * 1000))
+        at += length + pause
+    hot = [any(a <= i * 1000 < b for a, b in holds) for i in range(at + 1)]
+    window = window_s or at + 1
+    sums = (sum(hot[max(0, i - window) : i]) for i in range(at + 2))
+    expected = next((i * 1000 for i, total in enumerate(sums) if total >= after_s), None)
+    assert fold_module._reached_ms(tuple(holds), after_s * 1000, window_s) == expected

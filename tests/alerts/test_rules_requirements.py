@@ -278,11 +278,21 @@ def test_req_07_a_gap_of_exactly_twice_the_interval_is_bridged() -> None:
     assert only(facts, "HEAT").kind is Kind.POSSIBLE
 
 
-def test_a_hole_between_two_lone_readings_does_not_pass_for_the_interval() -> None:
-    facts = [*rows("0:00", "0:00", "9.0"), *rows("23:00", "23:00", "9.0")]
-    assert [f.kind for f in found(facts, "HEAT")] == [Kind.POSSIBLE]
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_the_interval_of_few_readings_is_the_median_of_their_differences(count: int) -> None:
+    """Every three hours is every three hours, with two rows as with five: nothing of it is unknown."""
+    facts = rows("0:00", f"{3 * (count - 1)}:00", "9.0", 180)
     made = segments(plain_points(facts))
-    assert sum(s.length_ms for s in made if not s.known) == 22 * HOUR
+    assert sum(s.length_ms for s in made if s.known) == count * 3 * HOUR
+    assert all(s.known for s in made)
+
+
+def test_of_two_middles_the_mean_is_the_interval() -> None:
+    times = [0]
+    for i in range(30):
+        times.append(times[-1] + (290_000 if i % 2 else 310_000))
+    made = segments(plain_points([ReadingFact("F1", STREAM, at, Decimal("5.0")) for at in times]))
+    assert made[-1].length_ms == 300_000
 
 
 def test_the_interval_is_learned_from_the_last_16_differences() -> None:
@@ -326,28 +336,84 @@ def test_req_28_rows_without_a_value_come_before_the_first_valid_one() -> None:
     assert (heat.episode_start_ms, heat.event_ms) == (t("0:20"), t("1:20"))
 
 
-def test_req_29_shipment_type_1() -> None:
-    box = Profiles(CATALOGUE, equipment={"F1": ("transport_1",)})
-    assert found(rows("0:00", "20:00", "29.9"), profiles=box) == []
-    apart = [
-        *rows("0:00", "0:00", "20.0"),
-        *rows("0:15", "6:00", "30.0"),
-        *rows("6:15", "7:00", "20.0"),
-        *rows("7:15", "11:00", "30.0"),
-        *rows("11:15", "11:15", "20.0"),
-    ]
-    assert only(apart, "HEAT_30_TOTAL", box).event_ms == t("11:15")
-    assert only([*rows("0:00", "0:00", "20.0"), *rows("0:15", "1:15", "45.0")], "HEAT_45", box).event_ms == t("1:15")
-    assert only([*rows("0:00", "0:00", "20.0"), *rows("0:15", "1:15", "-0.5")], "FRZE", box).event_ms == t("1:15")
+BOX_1 = Profiles(CATALOGUE, equipment={"F1": ("transport_1",)})
+BOX_2 = Profiles(CATALOGUE, equipment={"F1": ("transport_2",)})
+IN = "20.0"
 
 
-def test_req_29_shipment_type_2_has_no_freeze_alarm_and_ignores_the_settling_time() -> None:
-    box = Profiles(CATALOGUE, equipment={"F1": ("transport_2",)})
-    assert found(rows("0:00", "20:00", "-5.0"), profiles=box) == []
-    assert only([*rows("0:00", "20:15", "10.0")], "HEAT_10_TOTAL", box).event_ms == t(
-        "20:15"
-    )  # first 10 min left out
-    assert found(rows("0:00", "20:00", "9.9"), profiles=box) == []
+@pytest.mark.parametrize("lead", [[], rows("0:00", "0:45", IN)], ids=["from the first row", "after settling"])
+def test_req_29_shipment_type_1_with_the_settling_time_in_force(lead: list[ReadingFact]) -> None:
+    """The examples word by word, from the first row as well: an excursion that outlasts the settling time counts."""
+    assert CATALOGUE["transport_1"].ignore_first_s == 600
+    start = len(lead) * 15 * MIN
+
+    def story(*parts: tuple[int, str]) -> list[ReadingFact]:
+        facts, at = list(lead), start
+        for count, value in parts:
+            facts += [ReadingFact("F1", STREAM, at + i * 15 * MIN, Decimal(value)) for i in range(count)]
+            at += count * 15 * MIN
+        return facts
+
+    assert found(story((80, "29.9")), profiles=BOX_1) == []
+    heat = only(story((24, "30.0"), (4, IN), (16, "30.0"), (2, IN)), "HEAT_30_TOTAL", BOX_1)
+    assert (heat.episode_start_ms, heat.event_ms, heat.known_s) == (start, start + 11 * HOUR, 36_000)
+    assert found(story((24, "30.0"), (4, IN), (15, "30.0"), (2, IN)), profiles=BOX_1) == []
+    for value, code in (("45.0", "HEAT_45"), ("-0.5", "FRZE")):
+        one = only(story((5, value), (2, IN)), code, BOX_1)
+        assert (one.episode_start_ms, one.event_ms) == (start, start + HOUR)
+        assert found(story((4, value), (2, IN)), code, profiles=BOX_1) == []
+
+
+def test_req_29_what_comes_back_within_the_settling_time_is_left_out() -> None:
+    """A logger started at 30 C, every 5 minutes: 5 minutes of settling, then 10 h less those 5 in the box."""
+    settling = [*rows("0:00", "0:00", "30.0"), *rows("0:05", "1:00", IN, 5)]
+    hot = rows("1:05", "10:55", "30.0", 5)  # 119 readings: 9 h 55
+    assert found([*settling, *hot, *rows("11:00", "11:00", IN)], profiles=BOX_1) == []
+    more = only([*settling, *hot, *rows("11:00", "11:05", "30.0", 5)], "HEAT_30_TOTAL", BOX_1)
+    assert (more.episode_start_ms, more.event_ms) == (t("1:05"), t("11:05"))
+
+
+def test_req_29_a_hold_that_leaves_the_settling_time_counts_from_its_end() -> None:
+    """The first reading holds 15 minutes, of which 10 are settling: 5 count."""
+    first = [*rows("0:00", "0:00", "30.0"), *rows("0:15", "1:00", IN)]
+    heat = only([*first, *rows("1:15", "11:00", "30.0"), *rows("11:15", "11:15", IN)], "HEAT_30_TOTAL", BOX_1)
+    assert (heat.episode_start_ms, heat.event_ms) == (t("0:10"), t("11:10"))
+
+
+def test_req_29_settling_that_was_lost_sight_of_is_no_part_of_a_chain() -> None:
+    facts = [*rows("0:00", "0:00", "45.0"), *rows("5:00", "5:45", "45.0")]
+    regular = Profiles(CATALOGUE, BOX_1.equipment, {STREAM: StreamSettings(interval_s=900)})
+    assert found(facts, "HEAT_45", profiles=regular) == []
+    longer = [*facts, *rows("6:00", "6:00", "45.0")]
+    assert only(longer, "HEAT_45", regular).episode_start_ms == t("5:00")
+
+
+def test_req_29_shipment_type_2_has_no_freeze_alarm() -> None:
+    assert found(rows("0:00", "20:00", "-5.0"), profiles=BOX_2) == []
+    assert only(rows("0:00", "20:15", "10.0"), "HEAT_10_TOTAL", BOX_2).event_ms == t("20:00")
+    assert found(rows("0:00", "20:00", "9.9"), profiles=BOX_2) == []
+
+
+def test_a_sum_is_dated_by_the_hold_that_reached_it() -> None:
+    """10 h at 30.0: reached at 10:15 whatever comes next, and also when nothing comes."""
+    hot = [*rows("0:00", "0:00", IN), *rows("0:15", "10:00", "30.0")]
+    assert only([*hot, *rows("10:15", "10:15", IN)], "HEAT_30_TOTAL", BOX_1).event_ms == t("10:15")
+    assert only([*hot, *rows("10:25", "10:25", IN)], "HEAT_30_TOTAL", BOX_1).event_ms == t("10:15")
+    assert only([*hot, *rows("40:00", "40:00", IN)], "HEAT_30_TOTAL", BOX_1).event_ms == t("10:15")
+    assert found(hot, "HEAT_30_TOTAL", profiles=BOX_1) == []  # the last reading has not held yet
+    alone = only(hot, "HEAT_30_TOTAL", BOX_1, now="10:45")  # silence: it held one interval
+    assert (alone.event_ms, alone.end_ms) == (t("10:15"), None)
+    assert found(hot[:-1], "HEAT_30_TOTAL", profiles=BOX_1, now="20:00") == []
+
+
+def test_a_sum_within_a_window_is_dated_to_the_minute_although_older_pieces_leave() -> None:
+    """45 min from 0:00, then from 23:30 on: at 24:00 the older piece begins to leave as fast as the new one grows."""
+    facts = [*rows("0:00", "0:30", "-0.6"), *rows("0:45", "23:15", "4.0"), *rows("23:30", "24:30", "-0.6")]
+    check = only([*facts, *rows("24:45", "24:45", "4.0")], "STOCK_CHECK")
+    assert (check.episode_start_ms, check.event_ms) == (0, t("23:45"))
+    late = [*rows("0:00", "0:30", "-0.6"), *rows("0:45", "23:45", "4.0"), *rows("24:00", "25:00", "-0.6")]
+    check = only([*late, *rows("25:15", "25:15", "4.0")], "STOCK_CHECK")
+    assert check.event_ms == t("25:00")  # level at 45 min from 24:00 until 24:45, when all of the older has left
 
 
 SMILE = Profiles(CATALOGUE, equipment={"F1": ("refrigerator", "smile_grace")})
