@@ -17,7 +17,7 @@ from edge.decoders import ADVERT_DECODERS, LINE_DECODERS
 from edge.outbox import Outbox, SqliteOutbox
 from edge.sources import POLLED, ble, ruuvi_history, serial, serial_port
 from edge.sources.ruuvi_history import RuuviHistory
-from edge.supervisor import Backoff, Outage, supervise
+from edge.supervisor import Backoff, Outage, end, supervise
 from edge.uplink import EXPECTED as UPLINK_ERRORS
 from edge.uplink import Uplink
 from telemetry.clock import Clock
@@ -58,8 +58,7 @@ class Agent:
             tasks = [group.create_task(part, name=name) for name, part in self._parts()]
             log.info("edge %s runs: %s", self._config.edge.id, ", ".join(t.get_name() for t in tasks))
             await stop.wait()
-            for task in tasks:
-                task.cancel()
+            await end(*tasks)
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         mqtt = self._config.mqtt

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from telemetry.errors import NeighbourDownError
 
@@ -43,6 +44,25 @@ class Backoff:
 
     def wait_s(self, failures: int, rng: random.Random) -> float:
         return min(self.high_s, self.low_s * 2.0 ** min(failures, 16)) * rng.uniform(0.5, 1.5)
+
+
+CANCEL_AGAIN_S = 3.0
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel these tasks and wait for their end; again every ``CANCEL_AGAIN_S`` until it worked.
+
+    Once is not enough: ``asyncio.wait_for`` of Python 3.11 forgets a cancellation that comes in the moment in which
+    its future is done (cpython issue 86296), and aiomqtt waits with it.
+    """
+    running: set[asyncio.Task[Any]] = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        done, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # looked at, so that asyncio does not call it forgotten
 
 
 async def supervise(

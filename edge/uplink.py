@@ -20,7 +20,7 @@ import aiomqtt
 
 from edge.config import MqttSettings
 from edge.outbox import Outbox
-from edge.supervisor import Outage
+from edge.supervisor import Outage, end
 from telemetry.clock import Clock
 from telemetry.contract import Request, Upload, decode_receipt, decode_request, encode_upload
 from telemetry.errors import ConfigError, ContractError
@@ -91,9 +91,7 @@ class Uplink:
                 for task in done:
                     task.result()
             finally:
-                for task in (listen, send):
-                    task.cancel()
-                await asyncio.gather(listen, send, return_exceptions=True)
+                await end(listen, send)
 
     # --- right: facts ------------------------------------------------------------------------------------
 
@@ -235,10 +233,10 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> bool:
     if timeout_s <= 0:
         return event.is_set()
     try:
-        await asyncio.wait_for(event.wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            return await event.wait()
     except TimeoutError:
         return False
-    return True
 
 
 def _secret(path: str) -> str | None:

@@ -66,7 +66,8 @@ class RuuviHistory:
             low_s, high_s = _RETRY_S
             worst = max(self._failures.values(), default=0)
             try:
-                await asyncio.wait_for(self._wake.wait(), min(high_s, low_s * 2.0**worst) if worst else None)
+                async with asyncio.timeout(min(high_s, low_s * 2.0**worst) if worst else None):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
             if worst:  # a packet was heard: the tag is near, but do not hammer it
@@ -104,7 +105,8 @@ class RuuviHistory:
             filler = _Filler(device, hole, self._clock, self._outbox, self._appended)
             try:
                 while True:
-                    data = await asyncio.wait_for(queue.get(), IDLE_S)
+                    async with asyncio.timeout(IDLE_S):
+                        data = await queue.get()
                     if data == lost:
                         raise OSError("the link was lost")
                     entry = ruuvi.decode_log(data)

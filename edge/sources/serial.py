@@ -99,7 +99,8 @@ class SerialSource:
         try:
             if left_s <= 0:
                 raise TimeoutError
-            return await asyncio.wait_for(port.read(), left_s)
+            async with asyncio.timeout(left_s):
+                return await port.read()
         except TimeoutError as error:
             raise NeighbourDownError(
                 self._device.serial,

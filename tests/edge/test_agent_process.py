@@ -81,22 +81,27 @@ def is_tail_of(part: list[Any], whole: list[Any]) -> bool:
 
 
 def test_sigkill_in_the_middle_loses_and_doubles_nothing(
-    simulate: Callable[..., Any], start_agent: Callable[..., Any], tmp_path: Path, wait_for: Callable[..., Any]
+    simulate: Callable[..., Any],
+    start_agent: Callable[..., Any],
+    tmp_path: Path,
+    wait_for: Callable[..., Any],
+    platform_seen_empty: Callable[..., Any],
 ) -> None:
     """Each packet stands on the air for 3 s; the agent is killed six times and each time back before the next one.
 
     Promise 1 and "repeats across a restart": the outbox has each packet once, each load once.
     """
-    loads = [
-        {"device": "SC-1", "at_s": at_s, "mass_kg": kg, "hold_s": 60} for at_s, kg in ((75, "1.5"), (255, "2.25"))
-    ]
-    sim = simulate(plan(speed=25, interval_s=75, loads=loads))
+    loads = {0: "1.5", 3: "2.25"}
+    sim = simulate(plan(speed=25, interval_s=75))
     path = tmp_path / "outbox.db"
     config = settings_of(sim, path, interval_s=75)
     stream = "BT-1/temperature_c"
-    for _ in range(6):
+    for life in range(6):
         agent = start_agent(config, **environment(sim))
         before = len(produced_values(sim, stream))
+        if life in loads:
+            platform_seen_empty(path, "SC-1")
+            assert sim.control(do="load", device="SC-1", mass_kg=loads[life], hold_s=60)["ok"]
         # Kill it when it has a new packet: in the middle of what it does then.
         count = len(values_of(facts_in(path), stream))
         wait_for(lambda n=count: len(values_of(facts_in(path), stream)) > n, "a new packet in the outbox")
