@@ -180,7 +180,7 @@ class BatchJudge:
         ]
         used = _used(product, exposure)
         made = judge_batch(batch.id, product, exposure, seen, now_ms, used)
-        self._save_findings(batch, exposure.findings if exposure else (), made, {p.equipment for p in stays}, now_ms)
+        self._save_findings(batch, exposure.findings if exposure else (), made, stays, now_ms)
         self._calm.pop(batch.id, None)
         if exposure is not None and all(f.end_ms is not None for f in exposure.findings):
             self._calm[batch.id] = now_ms
@@ -206,7 +206,7 @@ class BatchJudge:
     # --- findings of a batch ---
 
     def _save_findings(
-        self, batch: Batch, found: Sequence[RuleFinding], made: BatchVerdict, places: set[str], now_ms: int
+        self, batch: Batch, found: Sequence[RuleFinding], made: BatchVerdict, stays: Sequence[Placement], now_ms: int
     ) -> None:
         kept = {f.id: f for f in self._records.findings(batch=batch.id) if f.kind != FindingKind.WITHDRAWN}
         if not kept and not found:
@@ -220,13 +220,18 @@ class BatchJudge:
             if f.finding_id not in said or not only_longer(said[f.finding_id], f)
         }
         asking = _asking(found, made)
-        asked = [f for e in places for f in self._records.findings(equipment=e) if f.batch is None] if asking else []
+        asked = self._asked_in(stays) if asking else []
         for i, row in {**kept, **rows}.items():
             asks = i in asking and not _asked_already(row, asked)
             if row.kind != FindingKind.WITHDRAWN and (i in rows or row.alarms != asks):
                 rows[i] = replace(row, alarms=asks)
         if rows and self._records.save_findings(list(rows.values()), now_ms).opened:
             self._on_alarm()
+
+    def _asked_in(self, stays: Iterable[Placement]) -> list[tuple[Placement, Finding]]:
+        """Each stay with each finding of its equipment."""
+        by_place = {e: self._records.findings(equipment=e) for e in {p.equipment for p in stays}}
+        return [(p, f) for p in stays for f in by_place[p.equipment] if f.batch is None]
 
     # --- verdicts ---
 
@@ -276,16 +281,32 @@ def _asking(found: Iterable[RuleFinding], made: BatchVerdict) -> set[str]:
     }
 
 
-def _asked_already(finding: Finding, asked: Iterable[Finding]) -> bool:
-    """Whether an alarm of the equipment asked for the same excursion before the batch's own alarm was due."""
+def _asked_already(finding: Finding, asked: Iterable[tuple[Placement, Finding]]) -> bool:
+    """Whether an alarm of the equipment asked for the same excursion before the batch's own alarm was due.
+
+    The same excursion: there is an instant in which the batch stood there and both were out of limit. What asked
+    of a place the batch had left by then, or not come to yet, says nothing of this episode.
+    """
     return any(
         f.alarms
         and f.code == finding.code
         and f.kind in (finding.kind, FindingKind.CONFIRMED)
         and f.event_ms <= finding.event_ms
-        and (f.end_ms is None or finding.episode_start_ms <= f.end_ms)
-        for f in asked
+        and _share_time(
+            (stay.from_ms, stay.to_ms), (f.episode_start_ms, f.end_ms), (finding.episode_start_ms, finding.end_ms)
+        )
+        for stay, f in asked
     )
+
+
+def _share_time(*spans: tuple[int, int | None]) -> bool:
+    """Whether all spans (from, to; None: goes on) have an instant in common; ends count as inside but for a stay's.
+
+    The first span is the stay: [from, to). An episode's end is its last out-of-limit moment.
+    """
+    latest_ms = max(from_ms for from_ms, _ in spans)
+    (_, left_ms), *episodes = spans
+    return (left_ms is None or latest_ms < left_ms) and all(to is None or latest_ms <= to for _, to in episodes)
 
 
 def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mapping[str, Any]]) -> bool:

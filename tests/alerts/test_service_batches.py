@@ -113,6 +113,42 @@ def test_a_batch_alarm_that_came_first_is_not_closed_by_the_refrigerators(world:
     )
 
 
+def test_a_freeze_after_the_move_is_not_asked_by_the_refrigerator_it_left(world: Any, start: int) -> None:
+    """The refrigerator still freezes and was answered; the batch froze once more elsewhere, after an unknown hour."""
+    freezer = replace(world.records.equipment("F2"), kind="freezer", profile="freezer")
+    world.records.upsert_equipment(freezer, SARI, "a freezer", world.clock.wall_ms)
+    world.batch("HEP", HEPB)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1.25, "-1.0"))
+    world.at(1.25)
+    (asked,) = [a for a in world.records.alarms() if a.finding.code == "FRZE"]
+    assert asked.finding.equipment == "F1"
+    world.records.acknowledge(asked.id, SARI, "moved it", world.clock.wall_ms)
+    world.say(*world.temperatures(1.5, 4, "-1.0"))
+    world.clock.wall_ms = start + int(1.5 * HOUR)
+    move(world, "HEP", "F2", 1.5, start)
+    world.say(*world.temperatures(2.75, 4, "-20.0", "LOG-B"))
+    world.at(4)
+    first, second = world.found("FRZE", equipment=None, batch="HEP")
+    assert (first.alarms, second.alarms) == (False, True)
+    assert (second.kind, second.episode_start_ms) == (FindingKind.CONFIRMED, start + int(2.75 * HOUR))
+    assert ("FRZE", None, "HEP", "open") in world.alarms()
+
+
+def test_an_alarm_from_before_the_batch_came_asks_for_it_only_while_it_goes_on(world: Any, start: int) -> None:
+    """The refrigerator was hot and answered for in the morning; the batch came at noon and lives through its own."""
+    world.batch("B1", from_h=12)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "9.0"), *world.temperatures(11.25, 12.5, "5.0"))
+    world.at(12.5)
+    assert heat_alarms(world) == [("HEAT", "F1", None, "open")]
+    world.say(*world.temperatures(12.75, 24, "9.0"))
+    world.at(24)
+    (heat,) = world.found("HEAT", equipment=None, batch="B1")
+    assert not heat.alarms  # the refrigerator's second alarm asks for it
+    assert [f.event_ms for f in world.found("HEAT")] == [start + 10 * HOUR, start + int(22.75 * HOUR)]
+
+
 def test_req_22_a_vvm_read_by_a_person_changes_the_verdict(world: Any) -> None:
     """cold-chain 6, 22: stage B: use first; stage C: discard proposed, whatever was there before."""
     world.batch("B1")
