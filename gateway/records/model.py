@@ -552,9 +552,12 @@ class QuarantineItem:
 
 
 class AttachmentKind(StrEnum):
+    """VERDICT: a judgement or release that SMILE has no field for; DISCARD: one that a person decided, and only that."""
+
     TEMPERATURES = "temperatures"
     DISCARD = "discard"
     WEIGHT = "weight"
+    VERDICT = "verdict"
 
 
 @dataclass(frozen=True, slots=True)

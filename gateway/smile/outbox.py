@@ -513,6 +513,11 @@ class SmileOutbox:
         row = self._db.execute("SELECT * FROM posts WHERE key=?", (key,)).fetchone()
         return None if row is None else _post(row)
 
+    def retry_refused_now(self, key: str) -> None:
+        """Someone mended what a post was refused for: do not wait for the slow retry. Lost answers keep their pause."""
+        with self._write():
+            self._db.execute("UPDATE posts SET next_ms=0 WHERE key=? AND state='refused' AND next_ms > 0", (key,))
+
     def set_post(self, key: str, state: str, text: str, next_ms: int | None, now_ms: int) -> None:
         """``next_ms`` None: finished, never tried again."""
         with self._write():

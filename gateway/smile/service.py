@@ -25,7 +25,6 @@ from gateway.records.model import (
     Decision,
     Registry,
     SmileState,
-    Verdict,
     VerdictState,
 )
 from gateway.records.records import Records, open_records
@@ -307,6 +306,8 @@ class SmileService:
                 self._verdict_changed(change)
             elif change.new is not None and change.kind == "weighing":
                 self._weighing_changed(change)
+            elif change.kind in ("vvm", "batch"):
+                self._batch_changed(str(change.new_value.get("batch") or change.key))
         if changes:
             self._outbox.set_position(_CHANGES, changes[-1].id)
         return len(changes) == 500
@@ -316,7 +317,14 @@ class SmileService:
         if verdict.decision == Decision.DISCARDED:
             self._outbox.add_post(f"discard:{verdict.id}", "discard", {"verdict": verdict.id}, self._net_ms())
         elif verdict.state != VerdictState.WITHDRAWN and self._records.decision(verdict.batch) in (None, verdict):
-            self._attach_verdict(verdict, SmileState.NO_FIELD, verdict_word(verdict), "")
+            word = verdict_word(verdict)
+            self._save(AttachmentKind.VERDICT, verdict.batch, _MAIN, "", SmileState.NO_FIELD, word, verdict.site)
+
+    def _batch_changed(self, batch: str) -> None:
+        """A VVM was read, or SMILE's ids were entered: what a refused discard may have waited for."""
+        decided = self._records.decision(batch)
+        if decided is not None and decided.decision == Decision.DISCARDED:
+            self._outbox.retry_refused_now(f"discard:{decided.id}")
 
     def _weighing_changed(self, change: AuditRow) -> None:
         value = change.new_value
@@ -363,7 +371,7 @@ class SmileService:
                 result = await self._door.post_discard(draft, Person(order.decided_by))
             except DraftRefusedError as error:
                 result = PostResult(error.outcome, str(error))
-        self._attach_verdict(verdict, _state(result), _reply(result), digest)
+        self._save(AttachmentKind.DISCARD, verdict.batch, _MAIN, digest, _state(result), _reply(result), verdict.site)
         return result
 
     async def _send_weight(self, post: Post) -> PostResult:
@@ -379,9 +387,6 @@ class SmileService:
         return result
 
     # --- what SMILE got -> records ----------------------------------------------------------------------------
-
-    def _attach_verdict(self, verdict: Verdict, state: SmileState, reply: str, digest: str) -> None:
-        self._save(AttachmentKind.DISCARD, verdict.batch, _MAIN, digest, state, reply, verdict.site)
 
     def _save(
         self, kind: AttachmentKind, subject: str, target: str, digest: str, state: SmileState, reply: str, site: str

@@ -225,6 +225,45 @@ def test_duty_21_a_decision_waits_for_the_vvm_and_is_booked_when_it_is_read(smil
     assert world.records.attachments("discard")[0].state == "stored"
 
 
+def test_duty_21_a_refused_discard_goes_out_at_once_when_the_vvm_is_read(smile, world):
+    """Nobody waits the hour of the slow retry: the person who read the vials sees the answer."""
+    world.discard(vvm=None)
+    world.rounds(2)
+    assert smile.table("discards") == []
+    world.records.observe_vvm("B1", "C", WARDEN, "read", world.ticker.at_ms)
+    world.rounds(1)
+    assert [d["stock_quality_id"] for d in smile.table("discards")] == [3]
+    world.records.observe_vvm("B1", "D", WARDEN, "read again", world.ticker.at_ms)
+    world.rounds(2)
+    assert len(smile.table("discards")) == 1  # what is booked is never sent again
+
+
+def test_duty_21_entering_smiles_ids_sends_the_discard_at_once(smile, world):
+    batch = world.records.batch("B1")
+    world.records.upsert_batch(replace(batch, smile=None), WARDEN, "ids not known", world.ticker.at_ms)
+    world.discard()
+    world.rounds(2)
+    (note,) = world.records.attachments("discard")
+    assert (note.state, smile.table("discards")) == ("refused", [])
+    world.records.upsert_batch(batch, WARDEN, "ids entered", world.ticker.at_ms)
+    world.rounds(1)
+    assert world.records.attachments("discard")[0].state == "stored"
+    assert len(smile.table("discards")) == 1
+
+
+def test_duty_21_a_lost_answer_keeps_its_pause_when_a_vvm_is_read(smile, world):
+    """Hastening it could book it twice: only what was refused before anything was sent is hastened."""
+    smile.settings(dedup_window_s=0)
+    smile.fault("cut", path="/discard-stock")
+    world.discard()
+    world.rounds(1)
+    key = f"discard:{world.records.decision('B1').id}"
+    due_ms = world.outbox.post(key).next_ms
+    world.records.observe_vvm("B1", "C", WARDEN, "read", world.ticker.at_ms)
+    world.rounds(1)
+    assert world.outbox.post(key).next_ms == due_ms > 0
+
+
 def test_duty_21_a_lost_discard_is_found_by_the_next_round(smile, world):
     smile.settings(dedup_window_s=0)
     smile.fault("cut", path="/discard-stock")
@@ -243,4 +282,5 @@ def test_duty_21_a_released_batch_books_nothing(smile, world):
     world.records.decide("B1", "released", WARDEN, "VVM is fine", world.ticker.at_ms)
     world.rounds(3)
     assert smile.table("discards") == []
-    assert world.records.attachments("discard")[0].reply == "SMILE has no field for released"
+    assert world.records.attachments("discard") == []
+    assert world.records.attachments("verdict")[0].reply == "SMILE has no field for released"

@@ -52,8 +52,9 @@ def test_a_verdict_that_smile_cannot_hold_is_noted_so(smile, world):
     verdict = Verdict("", "B1", "hold_and_inspect", (), (world.finding("HEAT"),), world.ticker.at_ms)
     world.records.save_verdicts([verdict], world.ticker.at_ms)
     world.rounds()
-    (note,) = world.records.attachments("discard")
+    (note,) = world.records.attachments("verdict")
     assert (note.state, note.reply) == ("no_field", "SMILE has no field for hold_and_inspect")
+    assert world.records.attachments("discard") == []  # judged is not discarded
     assert smile.table("discards") == []
 
 
