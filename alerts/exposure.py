@@ -17,7 +17,7 @@ from alerts.rules.facts import ReadingFact, degrees, milli, plain_points
 from alerts.rules.finding import RuleFinding
 from alerts.rules.fold import Sample, Walker
 from alerts.rules.limits import Plan, Profile, Profiles, thresholds
-from alerts.rules.spans import Segment, cut, merge, segments
+from alerts.rules.spans import RangeState, Segment, cut, merge, segments, state_of
 
 _NO_GAP_MS = 1 << 60  # the gap rule was applied per stream; merged segments say themselves where they break
 FREEZING_M = -500  # -0.5 C and below (WHO PQS E003)
@@ -38,6 +38,7 @@ class Exposure:
     """The history of one batch as one timeline, its sums in seconds, and the batch-level findings.
 
     ``above_s``/``below_s`` are beyond the product's range, ``freezing_s`` at or below -0.5 C; known time only.
+    Known is what is in range or out of it: where one source says nothing, out is known and in range is not.
     """
 
     batch: str
@@ -125,8 +126,8 @@ def expose(
         line[-1].to_ms,
         tuple(line),
         tuple(found),
-        _sum_s(s for s in line if s.known and not s.doubtful),
-        _sum_s(s for s in line if not s.known or s.doubtful),
+        _sum_s(s for s in line if state_of(s, low_m, high_m) is not RangeState.UNKNOWN),
+        _sum_s(s for s in line if state_of(s, low_m, high_m) is RangeState.UNKNOWN),
         _sum_s(s for s in known if high_m is not None and s.high_m is not None and s.high_m > high_m),
         _sum_s(s for s in known if low_m is not None and s.low_m is not None and s.low_m < low_m),
         _sum_s(s for s in known if s.low_m is not None and s.low_m <= FREEZING_M),

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ from alerts.rules import (
     step,
 )
 from alerts.rules.facts import degrees, milli, plain_points
+from alerts.rules.interval import LEARN_FROM
+from alerts.rules.interval import interval_ms as learned
+from alerts.rules.spans import state_of
 from alerts.verdicts import Product, builtin_products
 from edge.decoders.files import DeviceAlarm, FileReading, LoggerFile, LoggerFileError, decode_file
 from smile_iot.evaluate_report import picture, table
@@ -185,14 +189,15 @@ def _reading_report(
     facts = [ReadingFact("file", _STREAM, utc_ms(r, zone), r.value_c) for r in file.readings]
     interval_ms = None if file.interval_s is None else file.interval_s * 1000
     points = plain_points(facts)
+    differences = tuple(b.t_ms - a.t_ms for a, b in pairwise(points))
+    learned_ms = learned(interval_ms, differences[-LEARN_FROM:])
     made = segments(points, interval_ms)
-    end_ms = made[-1].to_ms
     found = _judge(facts, replace(profile, limits=(*profile.limits, *episode_rules(profile))), file.interval_s)
     episodes = [f for f in found if f.code.startswith(_EPISODE)]
     alarms = [f for f in found if f.level in (Level.ALARM, Level.NOTICE)]  # a notice: it alarms elsewhere (SMILE)
     warnings = [f for f in found if f.level is Level.WARNING]
     spans = range_spans(made, profile)
-    known_s = _seconds(s.length_ms for s in made if s.known and not s.doubtful)
+    known_s = _seconds(s.to_ms - s.from_ms for s in spans if s.state is not RangeState.UNKNOWN)
     in_s = _seconds(s.to_ms - s.from_ms for s in spans if s.state is RangeState.IN)
     energy = file.mkt_energy_kj_mol or mkt.ENERGY_KJ_MOL
     values = [v for p in points for v in (p.low_m, p.high_m) if v is not None]
@@ -206,15 +211,19 @@ def _reading_report(
         "mkt_c": _number(mkt.mkt_of(made, energy)),
         "mkt_energy_kj_mol": _number(energy),
         "in_range_fraction": round(in_s / known_s, 6) if known_s else None,
-        "episodes": [_episode(f, end_ms, zone) for f in episodes],
+        "episodes": [_episode(f, made, zone) for f in episodes],
         "alarms": [_alarm(f, zone) for f in alarms],
         "warnings": [_alarm(f, zone) for f in warnings],
         "device_alarms": [
-            _device_alarm(a, file, zone, alarms if profile.id == _DEVICE else None) for a in file.alarms
+            _device_alarm(a, zone, alarms if profile.id == _DEVICE else None, learned_ms) for a in file.alarms
         ],
         "daily": _daily(made, profile, zone),
         "vvm": _vvm(made, product),
-        "notes": [*_notes(file, sum(f.value_c is None for f in facts), profile, zone), *file.notes],
+        "notes": [
+            *_notes(file, sum(f.value_c is None for f in facts), profile, zone),
+            *_interval_notes(interval_ms, differences),
+            *file.notes,
+        ],
     }
     if file.days:
         fields["device_daily"] = _device_days(file)
@@ -233,9 +242,11 @@ def _c(value_m: int | None) -> Decimal | None:
 
 
 def _judge(facts: Sequence[ReadingFact], profile: Profile, interval_s: int | None) -> list[RuleFinding]:
-    """What stands at the last reading: silence after the end of a file is no finding."""
+    """What stands at the end of the file, where the last reading has held one interval; silence is no finding."""
     profiles = Profiles({profile.id: profile}, {}, {_STREAM: StreamSettings(interval_s)}, (profile.id,))
     out = step(State(), facts, profiles, max(f.t_ms for f in facts))
+    if out.wake_at_ms is not None:
+        out = step(out.state, [], profiles, out.wake_at_ms)  # nothing more came
     return [f for f in standing(out.state) if f.code not in ("SILENT", "CONFLICT")]
 
 
@@ -252,8 +263,9 @@ def _mean(made: Iterable[Segment]) -> Decimal | None:
     return (Decimal(sum((a + b) * w for a, b, w in known)) / 2000 / total).quantize(_PLACES, ROUND_HALF_EVEN)
 
 
-def _episode(f: RuleFinding, end_ms: int, zone: tzinfo) -> dict[str, Any]:
-    end = end_ms if f.end_ms is None else f.end_ms
+def _episode(f: RuleFinding, made: Sequence[Segment], zone: tzinfo) -> dict[str, Any]:
+    """One that is open ends where its last reading ceases to hold: unknown time after it is no part of it."""
+    end = max(s.to_ms for s in made if _beyond(s, f)) if f.end_ms is None else f.end_ms
     return {
         "code": f.code.removeprefix(_EPISODE),
         "start": rfc3339(f.episode_start_ms, zone),
@@ -262,6 +274,12 @@ def _episode(f: RuleFinding, end_ms: int, zone: tzinfo) -> dict[str, Any]:
         "extreme_c": _number(f.extreme_c),
         "open": f.end_ms is None,
     }
+
+
+def _beyond(s: Segment, f: RuleFinding) -> bool:
+    comparator = Comparator(f.comparator)
+    value = s.high_m if comparator.high else s.low_m
+    return value is not None and f.limit_c is not None and comparator.beyond(value, milli(f.limit_c))
 
 
 def _alarm(f: RuleFinding, zone: tzinfo) -> dict[str, Any]:
@@ -275,7 +293,7 @@ def _alarm(f: RuleFinding, zone: tzinfo) -> dict[str, Any]:
 
 
 def _device_alarm(
-    a: DeviceAlarm, file: LoggerFile, zone: tzinfo, ours: Sequence[RuleFinding] | None
+    a: DeviceAlarm, zone: tzinfo, ours: Sequence[RuleFinding] | None = None, within_ms: int = 0
 ) -> dict[str, Any]:
     """A device's alarm; under the device's own limits with whether ours came within one logging interval."""
     at_ms = utc_ms(FileReading(a.local_ms, None), zone)
@@ -283,7 +301,6 @@ def _device_alarm(
     if a.continued:
         out["continued"] = True
     if ours is not None:
-        within_ms = (file.interval_s or 0) * 1000
         out["matched"] = any(f.code == f"SLOT_{a.slot}" and abs(f.event_ms - at_ms) <= within_ms for f in ours)
     return out
 
@@ -321,7 +338,7 @@ def _day(date: str, parts: Sequence[Segment], profile: Profile) -> dict[str, Any
         "mean_c": _number(_mean(parts)),
         "above_s": _seconds(above),
         "below_s": _seconds(below),
-        "unknown_s": _seconds(s.length_ms for s in parts if not s.known or s.doubtful),
+        "unknown_s": _seconds(s.length_ms for s in parts if state_of(s, low_m, high_m) is RangeState.UNKNOWN),
     }
 
 
@@ -348,6 +365,14 @@ def _notes(file: LoggerFile, without: int, profile: Profile, zone: tzinfo) -> li
     for name, value in file.stated:
         notes.append(f"the device itself states {name} {value}")
     return notes
+
+
+def _interval_notes(declared_ms: int | None, differences: Sequence[int]) -> list[str]:
+    """Of one or two differences nobody can say whether they are the pace of the logger or a hole."""
+    if declared_ms is not None or len(differences) > 2:
+        return []
+    how = "from the distance of so few rows" if differences else "as 15 minutes, for a single row"
+    return [f"the logging interval is not stated: it was taken {how}"]
 
 
 def _clock_moves(file: LoggerFile, zone: tzinfo) -> bool:
@@ -382,7 +407,7 @@ def _summary_report(file: LoggerFile, profile: Profile, zone: tzinfo, zone_text:
         "episodes": [],
         "alarms": [],
         "warnings": [],
-        "device_alarms": [_device_alarm(a, file, zone, None) for a in file.alarms],
+        "device_alarms": [_device_alarm(a, zone) for a in file.alarms],
         "daily": _device_days(file),
         "vvm": [],
         "notes": [*notes, *file.notes],

@@ -75,6 +75,11 @@ class Point:
 
 def point(t_ms: int, entries: Entries) -> Point:
     """Build the point of an instant."""
+    if len(entries) == 1:  # nearly always one value of one identity
+        ((seq, only),) = entries.items()
+        if len(only) == 1:
+            (value,) = only
+            return Point(t_ms, ((seq, only),), value, value, unknown=value is None, conflict=False)
     values: set[int | None] = set().union(*entries.values())
     known = [v for v in values if v is not None]
     ordered = tuple(sorted(entries.items(), key=lambda item: (item[0] is None, item[0] or 0)))

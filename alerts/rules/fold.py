@@ -227,11 +227,13 @@ def _hold(threshold: Threshold, watch: Watch, end_ms: int, held_ms: int, first_m
     if from_ms >= end_ms:
         return
     for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
+        if total.first_ms is not None and rule.window_s is None:
+            continue  # fired, and nothing ever leaves: no more need be remembered
         if total.holds and total.holds[-1][1] == from_ms:
             total.holds = (*total.holds[:-1], (total.holds[-1][0], end_ms))
         else:
             total.holds = (*total.holds, (from_ms, end_ms))
-        _reach(rule, total)
+        _reach(rule, total, len(total.holds) - 1)
 
 
 def _out(
@@ -280,23 +282,25 @@ def _outlasted(threshold: Threshold, watch: Watch) -> None:
     """The excursion goes on after the settling time: it was none of settling, and counts from its first reading."""
     for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
         total.holds = (*watch.settling, *total.holds)
-        _reach(rule, total)
+        _reach(rule, total, 0)
     watch.settling = ()
 
 
-def _reach(rule: Limit, total: Total) -> None:
-    """Fire a cumulative rule whose sum was reached, at the instant at which the last hold reached it."""
+def _reach(rule: Limit, total: Total, since_hold: int) -> None:
+    """Fire a cumulative rule whose sum was reached in a hold from ``since_hold`` on, at that very instant."""
     after_ms = rule.alarm_after_s * 1000
     if total.first_ms is not None or after_ms <= 0:
         return
-    reached_ms = _reached_ms(total.holds, after_ms, rule.window_s)
+    reached_ms = _reached_ms(total.holds, after_ms, rule.window_s, since_hold)
     if reached_ms is not None:
         since = None if rule.window_s is None else reached_ms - rule.window_s * 1000
         first_ms = next(a if since is None else max(a, since) for a, b in total.holds if since is None or b > since)
         total.first_ms, total.event_ms, total.at_event_ms = first_ms, reached_ms, after_ms
 
 
-def _reached_ms(holds: tuple[tuple[int, int], ...], after_ms: int, window_s: int | None) -> int | None:
+def _reached_ms(
+    holds: tuple[tuple[int, int], ...], after_ms: int, window_s: int | None, since_hold: int = 0
+) -> int | None:
     """When the holds first made up ``after_ms`` within the window that ends then; they are in order of time."""
     if window_s is None:
         missing = after_ms
@@ -306,12 +310,12 @@ def _reached_ms(holds: tuple[tuple[int, int], ...], after_ms: int, window_s: int
             missing -= b - a
         return None
     window_ms = window_s * 1000
-    if sum(b - a for a, b in holds) < after_ms:
-        return None
-    for n, (a, b) in enumerate(holds):
+    for n, (a, b) in enumerate(holds[since_hold:], since_hold + 1):
+        until = holds[:n]
+        if _inside(until, b, window_ms) < after_ms:
+            continue
         # While a hold goes on its own part grows as the clock does; between these stops the older ones are level, or
-        # shrink as fast: the sum is level or grows as the clock does.
-        until = holds[: n + 1]
+        # shrink as fast: the sum is level or grows as the clock does, and is largest at the hold's end.
         stops = sorted({a, b} | {t + window_ms for hold in until for t in hold if a < t + window_ms < b})
         for low, high in pairwise(stops):
             if _inside(until, high, window_ms) >= after_ms:
@@ -328,7 +332,9 @@ def _leave_window(
     plan: Plan, threshold: Threshold, rule: Limit, total: Total, t_ms: int, closed: list[RuleFinding]
 ) -> None:
     """Drop what lies before the window; a finding whose sum fell below the limit has ended."""
-    if rule.window_s is not None and total.holds:
+    if rule.window_s is None:
+        return
+    if total.holds:
         since = t_ms - rule.window_s * 1000
         if total.holds[0][0] < since:
             total.holds = tuple((max(a, since), b) for a, b in total.holds if b > since)

@@ -114,3 +114,24 @@ def test_bad_quality_is_unknown_exposure() -> None:
         *readings("A", 2, 3, "5.0"),
     ]
     assert exposed([Placement("B1", "A", 0)], facts, 3).unknown_s == 3600
+
+
+def test_one_voice_that_says_nothing_leaves_out_known_and_in_range_unknown() -> None:
+    """Same instant, a value and none: the value beyond the limit wins and its time counts once."""
+    for value, unknown_s in (("9.0", 0), ("5.0", 900)):
+        facts = [
+            *readings("A", 0, 1, "5.0"),
+            *readings("A", 1, 1.25, value),
+            ReadingFact("A", "S-A/temperature_c", HOUR, None, Quality.INVALID),
+            *readings("A", 1.25, 2, "5.0"),
+        ]
+        e = exposed([Placement("B1", "A", 0)], facts, 2)
+        assert (e.known_s, e.unknown_s, e.above_s) == (7200 - unknown_s, unknown_s, 0 if unknown_s else 900)
+        assert e.known_s + e.unknown_s == 7200
+
+
+def test_a_sum_that_the_last_hold_reached_is_found_without_a_later_reading() -> None:
+    facts = readings("A", 0, 1, "-0.6")  # four readings: the last holds from 0:45 until now
+    for now_h, count in ((0.99, 0), (1, 1), (1.1, 1)):
+        found = [f for f in exposed([Placement("B1", "A", 0)], facts, now_h).findings if f.code == "STOCK_CHECK"]
+        assert [f.event_ms for f in found] == [HOUR] * count

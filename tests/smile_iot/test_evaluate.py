@@ -264,6 +264,81 @@ def test_rows_without_value_are_unknown_time(capsys: pytest.CaptureFixture[str],
     assert (r["known_s"], r["mean_c"], r["min_c"], r["in_range_fraction"]) == (0, None, None, None)
 
 
+def test_an_open_episode_does_not_run_over_unknown_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """36 rows of 8.5, then 12 without a value: the last reading counts one interval, to 09:00."""
+    for tail in ((12, "--.-"), (12, None)):
+        r = run_json(capsys, csv_file(tmp_path, every(15, (36, "8.5"), tail)))
+        (episode,) = r["episodes"]
+        assert (episode["code"], episode["end"][11:16], episode["duration_s"]) == ("HEAT", "09:00", 32_400)
+        assert episode["open"] is True  # nothing says that it ended
+    assert (r["known_s"], r["unknown_s"], r["alarms"]) == (32_400, 0, [])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_value_beyond_the_limit_and_none_at_one_instant_are_known_time_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, order: int
+) -> None:
+    def judged(value: str) -> dict[str, Any]:
+        twice = [(START + timedelta(minutes=20), value), (START + timedelta(minutes=20), "")][::order]
+        rows = [*every(10, (2, "5")), *twice, (START + timedelta(minutes=30), "5")]
+        return run_json(capsys, csv_file(tmp_path, rows))
+
+    r = judged("9.0")
+    assert (r["known_s"], r["unknown_s"], r["in_range_fraction"]) == (2400, 0, 0.75)
+    assert (r["daily"][0]["above_s"], r["daily"][0]["unknown_s"]) == (600, 0)
+    r = judged("5.0")  # in range by one voice only cannot be said
+    assert (r["known_s"], r["unknown_s"], r["in_range_fraction"]) == (1800, 600, 1.0)
+    assert r["daily"][0]["unknown_s"] == 600
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, True), (2, True), (3, True), (4, False)])
+def test_every_three_hours_is_known_time_and_few_rows_are_noted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, count: int, said: bool
+) -> None:
+    r = run_json(capsys, csv_file(tmp_path, every(180, (count, "5.0"))))
+    assert (r["known_s"], r["unknown_s"]) == (900 if count == 1 else count * 10_800, 0)
+    assert ("interval is not stated" in " ".join(r["notes"])) is said
+
+
+def test_req_29_a_sum_reached_by_the_last_row_alarms(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = csv_file(tmp_path, every(15, (40, "30.0")))
+    r = run_json(capsys, path, "--profile", "transport_1")
+    assert [(a["rule"], a["at"][11:16]) for a in r["alarms"]] == [("HEAT_30_TOTAL", "10:00")]
+    assert run_json(capsys, csv_file(tmp_path, every(15, (39, "30.0"))), "--profile", "transport_1")["alarms"] == []
+
+
+@pytest.mark.real_files
+def test_device_alarms_are_matched_by_the_learned_interval_too(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    text = real(QTAG).read_bytes()
+    assert b" Logging Interval: 10\r\n" in text
+    path = tmp_path / "x.txt"
+    path.write_bytes(text.replace(b" Logging Interval: 10\r\n", b""))
+    ours, whole = (run_json(capsys, p, "--profile", "device") for p in (path, real(QTAG)))
+    assert ours["device_alarms"] == whole["device_alarms"]
+    assert sum(a["matched"] for a in ours["device_alarms"]) == 5
+
+
+@pytest.mark.real_files
+def test_an_mkt_energy_that_cannot_be_meant_gives_the_default(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(real(QTAG).read_bytes().replace(b"MKT Energy: 83.0", b"MKT Energy: 83000"))
+    r = run_json(capsys, path)
+    assert r["mkt_energy_kj_mol"] == 83.144
+    assert any("MKT energy" in n for n in r["notes"])
+
+
+@pytest.mark.real_files
+def test_two_exports_in_one_file_are_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(real(QTAG).read_bytes() * 2)
+    assert main(["evaluate", str(path), "--zone", "WIB"]) == 2
+    assert "second export" in capsys.readouterr().err
+
+
 def test_a_site_file_of_profiles_serves_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     site = tmp_path / "site.toml"
     site.write_text(
