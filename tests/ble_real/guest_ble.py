@@ -214,6 +214,8 @@ class Agent:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> None:
+        """Returns when it runs: before, a reader of its new outbox could be in the way of its making."""
+        runs = self.log.count(" runs: ")
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "smile_iot", "edge", "--config", str(self._config)],
@@ -225,6 +227,7 @@ class Agent:
                 group=NOBODY,
                 extra_groups=[],
             )
+        wait_for(lambda: self.log.count(" runs: ") > runs, "the agent running")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         assert self.process is not None
@@ -234,7 +237,7 @@ class Agent:
 
     @property
     def log(self) -> str:
-        return self._log.read_text()
+        return self._log.read_text() if self._log.exists() else ""
 
     @property
     def facts(self) -> list[Fact]:
