@@ -20,6 +20,7 @@ from alerts.convert import only_longer, record_of, rule_finding_of
 from alerts.exposure import Exposure, Placement, expose
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
 from alerts.rules.limits import MIN_GAP_MS
+from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
 from alerts.verdicts import (
     UNKNOWN_PRODUCT,
     BatchVerdict,
@@ -31,7 +32,18 @@ from alerts.verdicts import (
     judge_batch,
 )
 from alerts.vvm import used_percent
-from gateway.records import Batch, Decision, Finding, FindingKind, Records, Verdict, VerdictState
+from gateway.records import (
+    Batch,
+    Decision,
+    Equipment,
+    EquipmentKind,
+    Finding,
+    FindingKind,
+    Records,
+    Registry,
+    Verdict,
+    VerdictState,
+)
 from telemetry.readings import Quality
 
 _REACH_MS = 86_400_000
@@ -66,6 +78,8 @@ class BatchJudge:
         self._facts: dict[str, list[ReadingFact]] = defaultdict(list)
         self._batches: list[Batch] = []
         self._stays: dict[str, list[Placement]] = {}
+        self._registry = Registry(-1, {}, {}, {})
+        self._places: dict[str, Place] = {}
         self._ends: dict[str, int] = {}
         self._news: dict[str, News] = {}
         self._calm: dict[str, int] = {}
@@ -96,6 +110,7 @@ class BatchJudge:
     def judge_all(self, profiles: Profiles, now_ms: int) -> list[str]:
         """Read batches and placements anew and judge all; ids of the batches whose verdict changed."""
         self._read()
+        self._read_places()
         self._news.clear()
         return [b.id for b in self._batches if self._judge_one(b, profiles, now_ms)]
 
@@ -115,6 +130,8 @@ class BatchJudge:
         """
         if named is not None:
             self._read()
+        if named is not None or stirred:
+            self._read_places()
         news, self._news = self._news, {}
         changed = []
         for batch in self._batches:
@@ -134,8 +151,25 @@ class BatchJudge:
         self._stays = dict(stays)
         self._batches = self._records.batches()
 
+    def _read_places(self) -> None:
+        if self._registry.version == self._records.registry_version():
+            return
+        self._registry = self._records.registry()
+        self._places = {e.id: self._place(e) for e in self._registry.equipment.values()}
+
+    def _place(self, equipment: Equipment) -> Place:
+        """A freezer by its kind, or by a profile below zero (a walk-in freezing room)."""
+        profile = self._catalogue.get(equipment.profile)
+        below_zero = profile is not None and profile.high_c is not None and profile.high_c < 0
+        freezes = equipment.kind == EquipmentKind.FREEZER or below_zero
+        chills = equipment.kind in (EquipmentKind.REFRIGERATOR, EquipmentKind.COLD_ROOM) and not freezes
+        return Place(str(self._registry.sites[equipment.site].level), freezes, chills)
+
     def _limits(self, batch: Batch) -> Profile:
         return self._catalogue[(self._products.get(batch.product_kfa) or UNKNOWN_PRODUCT).profile]
+
+    def _rightly_cold(self, batch: Batch, equipment: str) -> bool:
+        return may_freeze(self._products.get(batch.product_kfa), self._places.get(equipment))
 
     def _goes_on_well(
         self,
@@ -158,7 +192,8 @@ class BatchJudge:
             told = news.get(equipment)
             if told is None or equipment in stirred or not told.plain:
                 return False
-            if limits.low_c is not None and told.low_c < limits.low_c:
+            too_low = limits.low_c is not None and told.low_c < limits.low_c
+            if too_low and not self._rightly_cold(batch, equipment):
                 return False
             if limits.high_c is not None and told.high_c > limits.high_c:
                 return False
@@ -174,19 +209,34 @@ class BatchJudge:
         if latest is not None and latest.decision == Decision.DISCARDED:
             return False  # it is gone for good; what was judged stays as it was
         product = self._products.get(batch.product_kfa)
-        exposure = expose(batch.id, stays, self._facts_of(stays), profiles, self._limits(batch), now_ms)
+        facts = self._facts_of(stays)
+        exposure = self._expose(batch, stays, facts, profiles, now_ms)
+        wrong = wrong_storage(batch.id, product, stays, self._places, now_ms)
         seen = [
             VvmSeen(VvmStage(str(v.stage)), v.at_ms, v.by) for v in self._records.vvm_observations(batch=batch.id)
         ]
         used = _used(product, exposure)
-        made = judge_batch(batch.id, product, exposure, seen, now_ms, used)
-        self._save_findings(batch, exposure.findings if exposure else (), made, stays, now_ms)
+        made = judge_batch(batch.id, product, exposure, seen, now_ms, used, wrong)
+        found = (*(exposure.findings if exposure else ()), *wrong)
+        self._save_findings(batch, found, made, stays, now_ms)
         self._calm.pop(batch.id, None)
         if exposure is not None and all(f.end_ms is not None for f in exposure.findings):
             self._calm[batch.id] = now_ms
-        if exposure is None and not seen:
+        if exposure is None and latest is None and not seen and not wrong:
             return False
         return self._save_verdict(made, exposure.unknown_s if exposure else 0, latest, now_ms)
+
+    def _expose(
+        self, batch: Batch, stays: Sequence[Placement], facts: Sequence[ReadingFact], profiles: Profiles, now_ms: int
+    ) -> Exposure | None:
+        """What the batch lived through; cold is no excursion where its product may freeze (cold-chain 6, 27)."""
+        limits = self._limits(batch)
+        exposure = expose(batch.id, stays, facts, profiles, limits, now_ms)
+        cold = [p for p in stays if self._rightly_cold(batch, p.equipment)]
+        if exposure is None or not cold:
+            return exposure
+        sigmas = (profiles.settings(stream).sigma_c for stream in {f.stream_id for f in facts})
+        return without_right_cold(exposure, cold, limits, max((s for s in sigmas if s is not None), default=None))
 
     def _facts_of(self, stays: Sequence[Placement]) -> list[ReadingFact]:
         """The readings of the places, from a day before the first placement there to a day after the last."""

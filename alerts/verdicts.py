@@ -59,6 +59,7 @@ class Product:
     vvm_type: str | None  # VVM2, VVM7, VVM14, VVM30; a starting value: the product master outranks it
     profile: str = "refrigerator"
     sources: tuple[str, ...] = ()
+    freezer_at: tuple[str, ...] = ()  # levels of site where it must stand in a freezer
 
 
 UNKNOWN_PRODUCT = Product(
@@ -147,7 +148,10 @@ def _product(row: dict[str, Any]) -> Product:
         vvm,
         str(row.get("profile", "refrigerator")),
         tuple(str(s) for s in row["sources"]),
+        tuple(str(level) for level in row.get("freezer_at", ())),
     )
+    if product.freezer_at and product.freeze_class is not FreezeClass.TOLERANT:
+        raise ValueError(f"{product.name}: a freeze-sensitive vaccine cannot need a freezer")
     if product.shake_test_valid and product.freeze_class is FreezeClass.TOLERANT:
         raise ValueError(f"{product.name}: a shake test says nothing of a freeze-tolerant vaccine")
     return product
@@ -161,6 +165,9 @@ _UPWARD = frozenset(str(c) for c in Comparator if c.high)
 _FREEZE_CODES = frozenset({"FRZE", "FREEZE_POSSIBLE", "STOCK_CHECK"})
 _MODEL_FULL_PERCENT = Decimal(100)
 
+WRONG_STORAGE = "WRONG_STORAGE"
+IN_FREEZER, NOT_FROZEN = "in_freezer", "not_frozen"  # the ``reason`` of such a finding (``alerts.storage``)
+
 
 def judge_batch(
     batch: str,
@@ -169,16 +176,19 @@ def judge_batch(
     seen: Sequence[VvmSeen],
     now_ms: int,
     vvm_used_percent: Decimal | None = None,
+    storage: Sequence[RuleFinding] = (),
 ) -> BatchVerdict:
     """The verdict from all that is known of a batch. ``product`` None: not in the table, treated as freeze-sensitive.
 
-    ``vvm_used_percent``: the model's estimate of VVM life used (``alerts.vvm``), or None.
+    ``vvm_used_percent``: the model's estimate of VVM life used (``alerts.vvm``), or None. ``storage``: its
+    WRONG_STORAGE findings (``alerts.storage``), which need no reading.
     """
     item = UNKNOWN_PRODUCT if product is None else product
     reasons: list[Reason] = []
     if product is None:
         reasons.append(Reason("unknown_product", VerdictWord.NO_ACTION, "product not in the table: judged with care"))
     reasons += _vvm_reasons(seen, vvm_used_percent)
+    reasons += _storage_reasons(storage)
     if exposure is not None:
         standing = [f for f in exposure.findings if f.kind is not Kind.WITHDRAWN]
         reasons += _heat_reasons(standing)
@@ -209,6 +219,20 @@ def _vvm_reasons(seen: Sequence[VvmSeen], used: Decimal | None) -> list[Reason]:
     if used is not None and used > _MODEL_FULL_PERCENT:
         text = f"the model estimates {used} % of VVM life used; read the VVM, it decides"
         out.append(Reason("vvm_model_over", VerdictWord.HOLD_AND_INSPECT, text))
+    return out
+
+
+def _storage_reasons(storage: Sequence[RuleFinding]) -> list[Reason]:
+    """cold-chain 6, 27: a freezer asks for a look at once, not after its cold was measured for an hour."""
+    frozen = tuple(f.finding_id for f in storage if f.reason == IN_FREEZER)
+    warm = tuple(f.finding_id for f in storage if f.reason == NOT_FROZEN)
+    out: list[Reason] = []
+    if frozen:
+        text = "it stood in a freezer and must never freeze: take it out and look for freezing"
+        out.append(Reason("wrong_storage_freezer", VerdictWord.HOLD_AND_INSPECT, text, frozen))
+    if warm:
+        text = "at this level it belongs in a freezer; it stood at 2 to 8 C: read the VVM, it decides"
+        out.append(Reason("wrong_storage_not_frozen", VerdictWord.NO_ACTION, text, warm))
     return out
 
 

@@ -1,0 +1,236 @@
+"""cold-chain 6, 27: where a product may stand, by kind of equipment and level of site."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from alerts.exposure import Placement, expose
+from alerts.profiles import builtin_profiles
+from alerts.rules import Level, Profiles, ReadingFact
+from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
+from alerts.verdicts import WRONG_STORAGE, builtin_products, parse_products
+from api.words import catalogue
+from gateway.records import Actor, Role, SiteLevel
+from telemetry.errors import ConfigError
+
+MIN = 60_000
+HOUR = 60 * MIN
+SARI = Actor("Sari", Role.MANAGER)
+HEPB, ROTA, BOPV, BCG = "93005477", "93001652", "93004968", "93005208"
+PRODUCTS = builtin_products()
+CATALOGUE = builtin_profiles()
+
+
+def place(level: str, what: str) -> Place:
+    return Place(level, what == "freezer", what == "refrigerator")
+
+
+@pytest.mark.parametrize(
+    ("kfa", "level", "what", "wanted"),
+    [
+        (HEPB, "kabupaten", "freezer", Level.ALARM),
+        (HEPB, "puskesmas", "freezer", Level.ALARM),
+        (HEPB, "provinsi", "refrigerator", None),
+        (ROTA, "provinsi", "freezer", Level.ALARM),
+        (BOPV, "kabupaten", "freezer", None),
+        (BOPV, "puskesmas", "freezer", None),
+        (BOPV, "puskesmas", "refrigerator", None),
+        (BOPV, "hospital", "refrigerator", None),
+        (BOPV, "provinsi", "refrigerator", Level.WARNING),
+        (BOPV, "kabupaten", "refrigerator", Level.WARNING),
+        (BOPV, "provinsi", "cold_box", None),
+        (BCG, "provinsi", "freezer", None),
+        (BCG, "provinsi", "refrigerator", None),
+        ("93999999", "provinsi", "freezer", None),
+    ],
+)
+def test_req_27_what_is_wrong_where(kfa: str, level: str, what: str, wanted: Level | None) -> None:
+    made = wrong_storage("B", PRODUCTS.get(kfa), [Placement("B", "E", 5)], {"E": place(level, what)}, 5)
+    assert [f.level for f in made] == ([] if wanted is None else [wanted])
+    assert all((f.code, f.event_ms, f.end_ms) == (WRONG_STORAGE, 5, None) for f in made)
+
+
+def test_a_stay_that_has_not_begun_is_not_wrong_yet_and_one_that_ended_stays_on_record() -> None:
+    places = {"E": place("puskesmas", "freezer")}
+    assert wrong_storage("B", PRODUCTS[HEPB], [Placement("B", "E", 6)], places, 5) == []
+    (ended,) = wrong_storage("B", PRODUCTS[HEPB], [Placement("B", "E", 1, 4)], places, 5)
+    (open_one,) = wrong_storage("B", PRODUCTS[HEPB], [Placement("B", "E", 1, 9)], places, 5)
+    assert (ended.end_ms, open_one.end_ms, ended.finding_id) == (4, None, open_one.finding_id)
+
+
+def test_the_levels_of_the_table_are_levels_of_sites_and_need_a_source() -> None:
+    for product in PRODUCTS.values():
+        assert set(product.freezer_at) <= set(SiteLevel)
+    assert PRODUCTS[BOPV].freezer_at == ("kabupaten", "provinsi")
+    assert any("2.5" in s for s in PRODUCTS[BOPV].sources)
+    row = '[[product]]\nname="X"\nkfa=["93009999"]\nfreeze_class="sensitive"\nshake_test_valid=true\n'
+    with pytest.raises(ConfigError):
+        parse_products(row + 'has_diluent=false\nsources=["s"]\nfreezer_at=["provinsi"]\n', "test")
+
+
+def test_the_new_code_has_words() -> None:
+    assert {"code.WRONG_STORAGE", "advice.WRONG_STORAGE"} <= set(catalogue())
+
+
+def test_only_a_tolerant_vaccine_without_diluent_is_spared_and_only_in_a_freezer() -> None:
+    freezer, fridge = place("puskesmas", "freezer"), place("puskesmas", "refrigerator")
+    assert may_freeze(PRODUCTS[BOPV], freezer)
+    assert not may_freeze(PRODUCTS[BOPV], fridge)
+    assert not may_freeze(PRODUCTS[BCG], freezer)
+    assert not may_freeze(PRODUCTS[HEPB], freezer)
+    assert not may_freeze(None, freezer)
+    assert not may_freeze(PRODUCTS[BOPV], None)
+
+
+def test_req_27_cold_in_the_freezer_is_none_and_cold_in_the_refrigerator_after_it_is() -> None:
+    """Two hours at -18 in the freezer, then two at -1 in the refrigerator: the second alone is freezing."""
+    facts = [ReadingFact("Z", "Z/temperature_c", t, Decimal("-18")) for t in range(0, 2 * HOUR, 15 * MIN)]
+    facts += [ReadingFact("F", "F/temperature_c", t, Decimal("-1")) for t in range(2 * HOUR, 4 * HOUR, 15 * MIN)]
+    stays = [Placement("B", "Z", 0, 2 * HOUR), Placement("B", "F", 2 * HOUR)]
+    whole = expose("B", stays, facts, Profiles(CATALOGUE), CATALOGUE["refrigerator"], 4 * HOUR)
+    assert whole is not None
+    spared = without_right_cold(whole, stays[:1], CATALOGUE["refrigerator"], None)
+    cold = {f.code: f.episode_start_ms for f in spared.findings}
+    assert set(cold) == {"EXCURSION_LOW", "WARNING_LOW", "FRZE", "STOCK_CHECK"}
+    assert set(cold.values()) == {2 * HOUR}
+    assert {f.code: f.episode_start_ms for f in whole.findings}["FRZE"] == 0
+    assert (spared.min_c, spared.timeline) == (whole.min_c, whole.timeline)
+    assert without_right_cold(whole, stays, CATALOGUE["refrigerator"], Decimal("0.25")).findings == ()
+
+
+def test_req_27_warmth_in_the_freezer_is_still_warmth() -> None:
+    facts = [ReadingFact("Z", "Z/temperature_c", t, Decimal("9")) for t in range(0, 11 * HOUR, 15 * MIN)]
+    stays = [Placement("B", "Z", 0)]
+    whole = expose("B", stays, facts, Profiles(CATALOGUE), CATALOGUE["refrigerator"], 11 * HOUR)
+    assert whole is not None
+    assert without_right_cold(whole, stays, CATALOGUE["refrigerator"], None) == whole
+    assert "HEAT" in {f.code for f in whole.findings}
+
+
+# --- through the service ------------------------------------------------------------------------------------
+
+
+def freezer(world: Any, equipment: str, profile: str = "freezer", kind: str = "freezer") -> None:
+    made = replace(world.records.equipment(equipment), kind=kind, profile=profile)
+    world.records.upsert_equipment(made, SARI, "a freezer", world.clock.wall_ms)
+
+
+def level(world: Any, name: str) -> None:
+    world.records.upsert_site(replace(world.records.site("S1"), level=name), SARI, "a store", world.clock.wall_ms)
+
+
+def wrong_alarms(world: Any) -> list[Any]:
+    return [a for a in world.alarms() if a[0] == WRONG_STORAGE]
+
+
+@pytest.mark.parametrize(("profile", "kind"), [("freezer", "freezer"), ("freezer", "cold_room")])
+def test_req_27_hepatitis_b_vaccine_moved_into_a_freezer_is_held_at_once(
+    world: Any, start: int, profile: str, kind: str
+) -> None:
+    """The task is there in the turn of the move, before any reading of the freezer and not after 60 minutes."""
+    freezer(world, "F2", profile, kind)
+    world.batch("HEP", HEPB)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1, "5.0"))
+    world.at(1)
+    assert world.verdict("HEP") == ("no_action", [])
+    opened = world.opened
+    world.records.move_batch("HEP", "F2", start + HOUR, SARI, "moved", world.clock.wall_ms)
+    world.turn()
+    assert world.opened > opened
+    assert wrong_alarms(world) == [(WRONG_STORAGE, None, "HEP", "open")]
+    assert world.verdict("HEP") == ("hold_and_inspect", ["wrong_storage_freezer"])
+    (told,) = world.found(WRONG_STORAGE, equipment=None, batch="HEP")
+    assert (told.event_ms, told.end_ms) == (start + HOUR, None)
+    world.say(*world.temperatures(1, 1.25, "-18.0", "LOG-B"))
+    world.clock.wall_ms = start + int(1.25 * HOUR)
+    world.records.move_batch("HEP", "F1", start + int(1.25 * HOUR), SARI, "moved back", world.clock.wall_ms)
+    world.say(*world.temperatures(1.25, 2, "5.0"))
+    world.at(2)
+    (told,) = world.found(WRONG_STORAGE, equipment=None, batch="HEP")
+    assert told.end_ms == start + int(1.25 * HOUR)
+    assert world.verdict("HEP") == ("hold_and_inspect", ["wrong_storage_freezer"])  # nothing clears itself
+    assert len(world.records.verdict_history("HEP")) == 2
+
+
+def test_req_27_a_first_placement_into_a_freezer_is_judged_before_any_time_has_passed(world: Any) -> None:
+    freezer(world, "F1")
+    world.alerts.start()
+    world.batch("HEP", HEPB)
+    world.turn()
+    assert world.verdict("HEP") == ("hold_and_inspect", ["wrong_storage_freezer"])
+    world.again()
+    assert wrong_alarms(world) == [(WRONG_STORAGE, None, "HEP", "open")]
+    assert len(world.records.verdict_history("HEP")) == 1
+
+
+def test_a_refrigerator_that_was_called_a_freezer_by_mistake_takes_the_alarm_back(world: Any) -> None:
+    freezer(world, "F1")
+    world.batch("HEP", HEPB)
+    world.alerts.start()
+    assert wrong_alarms(world) == [(WRONG_STORAGE, None, "HEP", "open")]
+    fridge = replace(world.records.equipment("F1"), kind="refrigerator", profile="refrigerator")
+    world.records.upsert_equipment(fridge, SARI, "it is a refrigerator", world.clock.wall_ms)
+    world.turn()
+    assert wrong_alarms(world) == [(WRONG_STORAGE, None, "HEP", "closed")]
+    assert world.verdict("HEP") == ("no_action", [])
+
+
+@pytest.mark.parametrize("store", ["kabupaten", "provinsi"])
+def test_req_27_polio_vaccine_at_5_c_in_a_store_is_noticed_and_no_heat_alarm(world: Any, store: str) -> None:
+    level(world, store)
+    world.batch("OPV", BOPV)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 12, "5.0"))
+    world.at(12)
+    assert world.alarms() == []
+    assert world.verdict("OPV") == ("no_action", ["wrong_storage_not_frozen"])
+    (told,) = world.found(WRONG_STORAGE, equipment=None, batch="OPV")
+    assert (told.alarms, told.evidence["level"]) == (False, "warning")
+
+
+@pytest.mark.parametrize(("store", "value"), [("kabupaten", "-18.0"), ("puskesmas", "5.0"), ("puskesmas", "-18.0")])
+def test_req_27_polio_vaccine_in_its_range_has_no_finding_at_all(world: Any, store: str, value: str) -> None:
+    """bOPV at kabupaten freezer -18 C: in range; at puskesmas 5 C: in range; in a freezer there: fine."""
+    level(world, store)
+    if value == "-18.0":
+        freezer(world, "F1")
+    world.batch("OPV", BOPV)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 24, value))
+    world.at(24)
+    assert world.records.findings(batch="OPV") == []
+    assert world.verdict("OPV") == ("no_action", [])
+
+
+def test_req_23_a_freeze_dried_vaccine_in_a_freezer_keeps_the_note_on_its_diluent(world: Any) -> None:
+    freezer(world, "F1")
+    world.batch("BCG", BCG)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 3, "-18.0"))
+    world.at(3)
+    assert world.alarms() == []
+    assert world.verdict("BCG") == ("no_action", ["diluent_hold", "freeze_tolerant"])
+
+
+def test_polio_vaccine_in_a_cold_freezer_costs_no_judgement_for_each_reading(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freezer(world, "F1")
+    world.batch("OPV", BOPV)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 24, "-18.0"))
+    world.at(24)
+    asked: list[str] = []
+    verdict = world.records.verdict
+    monkeypatch.setattr(world.records, "verdict", lambda batch: asked.append(batch) or verdict(batch))
+    world.say(world.reading(start + int(24.25 * HOUR), "-19.0"))
+    world.at(24.25)
+    assert asked == []
+    world.say(world.reading(start + int(24.5 * HOUR), "9.0"))
+    world.at(24.5)
+    assert asked == ["OPV"]
