@@ -388,12 +388,13 @@ def _summary_report(file: LoggerFile, profile: Profile, zone: tzinfo, zone_text:
     """What can be said without readings: the device's own days and alarms. No reading, mean or MKT is made up."""
     lows = [d.min_c for d in file.days if d.min_c is not None]
     highs = [d.max_c for d in file.days if d.max_c is not None]
+    holds = "daily summaries only and no readings" if file.days else "no readings and no day"
     notes = [
-        "the file holds daily summaries only and no readings: no episode, MKT or VVM use can be computed from it",
-        f"the profile {profile.id} could not be applied; above_s and below_s are the device's, beyond its own limits",
+        f"the file holds {holds}: no episode, MKT or VVM use can be computed from it",
+        f"the profile {profile.id} could not be applied",
     ]
-    if not file.days:
-        notes.append("the file holds no day at all")
+    if file.days:
+        notes[1] += "; above_s and below_s are the device's, beyond its own limits"
     fields = _head(file, profile, zone_text) | {
         "readings": 0,
         "known_s": 0,

@@ -33,7 +33,7 @@ _TIME = re.compile(
     r"(\d{4})[-/](\d{2})[-/](\d{2})[ T](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?[ ]?(Z|[+-]\d{2}(?::?\d{2})?)?",
     re.IGNORECASE,
 )
-_UNIT = re.compile(r"\s*(?:°\s*)?C", re.IGNORECASE)
+_UNIT = re.compile(r"(?<=[0-9.-])\s*(?:°\s*)?C$", re.IGNORECASE)
 
 
 def looks_like(text: str) -> bool:
@@ -144,8 +144,7 @@ def _reading(cells: list[str], columns: tuple[int, int], line: int) -> tuple[Fil
 
 def _without_unit(cell: str) -> str:
     """``5.0 C`` and ``5,0 °C`` as a number; any other unit stays and is refused."""
-    unit = _UNIT.search(cell)
-    return cell[: unit.start()] if unit is not None and unit.end() == len(cell) and unit.start() else cell
+    return _UNIT.sub("", cell)
 
 
 def _time(text: str, line: int) -> tuple[int, int | None]:

@@ -409,6 +409,7 @@ def test_csv_order_repeats_and_conflicts() -> None:
         ("time,temperature_c\n2026-03-01 08:00,5,\n2026-03-01 08:15,5.0\n", "line 2: an empty cell"),
         ("time,temperature_c\n2026-03-01 08:00,41 F\n", "line 2.*wanted a number"),
         ("time,temperature_c\n2026-03-01 08:00,C\n", "line 2.*wanted a number"),
+        ("time,temperature_c\n2026-03-01 08:00,abc\n", "line 2: temperature is 'abc'"),
         ("time,temperature_c\n01/03/2026 08:00,5\n", "not a time"),
         ("time,temperature_c\n2026-13-01 08:00,5\n", "line 2"),
         ("time,temperature_c\n1026-03-01 08:00,5\n", "cannot be meant"),
