@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -23,12 +23,14 @@ from alerts.rules.limits import MIN_GAP_MS
 from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
 from alerts.verdicts import (
     UNKNOWN_PRODUCT,
+    WENT_ON,
     BatchVerdict,
     Product,
     VerdictWord,
     VvmSeen,
     VvmStage,
     builtin_products,
+    goes_on_after,
     judge_batch,
 )
 from alerts.vvm import used_percent
@@ -224,7 +226,11 @@ class BatchJudge:
             self._calm[batch.id] = now_ms
         if exposure is None and latest is None and not seen and not wrong:
             return False
-        return self._save_verdict(made, exposure.unknown_s if exposure else 0, latest, now_ms)
+        released_ms = self._released_ms(batch, latest, made)
+        if released_ms is not None:
+            went_on = goes_on_after(made, found, _readings(facts, stays), released_ms)
+            made = made if went_on is None else replace(made, reasons=(*made.reasons, went_on))
+        return self._save_verdict(made, exposure.unknown_s if exposure else 0, latest, now_ms, released_ms)
 
     def _expose(
         self, batch: Batch, stays: Sequence[Placement], facts: Sequence[ReadingFact], profiles: Profiles, now_ms: int
@@ -285,13 +291,24 @@ class BatchJudge:
 
     # --- verdicts ---
 
-    def _save_verdict(self, made: BatchVerdict, unknown_s: int, latest: Verdict | None, now_ms: int) -> bool:
+    def _released_ms(self, batch: Batch, latest: Verdict | None, made: BatchVerdict) -> int | None:
+        """When a person last released the batch, where the verdict asks for more than nothing."""
+        if latest is None or made.verdict is VerdictWord.NO_ACTION:
+            return None
+        decided = self._records.decision(batch.id)
+        return None if decided is None or decided.decision != Decision.RELEASED else decided.decided_ms
+
+    def _save_verdict(
+        self, made: BatchVerdict, unknown_s: int, latest: Verdict | None, now_ms: int, released_ms: int | None
+    ) -> bool:
         reasons: list[dict[str, Any]] = []
         for r in made.reasons:
             reason: dict[str, Any] = {"code": r.code, "asks_for": r.asks_for.value, "text": r.text}
             reason["findings"] = list(r.findings)
             if r.code == "unknown_exposure":
                 reason["unknown_s"] = unknown_s
+            if r.code == WENT_ON:
+                reason["released_ms"] = released_ms
             reasons.append(reason)
         if latest is not None and _says_the_same(latest, made, reasons):
             return False
@@ -302,6 +319,17 @@ class BatchJudge:
 
 def _time(fact: ReadingFact) -> int:
     return fact.t_ms
+
+
+def _readings(facts: Iterable[ReadingFact], stays: Sequence[Placement]) -> Iterator[tuple[int, Decimal]]:
+    """(time, value) of the good readings of a place while the batch stood in it."""
+    for f in facts:
+        there = any(
+            p.equipment == f.equipment and p.from_ms <= f.t_ms and (p.to_ms is None or f.t_ms < p.to_ms)
+            for p in stays
+        )
+        if there and f.quality is Quality.GOOD and f.value_c is not None:
+            yield f.t_ms, f.value_c
 
 
 def _meets(stay: Placement, touched: Mapping[str, int]) -> bool:
@@ -360,11 +388,18 @@ def _share_time(*spans: tuple[int, int | None]) -> bool:
 
 
 def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the last verdict still stands. What a person decided covers the unknown time up to then, not more."""
+    """Whether the last verdict still stands.
+
+    What a person decided covers the unknown time and the excursions up to then, not more. That an excursion went on
+    after a release is said once of each release, and that it no longer does (after the next one) takes nothing back.
+    """
     if (latest.verdict, tuple(sorted(latest.findings))) != (made.verdict.value, tuple(sorted(made.findings))):
         return False
     old = {str(r["code"]): r for r in latest.reasons if isinstance(r, Mapping) and "code" in r}
     new = {str(r["code"]): r for r in reasons}
+    went_on, said = new.pop(WENT_ON, None), old.pop(WENT_ON, {})
+    if went_on is not None and went_on["released_ms"] != said.get("released_ms"):
+        return False
     if set(old) != set(new):
         return False
     grown = any(int(r.get("unknown_s", 0)) > int(old[code].get("unknown_s", 0)) for code, r in new.items())

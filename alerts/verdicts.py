@@ -21,6 +21,7 @@ from importlib import resources
 from typing import Any
 
 from alerts.exposure import Exposure
+from alerts.rules.facts import milli
 from alerts.rules.finding import Kind, Level, RuleFinding
 from alerts.rules.limits import Comparator
 from telemetry.errors import ConfigError
@@ -166,6 +167,7 @@ _FREEZE_CODES = frozenset({"FRZE", "FREEZE_POSSIBLE", "STOCK_CHECK"})
 _MODEL_FULL_PERCENT = Decimal(100)
 
 WRONG_STORAGE = "WRONG_STORAGE"
+WENT_ON = "went_on_after_release"
 IN_FREEZER, NOT_FROZEN = "in_freezer", "not_frozen"  # the ``reason`` of such a finding (``alerts.storage``)
 
 
@@ -200,6 +202,35 @@ def judge_batch(
     reasons.sort(key=lambda r: (-r.asks_for.strength, r.code, r.findings))
     findings = tuple(sorted({i for r in reasons for i in r.findings}))
     return BatchVerdict(_verdict_id(batch, word, reasons), batch, word, tuple(reasons), findings, now_ms)
+
+
+def goes_on_after(
+    made: BatchVerdict, findings: Sequence[RuleFinding], facts: Iterable[tuple[int, Decimal]], released_ms: int
+) -> Reason | None:
+    """Why a release no longer covers a batch: an excursion behind the verdict was out of limit at a later reading.
+
+    A release speaks of what was known at ``released_ms``. ``facts``: (time, value) of the readings
+    of its places while it stood there.
+    Findings without a limit (WRONG_STORAGE) have no readings of their own; the cold that follows has.
+    """
+    for_more = {i for r in made.reasons if r.asks_for is not VerdictWord.NO_ACTION for i in r.findings}
+    open_then = [
+        f
+        for f in findings
+        if f.finding_id in for_more and f.limit_c is not None and (f.end_ms is None or f.end_ms > released_ms)
+    ]
+    late = [(t_ms, milli(value_c)) for t_ms, value_c in facts if t_ms > released_ms]
+    ids = tuple(sorted(f.finding_id for f in open_then if any(_is_out(f, *fact) for fact in late)))
+    if not ids:
+        return None
+    text = "the excursion went on after the batch was released: decide again"
+    return Reason("went_on_after_release", made.verdict, text, ids)
+
+
+def _is_out(f: RuleFinding, t_ms: int, value_m: int) -> bool:
+    if f.limit_c is None or t_ms < f.episode_start_ms or (f.end_ms is not None and t_ms > f.end_ms):
+        return False
+    return Comparator(f.comparator).beyond(value_m, milli(f.limit_c))
 
 
 def _verdict_id(batch: str, word: VerdictWord, reasons: Iterable[Reason]) -> str:

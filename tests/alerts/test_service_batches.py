@@ -259,6 +259,67 @@ def test_req_25_a_release_covers_what_was_known_and_not_the_next_gap(world: Any,
     assert len(world.records.verdict_history("B1")) == len(history)
 
 
+def test_req_25_a_release_covers_an_excursion_up_to_then_and_not_what_goes_on(world: Any) -> None:
+    """Released while it froze: proposed again at the next reading that freezes, once for each release."""
+    world.batch("HEP", HEPB)
+    world.alerts.start()
+
+    def states() -> list[str]:
+        return [str(v.state) for v in world.records.verdict_history("HEP")]
+
+    world.say(*world.temperatures(0, 2, "-1.0"))
+    world.at(2)
+    before = states()
+    world.records.decide("HEP", "released", SARI, "it looked well", world.clock.wall_ms)
+    world.at(2.1)
+    world.again()
+    assert states() == [*before[:-1], "decided"]  # nothing new was read
+    world.say(*world.temperatures(2.25, 2.25, "-1.0"))
+    world.at(2.25)
+    assert states() == [*before[:-1], "decided", "proposed"]
+    verdict, codes = world.verdict("HEP")
+    assert verdict == "shake_test"
+    assert codes[-1] == "went_on_after_release"
+    proposed = world.records.verdict("HEP")
+    assert proposed.reasons[-1]["released_ms"] == world.records.decision("HEP").decided_ms
+    world.say(*world.temperatures(2.5, 4, "-1.0"))
+    world.at(4)
+    world.again()
+    assert states() == [*before[:-1], "decided", "proposed"]
+    world.records.decide("HEP", "released", SARI, "shaken, passed", world.clock.wall_ms)
+    world.say(*world.temperatures(4.25, 6, "5.0"))
+    world.at(6)
+    assert states() == [*before[:-1], "decided", "decided"]  # it is over: the second release stands
+
+
+def test_req_25_each_release_is_answered_while_it_goes_on(world: Any) -> None:
+    world.batch("HEP", HEPB)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 2, "-1.0"))
+    world.at(2)
+    for hour in (2, 3, 4):
+        world.records.decide("HEP", "released", SARI, "it looked well", world.clock.wall_ms)
+        world.say(*world.temperatures(hour + 0.25, hour + 1, "-1.0"))
+        world.at(hour + 1)
+        assert world.records.verdict("HEP").state == VerdictState.PROPOSED
+    states = [str(v.state) for v in world.records.verdict_history("HEP")]
+    assert (states.count("decided"), states.count("proposed"), states[-1]) == (3, 1, "proposed")
+
+
+def test_req_25_a_new_excursion_after_a_release_proposes_again(world: Any) -> None:
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "9.0"), *world.temperatures(11.25, 12, "5.0"))
+    world.at(12)
+    world.records.decide("B1", "released", SARI, "VVM at A", world.clock.wall_ms)
+    world.say(*world.temperatures(12.25, 20, "9.0"))
+    world.at(20)
+    assert world.records.verdict("B1").state == VerdictState.DECIDED  # eight hours of it are no heat alarm yet
+    world.say(*world.temperatures(20.25, 23, "9.0"))
+    world.at(23)
+    assert world.records.verdict("B1").state == VerdictState.PROPOSED
+
+
 def test_a_discarded_batch_is_not_judged_again(world: Any) -> None:
     world.batch("B1")
     world.alerts.start()
