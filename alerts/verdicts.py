@@ -242,9 +242,15 @@ def _vvm_reasons(seen: Sequence[VvmSeen], used: Decimal | None) -> list[Reason]:
     """A VVM only darkens: the worst stage ever read counts. It outranks the model, which can only add a hold."""
     out: list[Reason] = []
     worst = max(seen, key=lambda v: (v.stage, -v.at_ms), default=None)
+    if worst is not None and (better := [v for v in seen if v.at_ms > worst.at_ms and v.stage < worst.stage]):
+        last = max(better, key=lambda v: v.at_ms)
+        text = (
+            f"{last.by} read stage {last.stage} after stage {worst.stage}; a VVM only darkens, the worse one counts"
+        )
+        out.append(Reason("vvm_went_back", VerdictWord.NO_ACTION, text))
     if worst is not None and worst.stage in (VvmStage.C, VvmStage.D):
         text = f"{worst.by} read VVM stage {worst.stage}: past the discard point"
-        return [Reason(f"vvm_stage_{worst.stage.lower()}", VerdictWord.DISCARD_PROPOSED, text)]
+        return [*out, Reason(f"vvm_stage_{worst.stage.lower()}", VerdictWord.DISCARD_PROPOSED, text)]
     if worst is not None and worst.stage is VvmStage.B:
         out.append(Reason("vvm_stage_b", VerdictWord.USE_FIRST, f"{worst.by} read VVM stage B: use before stage A"))
     if used is not None and used > _MODEL_FULL_PERCENT:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.records.errors import Code, Refused
-from gateway.records.kinds import BATCH, EQUIPMENT, PLACEMENT, VVM
-from gateway.records.model import Actor, Batch, Placement, VvmObservation
+from gateway.records.kinds import BATCH, EQUIPMENT, PLACEMENT, VERDICT, VVM
+from gateway.records.model import Actor, Batch, Decision, Placement, Role, VvmObservation, VvmStage
 from gateway.records.part import Part, equal
 from gateway.records.tx import Act, Tx
+
+_MAY_CORRECT = frozenset({Role.MANAGER, Role.SUPER_ADMIN})
 
 
 class PlacementsPart(Part):
@@ -24,7 +26,8 @@ class PlacementsPart(Part):
         at_ms: int,
         to_ms: int | None = None,
     ) -> Placement:
-        """Say that a batch stands (or stood, until ``to_ms``) somewhere. Refused when it stood elsewhere then.
+        """Say that a batch stands (or stood, until ``to_ms``) somewhere. Refused when it stood elsewhere then,
+        or was discarded.
 
         Saying the same again returns what is there.
         """
@@ -36,7 +39,10 @@ class PlacementsPart(Part):
     def move_batch(
         self, batch: str, equipment: str, moved_ms: int, actor: Actor, reason: str, at_ms: int
     ) -> Placement:
-        """Close the open placement at ``moved_ms`` and open one in ``equipment``. Needs a reason."""
+        """Close the open placement at ``moved_ms`` and open one in ``equipment``. Needs a reason.
+
+        A discarded batch is refused: it may only leave (``end_placement``).
+        """
         act = Act(actor, reason, at_ms)
         with self._write() as tx:
             held = tx.need(BATCH, batch)
@@ -60,12 +66,19 @@ class PlacementsPart(Part):
         return self._all(PLACEMENT, *where, order_by=(c.from_ms, c.id))
 
     def observe_vvm(self, batch: str, stage: str, actor: Actor, reason: str, at_ms: int) -> VvmObservation:
-        """Keep what a person saw on the vials at ``at_ms`` (cold-chain.md 22). Our processes see no vials."""
+        """Keep what a person saw on the vials at ``at_ms`` (cold-chain.md 22). Our processes see no vials.
+
+        A VVM only darkens: a stage better than one read before was a misreading, then or now. It is refused
+        (VVM_CANNOT_GO_BACK) unless a manager or super admin gives a reason; the worse reading stays on record, and
+        the verdict names both. Of a discarded batch a better stage is refused to everybody (ALREADY_DISCARDED); its
+        first reading or a darker one is kept, for SMILE books no discard without one.
+        """
         if actor.is_system:
             raise Refused(Code.PERSON_REQUIRED, "a VVM is read by a person", field="actor")
         with self._write() as tx:
             held = tx.need(BATCH, batch)
             tx.lock_site(held.site)
+            _refuse_better(tx, batch, stage, Act(actor, reason, at_ms))
             seen = VvmObservation(f"{batch}.vvm.{at_ms}", batch, stage, at_ms, actor.name, held.site)
             tx.put(VVM, seen, Act(actor, reason, at_ms), action="vvm_observed")
             return tx.need(VVM, seen.id)
@@ -97,8 +110,38 @@ def _place(
                 f"batch {batch.id} stands in {old.equipment} from {old.from_ms} to {until}",
                 advice="move the batch instead",
             )
+    _refuse_discarded(tx, batch.id)
     tx.put(PLACEMENT, new, act, action=action)
     return new
+
+
+def _refuse_discarded(tx: Tx, batch: str) -> None:
+    c = VERDICT.table.c
+    done = tx.all(VERDICT, c.batch == batch, c.decision == Decision.DISCARDED, limit=1)
+    if done:
+        raise Refused(
+            Code.ALREADY_DISCARDED,
+            f"batch {batch} was discarded by {done[0].decided_by}",
+            advice="check the batch number; if the vials are still there, keep them apart and end their placement",
+        )
+
+
+def _refuse_better(tx: Tx, batch: str, stage: str, act: Act) -> None:
+    """Stages are compared by their letter, A the best; one that is none is refused when it is kept."""
+    c = VVM.table.c
+    before = [v for v in tx.all(VVM, c.batch == batch) if v.at_ms <= act.at_ms]
+    worst = max(before, key=lambda v: str(v.stage), default=None)
+    if worst is None or stage not in set(VvmStage) or str(stage) >= str(worst.stage):
+        return
+    _refuse_discarded(tx, batch)
+    if act.actor.role in _MAY_CORRECT and act.reason.strip():
+        return
+    raise Refused(
+        Code.VVM_CANNOT_GO_BACK,
+        f"{worst.by} read stage {worst.stage} before; stage {stage} would be better, and a VVM only darkens",
+        field="stage",
+        advice="look at several vials again; a misreading is corrected by a manager, with the reason",
+    )
 
 
 def _overlap(one: Placement, other: Placement) -> bool:

@@ -320,18 +320,18 @@ def test_req_25_a_new_excursion_after_a_release_proposes_again(world: Any) -> No
     assert world.records.verdict("B1").state == VerdictState.PROPOSED
 
 
-def test_a_discarded_batch_is_not_judged_again(world: Any) -> None:
+def test_a_discarded_batch_is_not_judged_again(world: Any, start: int) -> None:
     world.batch("B1")
     world.alerts.start()
     world.say(*world.temperatures(0, 10, "9.0"))
     world.at(10)
     world.records.decide("B1", "discarded", SARI, "VVM at the discard point", world.clock.wall_ms)
     before = world.records.newest_change()
-    world.records.observe_vvm("B1", "D", SARI, "looked", world.clock.wall_ms)
+    world.records.end_placement("B1", start + 11 * HOUR, SARI, "into the waste", world.clock.wall_ms)
     world.say(*world.temperatures(10.25, 11, "12.0"))
     world.at(11)
     rows = [r for r in world.records.changes_after(before) if r.kind == "verdict" or r.new_value.get("batch") == "B1"]
-    assert [r.kind for r in rows] == ["vvm"]
+    assert [r.kind for r in rows] == ["placement"]
 
 
 def test_a_batch_that_left_long_ago_is_not_judged_by_each_reading(

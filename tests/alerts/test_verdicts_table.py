@@ -153,6 +153,14 @@ def test_a_vvm_only_darkens_a_later_better_reading_does_not_take_c_back() -> Non
     assert verdict(PENTABIO, [(600, CALM)], [saw("C", 1), saw("A", 2)]).verdict is VerdictWord.DISCARD_PROPOSED
 
 
+def test_a_better_reading_after_a_worse_one_is_flagged_and_the_worse_one_counts() -> None:
+    after_c = verdict(PENTABIO, [(600, CALM)], [saw("C", 1), saw("A", 2)])
+    assert codes(after_c) == ["vvm_stage_c", "vvm_went_back"]
+    after_b = verdict(PENTABIO, [(600, CALM)], [saw("A", 3), saw("B", 1)])
+    assert (after_b.verdict, codes(after_b)) == (VerdictWord.USE_FIRST, ["vvm_stage_b", "vvm_went_back"])
+    assert codes(verdict(PENTABIO, [(600, CALM)], [saw("A", 1), saw("B", 2), saw("B", 3)])) == ["vvm_stage_b"]
+
+
 def test_req_25_only_five_outcomes_and_none_of_them_releases_or_discards() -> None:
     assert [w.value for w in VerdictWord] == [
         "no_action",
