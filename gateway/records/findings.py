@@ -3,7 +3,7 @@
 An alarm is open until a person acknowledges it, and closed when it is both acknowledged and over. A finding that is
 withdrawn, or superseded by one that is not, asks nobody any more: its alarm closes, its history stays. If it comes
 back, or turns from possible to confirmed, the alarm opens again. A finding that takes the place of an answered one
-(the episode only moved) keeps the answer.
+(the episode only moved) keeps the answer; one that grew over an unanswered one (late facts joined them) loses it.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ class FindingsPart(Part):
         opened: list[str] = []
         with self._write() as tx:
             tx.lock_site(*{f.site for f in findings})
+            waiting = _waiting(tx, {f.id for f in findings if f.kind == FindingKind.WITHDRAWN})
             for finding in findings:
                 done[_save(tx, finding, at_ms, actor, opened)].append(finding.id)
+            for alarm in waiting:
+                _hand_on(tx, alarm, Act(actor, f"joined with {alarm.finding}, which nobody answered", at_ms), opened)
         return SavedFindings(
             tuple(done[Change.CREATED]), tuple(done[Change.CHANGED]), tuple(done[Change.UNCHANGED]), tuple(opened)
         )
@@ -236,6 +239,28 @@ def _ask(tx: Tx, before: Finding | None, finding: Finding, act: Act, opened: lis
     tx.put(ALARM, alarm, act)
     if alarm.state == AlarmState.OPEN and not was_open:
         opened.append(finding.id)
+
+
+def _waiting(tx: Tx, withdrawn: set[str]) -> list[AlarmRow]:
+    """Of the findings that are about to be withdrawn: the alarms that nobody answered yet."""
+    alarms = (tx.get(ALARM, finding_id) for finding_id in sorted(withdrawn))
+    return [a for a in alarms if a is not None and a.state == AlarmState.OPEN]
+
+
+def _hand_on(tx: Tx, waiting: AlarmRow, act: Act, opened: list[str]) -> None:
+    """Open the answered alarm of a finding that grew over this one: its answer spoke of the part before only."""
+    c, gone = FINDING.table.c, tx.need(FINDING, waiting.finding)
+    same = [c.site == gone.site, c.rule == gone.rule, c.kind != FindingKind.WITHDRAWN]
+    for f in tx.all(FINDING, *same, c.episode_start_ms <= gone.episode_start_ms):
+        like = (f.equipment, f.batch, f.device) == (gone.equipment, gone.batch, gone.device)
+        covers = f.end_ms is None or f.end_ms >= gone.episode_start_ms
+        alarm = tx.get(ALARM, f.id) if like and covers and _asks(f) else None
+        if alarm is None or alarm.acknowledged_ms is None:
+            continue
+        resolved_ms = None if f.end_ms is None else max(f.end_ms, waiting.opened_ms)
+        again = AlarmRow(f.id, f.site, AlarmState.OPEN, waiting.opened_ms, resolved_ms=resolved_ms)
+        tx.put(ALARM, again, act, action="alarm_opened_again")
+        opened.append(f.id)
 
 
 def _answer_before(tx: Tx, finding: Finding) -> AlarmRow | None:

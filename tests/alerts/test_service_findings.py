@@ -325,6 +325,25 @@ def test_of_two_merged_findings_the_unanswered_one_keeps_its_question(world: Any
     assert world.records.alarm(one.id).state == AlarmState.OPEN
 
 
+def test_an_answered_finding_that_late_data_join_with_an_unanswered_one_asks_again(world: Any) -> None:
+    """Only the time between arrives: the first finding keeps its id and grows, the second is withdrawn."""
+    world.alerts.start()
+    world.say(*world.temperatures(0, 10.75, "8.1"), *world.temperatures(15, 25.75, "8.1"))
+    world.at(25.75)
+    first, second = world.found("HEAT")
+    world.records.acknowledge(first.id, SARI, "looked after", world.clock.wall_ms)
+    opened = world.opened
+    world.say(*world.temperatures(11, 14.75, "8.1"))
+    world.at(26)
+    assert [str(world.records.finding(f.id).kind) for f in (first, second)] == ["confirmed", "withdrawn"]
+    assert world.records.alarm(first.id).state == AlarmState.OPEN
+    assert world.opened > opened
+    world.records.acknowledge(first.id, SARI, "looked after all of it", world.clock.wall_ms)
+    world.say(*world.temperatures(26, 27, "8.1"))
+    world.at(27)
+    assert world.records.alarm(first.id).state == AlarmState.ACKNOWLEDGED
+
+
 def test_facts_of_an_equipment_nobody_knows_any_more_are_left_alone(world: Any) -> None:
     """A finding without a home has no site; it must not stop the others."""
     world.alerts.start()

@@ -140,6 +140,57 @@ def test_an_episode_that_moved_keeps_its_answer(world: Any, old_first: bool) -> 
     assert [f.id for f in r.findings(standing=True)] == [moved.id]
 
 
+@pytest.mark.parametrize("gone_first", [True, False])
+@pytest.mark.parametrize("end_ms", [None, 900])
+def test_an_answered_finding_that_grows_over_an_unanswered_one_asks_again(
+    world: Any, gone_first: bool, end_ms: int | None
+) -> None:
+    """design.md, promise 6: late facts join two episodes; nobody answered the second, so its question stays."""
+    r = world.records
+    first = world.finding("H:100", episode_start_ms=100, end_ms=200)
+    second = world.finding("H:500", episode_start_ms=500, end_ms=end_ms)
+    r.save_findings([first, second], 1000)
+    r.acknowledge(first.id, world.sari, "door was open", 1100)
+    joined, gone = replace(first, end_ms=end_ms), replace(second, kind="withdrawn")
+    saved = r.save_findings([gone, joined] if gone_first else [joined, gone], 2000)
+    assert saved.opened == (first.id,)
+    alarm = r.alarm(first.id)
+    assert (alarm.state, alarm.acknowledged_by, alarm.opened_ms) == ("open", None, 1000)
+    assert r.alarm(second.id).state == "closed"
+    last = r.audit_of(f"alarm:{first.id}")[-1]
+    assert (last.action, second.id in last.reason) == ("alarm_opened_again", True)
+    assert r.save_findings([joined, gone], 3000).opened == ()
+    r.acknowledge(first.id, world.sari, "and the power was off", 3100)
+    assert r.save_findings([joined, gone], 3200).opened == ()
+    assert r.verify_chain("S1").ok
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"episode_start_ms": 100, "end_ms": 400},  # over before the withdrawn one began
+        {"episode_start_ms": 600},  # began after it
+        {"equipment": "KUL-1b"},
+        {"batch": "B1"},
+        {"rule": "FRZE", "code": "FRZE"},
+        {"device": "LOG-9"},
+        {"alarms": False},
+    ],
+)
+def test_a_withdrawn_finding_hands_its_question_to_none_but_the_one_that_grew_over_it(
+    world: Any, other: dict[str, Any]
+) -> None:
+    r = world.records
+    answered = world.finding("H:100", **({"episode_start_ms": 100} | other))
+    gone = world.finding("H:500", episode_start_ms=500)
+    r.save_findings([answered, gone], 1000)
+    if answered.alarms:
+        r.acknowledge(answered.id, world.sari, "seen", 1100)
+    saved = r.save_findings([replace(answered, extreme_c=Decimal("12.0")), replace(gone, kind="withdrawn")], 2000)
+    assert saved.opened == ()
+    assert r.open_alarms() == []
+
+
 def test_a_superseded_finding_stands_again_when_its_successor_is_withdrawn(world: Any) -> None:
     r = world.records
     old, moved = world.finding("H:200"), world.finding("H:100", supersedes="H:200")
