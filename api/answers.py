@@ -51,6 +51,7 @@ from api.shapes import (
     ReplayIn,
     SiteIn,
     SiteOut,
+    TakenOutIn,
     TieIn,
     TimeMs,
     VerdictOut,
@@ -68,7 +69,6 @@ from gateway.records import (
     Site,
     SmileStockIds,
     UnknownRecord,
-    VerdictKind,
 )
 from ingest.store import Cursor
 from telemetry.errors import ContractError
@@ -276,11 +276,7 @@ def attachments(request: Request, visitor: Reporter, site_id: Key, limit: Limit 
     """What SMILE got of this site, newest first, and what it cannot hold."""
     desk, here = _site(request, visitor, site_id)
     rows = [AttachmentOut.model_validate(a) for a in desk.records.attachments(site=here.id, limit=limit)]
-    ours = [
-        v.batch
-        for v in desk.records.verdicts(here.id)
-        if v.decision != "discarded" and v.verdict != VerdictKind.NO_ACTION
-    ]
+    ours = [v.batch.id for v in desk.questions.batch_views(here) if v.kept_here]
     return AttachmentsOut(
         rows=rows, cannot_hold=[key.removeprefix("cannot_") for key in CANNOT_HOLD], verdicts_without_field=ours
     )
@@ -335,6 +331,15 @@ def place(
     """Say where a batch stands (it leaves its old place then), or stood."""
     move = commands.Move(body.equipment, body.reason, body.from_ms, body.to_ms)
     return PlacementOut.model_validate(commands.place(desk_of(request), visitor.person, batch_id, move))
+
+
+@router.post("/batches/{batch_id}/placements/end", tags=["batches"])
+def take_out(
+    request: Request, visitor: Annotated[Visitor, Depends(need(Right.HANDLE))], batch_id: Key, body: TakenOutIn
+) -> PlacementOut:
+    """Say that a batch left its equipment; from then on it stands nowhere."""
+    done = commands.take_out(desk_of(request), visitor.person, batch_id, body.reason, body.to_ms)
+    return PlacementOut.model_validate(done)
 
 
 @router.post("/batches/{batch_id}/vvm", tags=["batches"], status_code=201)

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from alerts.rules import Profile
 from api import answers, pages, people
 from api.config import Settings
-from api.desk import Desk, LoginNeededError, desk_of, own_path, page
-from api.problems import ProblemBody, ProblemError, as_json
+from api.desk import Desk, Form, LoginNeededError, desk_of, own_path, page
+from api.problems import ProblemBody, ProblemError, Wrong, as_json
 from api.questions import Questions, ReadLedger
 from api.roles import ForbiddenError
 from api.security import Gate, Visitor
@@ -41,6 +41,14 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+# Sending the same form again cannot help (or, for a form without its token, must not be made easy).
+_FINAL = frozenset(
+    {
+        "csrf", "role", "site", "region", "ALREADY_ACKNOWLEDGED", "ALARM_CLOSED", "ALREADY_DECIDED",
+        "DISCARDED_IS_FINAL", "NO_VERDICT", "ALREADY_TIED", "NOT_TIED", "NOT_WAITING", "NOT_PLACED", "not_replayable",
+        "device_not_registered", "discarded_stays", "no_place_for_vaccines", "ALREADY_PLACED",
+    }
+)  # fmt: skip
 _STATUS_REASONS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -96,8 +104,22 @@ def _answer(request: Request, body: ProblemBody, headers: dict[str, str] | None 
     if request.url.path.startswith("/api/") or request.url.path.startswith("/health"):
         return as_json(body, headers)
     visitor: Visitor | None = getattr(request.state, "visitor", None)
-    back = own_path(request.headers.get("referer"))
-    made = page(request, "problem.html", visitor=visitor, problem=body, back=back, status=body.status)
+    form: Form | None = getattr(request.state, "form", None)
+    # A form that was sent again from an error's page still knows the page it began on.
+    back = own_path((form.fields.get("back") if form else None) or request.headers.get("referer"))
+    choice = body.wrong is not None and body.wrong.rule == "choice"
+    again = form is not None and bool(form.typed) and body.reason not in _FINAL and not choice
+    made = page(
+        request,
+        "problem.html",
+        visitor=visitor,
+        problem=body,
+        back=back,
+        form=form,
+        again=again,
+        action=request.url.path,
+        status=body.status,
+    )
     made.headers.update(headers or {})
     return made
 
@@ -105,7 +127,8 @@ def _answer(request: Request, body: ProblemBody, headers: dict[str, str] | None 
 def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101  (registered for it alone)
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return _answer(request, ProblemBody(error.status, error.reason, error.detail, error.advice), headers)
+    body = ProblemBody(error.status, error.reason, error.detail, error.advice, wrong=error.wrong)
+    return _answer(request, body, headers)
 
 
 def _forbidden(request: Request, error: Exception) -> Response:
@@ -122,7 +145,8 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, UnknownRecord)  # noqa: S101
-    return _answer(request, ProblemBody(404, "not_found", error.message, error.advice))
+    wrong = Wrong("unknown_bag", "bag", {"code": error.key.rpartition("/")[2]}) if error.kind == "bag" else None
+    return _answer(request, ProblemBody(404, "not_found", error.message, error.advice, wrong=wrong))
 
 
 def _down(_request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ from gateway.records import (
     Alarm,
     Bag,
     Batch,
+    Decision,
+    EquipmentKind,
     Placement,
     QuarantineItem,
     QuarantineState,
@@ -95,17 +98,65 @@ class Move:
 
 def place(desk: Desk, person: Person, batch_id: str, move: Move) -> Placement:
     """Say where a batch stands. An open placement ends where the new one begins."""
-    batch_of(desk.questions, person, batch_id)
+    batch, _ = batch_of(desk.questions, person, batch_id)
     now_ms, records, actor = desk.clock.now_ms(), desk.records, actor_of(person)
     from_ms = now_ms if move.from_ms is None else move.from_ms
-    if from_ms > now_ms or (move.to_ms is not None and move.to_ms > now_ms):
-        raise ProblemError(422, "bad_input", "a placement cannot lie in the future", "Give the time it was moved.")
-    standing = [p for p in records.placements(batch=batch_id) if p.to_ms is None]
-    if standing and standing[0].equipment == move.equipment and move.from_ms is None:
+    _not_in_future(max(from_ms, move.to_ms or 0), now_ms)
+    _for_vaccines(desk, batch, move.equipment)
+    if move.to_ms is not None:  # told afterwards
+        return records.add_placement(batch_id, move.equipment, from_ms, actor, move.reason, now_ms, move.to_ms)
+    decided = records.decision(batch_id)
+    if decided is not None and decided.decision == Decision.DISCARDED:
+        raise ProblemError(
+            409, "discarded_stays", f"batch {batch_id} was discarded", "Say only that it was taken out."
+        )
+    places = records.placements(batch=batch_id)
+    standing = [p for p in places if p.to_ms is None]
+    if standing and standing[0].equipment == move.equipment:
         raise Refused(Code.ALREADY_PLACED, f"batch {batch_id} stands in {move.equipment} already")
-    if standing and move.to_ms is None:
+    _after_last_move(places, from_ms)
+    if standing:
         return records.move_batch(batch_id, move.equipment, from_ms, actor, move.reason, now_ms)
-    return records.add_placement(batch_id, move.equipment, from_ms, actor, move.reason, now_ms, move.to_ms)
+    return records.add_placement(batch_id, move.equipment, from_ms, actor, move.reason, now_ms)
+
+
+def take_out(desk: Desk, person: Person, batch_id: str, reason: str, to_ms: int | None = None) -> Placement:
+    """Say that a batch left its equipment: to a cold box nobody watches, to another place, or for good."""
+    batch_of(desk.questions, person, batch_id)
+    now_ms = desk.clock.now_ms()
+    out_ms = now_ms if to_ms is None else to_ms
+    _not_in_future(out_ms, now_ms)
+    _after_last_move([p for p in desk.records.placements(batch=batch_id) if p.to_ms is None], out_ms)
+    return desk.records.end_placement(batch_id, out_ms, actor_of(person), reason, now_ms)
+
+
+def _not_in_future(at_ms: int, now_ms: int) -> None:
+    if at_ms > now_ms:
+        raise ProblemError(422, "future", "a placement cannot lie in the future", "Give the time it was moved.")
+
+
+def _for_vaccines(desk: Desk, batch: Batch, equipment_id: str) -> None:
+    """A vaccine is never placed in a waste store (the records refuse another site's equipment)."""
+    place = desk.records.equipment(equipment_id)
+    if place.site == batch.site and place.kind == EquipmentKind.WASTE_STORE:
+        raise ProblemError(
+            409,
+            "no_place_for_vaccines",
+            f"{equipment_id} is a waste store",
+            "Choose a refrigerator, a cold room, a freezer or a cold box.",
+        )
+
+
+def _after_last_move(places: Sequence[Placement], at_ms: int) -> None:
+    """A move lies after all that is told already: the records keep one place at a time."""
+    last_ms = max((p.from_ms + 1 if p.to_ms is None else p.to_ms for p in places), default=at_ms)
+    if at_ms < last_ms:
+        raise ProblemError(
+            422,
+            "before_last_move",
+            f"{at_ms} is before the last recorded move",
+            "Give a time after the batch's last recorded move.",
+        )
 
 
 def register_bag(desk: Desk, person: Person, bag: Bag, reason: str) -> Bag:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -17,7 +19,7 @@ from markupsafe import Markup
 
 from api.config import Settings
 from api.present import badge
-from api.problems import ProblemError
+from api.problems import ProblemError, Wrong
 from api.questions import Questions
 from api.roles import RIGHTS, Person, Right, require
 from api.security import CSRF_FIELD, CSRF_HEADER, LANGUAGE_COOKIE, Gate, Via, Visitor, csrf_fits
@@ -28,6 +30,9 @@ from telemetry.clock import Clock
 _HERE = Path(__file__).parent
 _LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 _SAFE = frozenset({"GET", "HEAD"})
+_YEAR_2000_MS = 946_684_800_000  # an earlier time is a slip of the keyboard, not a placement
+_TYPED = ("comment", "reason", "bag", "code", "since")  # what a person wrote, in forms of pages
+_CHOSEN = ("decision", "stage", "equipment", "waste")
 _MENU = (
     ("site", "", Right.LOOK),
     ("alarms", "/alarms", Right.LOOK),
@@ -106,20 +111,62 @@ class Form:
     fields: Mapping[str, str]
 
     def text(self, name: str, low: int = 1, high: int = 500) -> str:
-        """A trimmed text of ``low`` to ``high`` signs; raises ProblemError 422."""
+        """A trimmed text of ``low`` to ``high`` signs, never cut; raises ProblemError 422."""
         value = self.fields.get(name, "").replace("\r\n", "\n").strip()
-        if not low <= len(value) <= high or "\x00" in value:
+        if low <= len(value) <= high and "\x00" not in value:
+            return value
+        facts = {"low": low, "high": high, "n": len(value)}
+        if not value:
+            rule = "empty"
+        elif "\x00" in value:
+            rule = "signs"
+        else:
+            rule = "exact" if low == high else "short" if len(value) < low else "long"
+        raise ProblemError(
+            422,
+            "bad_input",
+            f"{name}: {low} to {high} signs",
+            "Fill in the field and send again.",
+            Wrong(rule, name, facts),
+        )
+
+    def choice(self, name: str, *allowed: str) -> str:
+        """One of the allowed words, or with none named any word; raises ProblemError 422."""
+        value = self.fields.get(name, "")
+        if value not in allowed if allowed else not 1 <= len(value) <= 64:
+            words = ", ".join(allowed) or "an answer"
             raise ProblemError(
-                422, "bad_input", f"{name}: {low} to {high} signs", "Fill in the field and send again."
+                422, "bad_input", f"{name}: one of {words}", "Choose one of the answers.", Wrong("choice", name)
             )
         return value
 
-    def choice(self, name: str, *allowed: str) -> str:
-        """One of the allowed words; raises ProblemError 422."""
-        value = self.fields.get(name, "")
-        if value not in allowed:
-            raise ProblemError(422, "bad_input", f"{name}: one of {', '.join(allowed)}", "Choose one of the answers.")
-        return value
+    def moment(self, name: str, zone: str) -> int | None:
+        """A wall-clock time of the zone as ms UTC; None when nothing was filled in. Raises ProblemError 422."""
+        value = self.fields.get(name, "").strip()
+        if not value:
+            return None
+        try:
+            at = datetime.fromisoformat(value)
+            if at.tzinfo is not None or len(value) > 25:
+                raise ValueError(value)
+            moment_ms = int(at.replace(tzinfo=ZoneInfo(zone)).timestamp()) * 1000
+            if moment_ms < _YEAR_2000_MS:
+                raise ValueError(value)
+            return moment_ms
+        except (ValueError, OverflowError) as error:
+            raise ProblemError(
+                422, "bad_input", f"{name}: no local time", "Give date and time.", Wrong("time", name)
+            ) from error
+
+    @property
+    def typed(self) -> dict[str, str]:
+        """What a person wrote, for the page of an error: nothing that was typed is lost."""
+        return {name: self.fields[name] for name in _TYPED if self.fields.get(name)}
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """What a person chose, to go along when the rest is sent again."""
+        return {name: self.fields[name] for name in _CHOSEN if self.fields.get(name)}
 
 
 def need_form(right: Right) -> Callable[[Request], Awaitable[tuple[Visitor, Form]]]:
@@ -129,6 +176,7 @@ def need_form(right: Right) -> Callable[[Request], Awaitable[tuple[Visitor, Form
     async def form(request: Request) -> tuple[Visitor, Form]:
         found = visitor(request)
         fields = await read_form(request)
+        request.state.form = Form(fields)  # an error's page shows what was typed
         if not csrf_fits(found.csrf, fields.get(CSRF_FIELD)):
             raise ProblemError(403, "csrf", "the form's token is missing or wrong", "Open the page again and resend.")
         return found, Form(fields)
@@ -239,9 +287,9 @@ def _menu(desk: Desk, person: Person | None, site: Site | None) -> list[dict[str
     ]
 
 
-def back_to(path: str, done: str) -> RedirectResponse:
+def back_to(path: str, done: str, **more: str) -> RedirectResponse:
     """After a form: see the page anew, with a word of what was done (so that a reload sends nothing twice)."""
-    return RedirectResponse(f"{path}?done={quote(done)}", status_code=303)
+    return RedirectResponse(f"{path}?{urlencode({'done': done, **more})}", status_code=303)
 
 
 def own_path(address: str | None) -> str:

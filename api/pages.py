@@ -23,16 +23,20 @@ from api.desk import (
     words_for,
 )
 from api.present import (
+    BatchItem,
     attachment_item,
     batch_item,
     counter_rows,
     day_picture,
     item,
+    kept_here,
     ledger_item,
+    local_time,
     smile_sign,
     zone_name,
 )
 from api.questions import Shown, SiteView
+from api.replies import audit_reason
 from api.roles import Right, Role
 from api.security import (
     ANONYMOUS_COOKIE,
@@ -44,11 +48,13 @@ from api.security import (
     csrf_token,
 )
 from api.words import Words
-from gateway.records import AlarmState, Bag, Site, VerdictKind
+from gateway.records import AlarmState, Bag, Decision, Equipment, EquipmentKind, Site, SmileState
 from gateway.records.waste import waste_classes
 
 router = APIRouter(include_in_schema=False)
 _LISTED = 50
+_FEW = 20
+_OUT = "-"  # no equipment: the batch was taken out (no id of an equipment begins with it)
 _SHORT_CHAIN = 5_000  # rows; walking them takes well under a second
 _FORM_S = 3600
 
@@ -156,7 +162,7 @@ def site_page(request: Request, visitor: Looker, site_id: str) -> Response:
     desk, site, words = _here(request, visitor, site_id)
     now_ms = desk.clock.now_ms()
     views = desk.questions.equipment_views(site, now_ms)
-    batches = [batch_item(words, site, {}, b) for b in desk.questions.batch_views(site)[:_LISTED]]
+    stock, gone = _batches(desk, site, words)
     return page(
         request,
         "site.html",
@@ -164,7 +170,8 @@ def site_page(request: Request, visitor: Looker, site_id: str) -> Response:
         site=site,
         here="site",
         equipment=views,
-        batches=batches,
+        batches=stock[:_LISTED],
+        gone=len(gone),
         open_alarms=len(desk.records.open_alarms(site.id)),
         now_ms=now_ms,
     )
@@ -220,10 +227,19 @@ def alarms_page(request: Request, visitor: Looker, site_id: str) -> Response:
 
 @router.get("/sites/{site_id}/batches")
 def batches_page(request: Request, visitor: Looker, site_id: str) -> Response:
-    """All batches of a site; what waits for a person first."""
+    """All batches of a site; what waits for a person first, what was discarded apart."""
     desk, site, words = _here(request, visitor, site_id)
-    batches = [batch_item(words, site, {}, b) for b in desk.questions.batch_views(site)[:_LISTED]]
-    return page(request, "batches.html", visitor=visitor, site=site, here="batches", batches=batches)
+    stock, gone = _batches(desk, site, words)
+    return page(
+        request,
+        "batches.html",
+        visitor=visitor,
+        site=site,
+        here="batches",
+        batches=stock[:_LISTED],
+        gone=gone[:_FEW],
+        gone_count=len(gone),
+    )
 
 
 @router.get("/sites/{site_id}/batches/{batch_id}")
@@ -231,7 +247,7 @@ def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -
     """One batch: verdict and why, where it stood, what was read on the vials, the decision."""
     desk, site, words = _here(request, visitor, site_id)
     view = desk.questions.batch_view(site, batch_id)
-    places = _places(desk, site)
+    places, now_ms = _places(desk, site), desk.clock.now_ms()
     now_at = {p.equipment for p in view.placements if p.to_ms is None}
     return page(
         request,
@@ -240,17 +256,24 @@ def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -
         site=site,
         here="batches",
         b=batch_item(words, site, places, view),
-        sent=[attachment_item(a) for a in desk.questions.discards_sent(view)],
-        places=[e for e in desk.records.equipment_list(site.id) if e.kind != "waste_store" and e.id not in now_at],
+        sent=[attachment_item(words, a, places) for a in desk.questions.discards_sent(view)],
+        places=[] if view.discarded else _places_for_vaccines(desk, site, now_at),
+        stands=bool(now_at),
+        now_local=local_time(now_ms, site.zone),
+        zone_name=zone_name(site.zone, now_ms),
     )
 
 
 @router.get("/sites/{site_id}/weighing")
-def weighing_page(request: Request, visitor: Looker, site_id: str) -> Response:
-    """The weigh station: stable weights that wait for a bag, and those tied."""
+def weighing_page(
+    request: Request, visitor: Looker, site_id: str, bag: Annotated[str, Query(max_length=12)] = ""
+) -> Response:
+    """The weigh station: stable weights that wait for a bag, bags that wait for a weight (``bag`` first), those tied."""
     desk, site, _ = _here(request, visitor, site_id)
     tied = desk.records.weighings(site.id, tied=True, limit=20)
     weighed = {w.bag for w in desk.records.weighings(site.id, tied=True)}
+    bags = sorted((b for b in desk.records.bags(site.id) if b.code not in weighed), key=_by_label, reverse=True)
+    bags.sort(key=lambda b: b.code != bag)
     classes = waste_classes()
     return page(
         request,
@@ -260,7 +283,9 @@ def weighing_page(request: Request, visitor: Looker, site_id: str) -> Response:
         here="weighing",
         free=desk.records.weighings(site.id, tied=False, limit=20),
         tied=tied,
-        bags=[b for b in desk.records.bags(site.id) if b.code not in weighed][:100],
+        bags=bags[:100],
+        waiting=bags[:_FEW],
+        more=max(0, len(bags) - _FEW),
         waste=[
             {
                 "key": key,
@@ -284,13 +309,12 @@ def smile_page(request: Request, visitor: Reporter, site_id: str) -> Response:
         {"what": kind, "state": state, "n": n, "kind": smile_sign(state)}
         for kind, states in sorted(desk.records.attachment_counts(site.id).items())
         for state, n in sorted(states.items())
+        if state != SmileState.NO_FIELD  # kept here, never sent
     ]
-    batches = {b.id: b for b in desk.records.batches(site.id)}
-    ours = [
-        {"batch": batches[v.batch], "text": words.known("verdict", v.verdict)}
-        for v in desk.records.verdicts(site.id)
-        if v.batch in batches and v.decision != "discarded" and v.verdict != VerdictKind.NO_ACTION
-    ]
+    views = desk.questions.batch_views(site)
+    ours = [{"batch": v.batch, "text": kept_here(words, v)} for v in views if v.kept_here]
+    names = {v.batch.id: f"{v.batch.product_name} {v.batch.batch_number}" for v in views}
+    sent = desk.records.attachments(site=site.id, states=set(SmileState) - {SmileState.NO_FIELD}, limit=_LISTED)
     return page(
         request,
         "smile.html",
@@ -298,7 +322,7 @@ def smile_page(request: Request, visitor: Reporter, site_id: str) -> Response:
         site=site,
         here="smile",
         counts=counts,
-        rows=[attachment_item(a) for a in desk.records.attachments(site=site.id, limit=_LISTED)],
+        rows=[attachment_item(words, a, names) for a in sent],
         cannot=CANNOT_HOLD,
         verdicts=ours[:20],
     )
@@ -327,20 +351,27 @@ def audit_page(
     site_id: str,
     before: Annotated[int | None, Query(ge=1, lt=1 << 62)] = None,
     check: bool = False,
+    everything: Annotated[bool, Query(alias="all")] = False,
 ) -> Response:
-    """The newest changes, and whether the chain is whole (a long one is walked only when asked: ``check``)."""
-    desk, site, _ = _here(request, visitor, site_id)
-    rows = desk.questions.newest_changes(site, before, 40)
-    short = before is None and (not rows or rows[0].number <= _SHORT_CHAIN)
+    """What people did of late (``all``: our processes too), and whether the chain is whole (a long one is walked only
+    when asked: ``check``).
+    """
+    desk, site, words = _here(request, visitor, site_id)
+    rows = desk.questions.newest_changes(site, before, 41, people=not everything)
+    total, people = desk.questions.count_changes(site, _SHORT_CHAIN)
+    short = before is None and total <= _SHORT_CHAIN
     return page(
         request,
         "audit.html",
         visitor=visitor,
         site=site,
         here="audit",
-        rows=rows,
+        rows=[(r, audit_reason(words, r.kind, r.reason)) for r in rows[:40]],
+        everything=everything,
+        total=total,
+        people=people,
         chain=desk.records.verify_chain(site.id) if check or short else None,
-        older=rows[-1].id if rows and rows[-1].number > 1 else None,
+        older=rows[39].id if len(rows) > 40 else None,
     )
 
 
@@ -361,9 +392,15 @@ def acknowledge(
 def decide(
     request: Request, sent: Annotated[Sent, Depends(need_form(Right.DECIDE))], site_id: str, batch_id: str
 ) -> Response:
-    """Release or discard a batch, with a reason."""
+    """Release or discard a batch, with a reason. A discard is asked once more: it cannot be undone."""
     visitor, form = sent
     decision, reason = form.choice("decision", "released", "discarded"), form.text("reason", 3)
+    if decision == Decision.DISCARDED and form.fields.get("sure") != "yes":
+        desk, site, words = _here(request, visitor, site_id)
+        view = desk.questions.batch_view(site, batch_id)
+        if not view.discarded:
+            shown = batch_item(words, site, _places(desk, site), view)
+            return page(request, "discard.html", visitor=visitor, site=site, here="batches", b=shown, reason=reason)
     commands.decide(desk_of(request), visitor.person, batch_id, decision, reason)
     return back_to(f"/sites/{site_id}/batches/{batch_id}", "decided")
 
@@ -383,10 +420,17 @@ def observe(
 def place(
     request: Request, sent: Annotated[Sent, Depends(need_form(Right.HANDLE))], site_id: str, batch_id: str
 ) -> Response:
-    """Say that a batch was moved now."""
+    """Say where a batch was moved and when, or that it was taken out."""
     visitor, form = sent
-    move = commands.Move(form.text("equipment", 1, 64), form.text("reason", 3))
-    commands.place(desk_of(request), visitor.person, batch_id, move)
+    desk = desk_of(request)
+    _, home = commands.batch_of(desk.questions, visitor.person, batch_id)
+    where, since_ms, reason = form.choice("equipment"), form.moment("since", home.zone), form.text("reason", 3)
+    if since_ms is not None and since_ms // 60_000 == desk.clock.now_ms() // 60_000:
+        since_ms = None  # the form knows minutes: this minute is now
+    if where == _OUT:
+        commands.take_out(desk, visitor.person, batch_id, reason, since_ms)
+        return back_to(f"/sites/{site_id}/batches/{batch_id}", "taken_out")
+    commands.place(desk, visitor.person, batch_id, commands.Move(where, reason, since_ms))
     return back_to(f"/sites/{site_id}/batches/{batch_id}", "placed")
 
 
@@ -422,7 +466,7 @@ def register_bag(request: Request, sent: Annotated[Sent, Depends(need_form(Right
     code, color = next(iter(known.codes), "–"), next(iter(known.colors), "none")
     bag = Bag(form.text("code", 12, 12), site_id, key, code, color, ids.source_id, ids.classification_id)
     commands.register_bag(desk, visitor.person, bag, words("bag.reason"))
-    return back_to(f"/sites/{site_id}/weighing", "registered")
+    return back_to(f"/sites/{site_id}/weighing", "registered", bag=bag.code)
 
 
 @router.post("/sites/{site_id}/quarantine/{item_id}/replay")
@@ -459,6 +503,25 @@ def _site_state(view: SiteView) -> Shown:
 def _here(request: Request, visitor: Visitor, site_id: str) -> tuple[Desk, Site, Words]:
     desk = desk_of(request)
     return desk, desk.questions.site(visitor.person, site_id), words_for(request, visitor.person)
+
+
+def _batches(desk: Desk, site: Site, words: Words) -> tuple[list[BatchItem], list[BatchItem]]:
+    """(batches that are there, batches that were discarded)."""
+    items = [batch_item(words, site, {}, view) for view in desk.questions.batch_views(site)]
+    return [b for b in items if not b.discarded], [b for b in items if b.discarded]
+
+
+def _places_for_vaccines(desk: Desk, site: Site, now_at: set[str]) -> list[tuple[str, list[Equipment]]]:
+    """Where a batch may be moved, by kind of equipment: never a waste store, and not where it stands."""
+    here = [e for e in desk.records.equipment_list(site.id) if e.id not in now_at]
+    kinds = [k for k in EquipmentKind if k != EquipmentKind.WASTE_STORE]
+    grouped = [(k.value, [e for e in here if e.kind == k]) for k in kinds]
+    return [(kind, found) for kind, found in grouped if found]
+
+
+def _by_label(bag: Bag) -> tuple[str, str, str, str]:
+    """A bag's label in the order of its date, then its counter (code: counter, day, month, year)."""
+    return (bag.code[8:], bag.code[6:8], bag.code[4:6], bag.code[:4])
 
 
 def _places(desk: Desk, site: Site) -> dict[str, str]:

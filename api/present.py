@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -24,11 +23,13 @@ from api.questions import (
     Shown,
     finding_state,
 )
+from api.replies import reply_of
 from api.words import Words, catalogue
 from gateway.records.model import (
     Alarm,
     AlarmState,
     Attachment,
+    AttachmentKind,
     Batch,
     Decision,
     Finding,
@@ -105,13 +106,24 @@ def item(words: Words, site: Site, places: Mapping[str, str], finding: Finding, 
 
 
 def what(words: Words, finding: Finding) -> str:
-    """``Too warm for too long, furthest 9.3 °C (possible: ...)``."""
+    """``Too warm for too long, highest 9.3 °C (possible: ...)``."""
     text = words.known("code", finding.code)
     if finding.extreme_c is not None:
-        text = f"{text}, {words('alarms.extreme', value=words.number(finding.extreme_c))}"
+        text = f"{text}, {words(f'alarms.{_side(finding)}', value=words.number(finding.extreme_c))}"
     if finding.kind == FindingKind.POSSIBLE:
         return words("alarms.possible", text=text)
     return words("alarms.withdrawn", text=text) if finding.kind == FindingKind.WITHDRAWN else text
+
+
+def _side(finding: Finding) -> str:
+    """Which extreme it is: by the limit it crossed, else by its code."""
+    comparator = str(finding.evidence.get("comparator", ""))
+    if comparator.startswith((">", "<")):
+        return "highest" if comparator[0] == ">" else "lowest"
+    if finding.code.startswith("HEAT") or finding.code.endswith(("_HIGH", "_ABOVE")):
+        return "highest"
+    cold = finding.code in ("FRZE", "COLD", "LOW", "FREEZE_POSSIBLE", "STOCK_CHECK")
+    return "lowest" if cold or finding.code.endswith(("_LOW", "_BELOW")) else "extreme"
 
 
 def when_text(words: Words, zone: str, finding: Finding) -> str:
@@ -145,6 +157,8 @@ class BatchItem:
     findings: tuple[Item, ...]
     placements: tuple[dict[str, Any], ...]
     vvm: VvmObservation | None
+    vvm_missing: bool
+    discarded: bool
 
 
 def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchView) -> BatchItem:
@@ -176,10 +190,20 @@ def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchV
         view.settled,
         verdict is not None and not view.discarded,
         tuple(reason_text(words, site.zone, places, r) for r in verdict.reasons) if verdict else (),
-        tuple(item(words, site, places, f, None) for f in view.findings),
+        tuple(_exposure(item(words, site, places, f, None), words) for f in view.findings),
         tuple(_placement(places, p) for p in reversed(view.placements)),
         view.vvm,
+        view.vvm_missing,
+        view.discarded,
     )
+
+
+def _exposure(shown: Item, words: Words) -> Item:
+    """A finding in a batch's history: one of alarm level stays an alarm, answered or not, over or not."""
+    finding = shown.finding
+    if not finding.alarms or finding.kind == FindingKind.WITHDRAWN:
+        return shown
+    return replace(shown, kind="alarm", badge=words("state.alarm" if finding.end_ms is None else "state.over"))
 
 
 def _placement(places: Mapping[str, str], placement: Placement) -> dict[str, Any]:
@@ -312,6 +336,11 @@ def _ticks(words: Words, zone: str, from_ms: int, to_ms: int) -> list[tuple[int,
     ]
 
 
+def local_time(ms: int, zone: str) -> str:
+    """The value of a ``datetime-local`` field."""
+    return datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+
+
 def zone_name(zone: str, now_ms: int) -> str:
     """WIB, WITA, WIT, or the zone's own abbreviation."""
     return datetime.fromtimestamp(now_ms // 1000, UTC).astimezone(ZoneInfo(zone)).tzname() or zone
@@ -327,26 +356,26 @@ def smile_sign(state: str) -> str:
     return _SMILE_KINDS.get(state, "unknown")
 
 
-def attachment_item(attachment: Attachment) -> dict[str, Any]:
-    """One sending as it is shown; SMILE's answer without the JSON around it."""
+def attachment_item(words: Words, attachment: Attachment, names: Mapping[str, str]) -> dict[str, Any]:
+    """One sending as it is shown: a weight by its bag's code, a discard by its batch's name (``names`` by id)."""
+    kind, reply = str(attachment.kind), reply_of(words, attachment.reply)
+    subject = attachment.target if kind == AttachmentKind.WEIGHT else attachment.subject
     return {
-        "kind": str(attachment.kind),
-        "subject": attachment.subject,
+        "kind": kind,
+        "subject": names.get(subject, subject) if kind == AttachmentKind.DISCARD else subject,
         "state": str(attachment.state),
         "sign": smile_sign(str(attachment.state)),
         "at_ms": attachment.at_ms,
-        "reply": _plain_reply(attachment.reply),
+        "reply": reply.text,
+        "code": reply.code,
     }
 
 
-def _plain_reply(reply: str) -> str:
-    try:
-        body = json.loads(reply)
-    except ValueError:
-        return reply
-    if not isinstance(body, dict):
-        return reply
-    return ", ".join(f"{name}: {value}" for name, value in body.items())
+def kept_here(words: Words, view: BatchView) -> str:
+    """What SMILE has no field for, in one line: what a person decided comes before what was judged."""
+    word = view.kept_here
+    said = words.known("decision" if view.settled else "verdict", word)
+    return words("smile.kept_here", word=said) if word else ""
 
 
 # --- ledger ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fastapi.responses import JSONResponse
@@ -9,12 +10,22 @@ from fastapi.responses import JSONResponse
 MEDIA_TYPE = "application/problem+json"
 
 
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What is wrong, for a page: the text ``wrong.{rule}`` with the field's name (``field.{name}``) and the facts."""
+
+    rule: str
+    name: str = ""
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
 class ProblemError(Exception):
     """An answer that is an error: ``status``, a stable ``reason`` word, a sentence, and what to do about it."""
 
-    def __init__(self, status: int, reason: str, detail: str, advice: str = "") -> None:
+    def __init__(self, status: int, reason: str, detail: str, advice: str = "", wrong: Wrong | None = None) -> None:
         super().__init__(detail)
         self.status, self.reason, self.detail, self.advice = status, reason, detail, advice
+        self.wrong = wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,7 @@ class ProblemBody:
     advice: str = ""
     again: bool = False
     fields: list[dict[str, str]] = field(default_factory=list)
+    wrong: Wrong | None = None  # said on pages only
 
 
 def not_found(what: str, key: object) -> ProblemError:

@@ -39,7 +39,9 @@ from gateway.records.model import (
     Finding,
     FindingKind,
     Placement,
+    Role,
     Site,
+    SmileState,
     Verdict,
     VerdictKind,
     VerdictState,
@@ -190,6 +192,22 @@ class BatchView:
         """Whether the person's decision still answers the latest verdict."""
         newer = self.verdict is not None and self.verdict.state != VerdictState.DECIDED
         return self.discarded or (self.decision is not None and not newer)
+
+    @property
+    def kept_here(self) -> str:
+        """The verdict or release that SMILE has no field for, as a word of the records; "" when there is none."""
+        if self.discarded:
+            return ""
+        if self.settled and self.decision is not None:
+            return str(self.decision.decision)
+        return (
+            "" if self.verdict is None or self.verdict.verdict == VerdictKind.NO_ACTION else str(self.verdict.verdict)
+        )
+
+    @property
+    def vvm_missing(self) -> bool:
+        """SMILE refuses to discard a temperature-sensitive vaccine whose VVM nobody read (smile-core-api.md 5.3)."""
+        return self.vvm is None and (self.batch.smile is None or self.batch.smile.temperature_sensitive)
 
     @property
     def waits(self) -> bool:
@@ -399,7 +417,8 @@ class Questions:
             return []
         sent = self.records.attachments(AttachmentKind.DISCARD, site=view.batch.site)
         verdict_id = view.decision.id if view.decision else ""
-        return [a for a in sent if a.subject in (verdict_id, view.batch.id)]
+        mine = (verdict_id, view.batch.id)
+        return [a for a in sent if a.subject in mine and a.state != SmileState.NO_FIELD]
 
     def _findings(self, verdict: Verdict | None) -> list[Finding]:
         found = []
@@ -412,8 +431,9 @@ class Questions:
 
     # --- audit and ledger ---
 
-    def newest_changes(self, site: Site, before: int | None, limit: int) -> list[AuditRow]:
-        """The newest audit rows of a site, newest first; ``before`` goes on from an older page's last id.
+    def newest_changes(self, site: Site, before: int | None, limit: int, *, people: bool = False) -> list[AuditRow]:
+        """The newest audit rows of a site, newest first; ``before`` goes on from an older page's last id. ``people``
+        leaves out what our own processes did.
 
         The records' feed runs forward over all sites, so we look back in growing steps.
         """
@@ -422,9 +442,20 @@ class Questions:
         while True:
             start = max(0, end - 1 - step)
             rows = [r for r in self.records.changes_after(start, step, site=site.id) if r.id < end]
+            if people:
+                rows = [r for r in rows if r.role != Role.SYSTEM]
             if len(rows) >= limit or start == 0:
                 return list(reversed(rows))[:limit]
             step *= 8
+
+    def count_changes(self, site: Site, most: int) -> tuple[int, int | None]:
+        """(all audit rows of a site, those of people); the latter None where more than ``most`` rows would be read."""
+        newest = self.newest_changes(site, None, 1)
+        total = newest[0].number if newest else 0  # a site's rows are numbered without a gap
+        if total > most:
+            return total, None
+        rows = self.records.changes_after(0, most, site=site.id)
+        return total, sum(r.role != Role.SYSTEM for r in rows)
 
     def ledger(self, site_id: str) -> list[LedgerLine]:
         """The ledger's lines of one site, the epoch each edge lives in first."""

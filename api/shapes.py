@@ -374,6 +374,13 @@ class PlacementIn(In):
     reason: Reason
 
 
+class TakenOutIn(In):
+    """``to_ms`` (default now): when the batch left its equipment."""
+
+    to_ms: TimeMs | None = None
+    reason: Reason
+
+
 class VvmIn(In):
     stage: Literal["A", "B", "C", "D"]
     reason: Reason

@@ -257,7 +257,8 @@ def read_vvm_and_discard(play: Play) -> None:
         return verdict is not None and verdict.verdict == "discard_proposed"
 
     play.wait_for("discard proposed by the VVM", proposed)
-    play.manager.send(page, f"{page}/decision", decision="discarded", reason="VVM C setelah panas 10 jam")
+    sure = {"decision": "discarded", "reason": "VVM C setelah panas 10 jam", "sure": "yes"}
+    play.manager.send(page, f"{page}/decision", **sure)
 
     def booked() -> bool:
         return any(_quantity(row) == BATCH.doses for row in smile_discards(play))

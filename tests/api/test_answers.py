@@ -356,7 +356,8 @@ def test_the_batchs_page_tells_what_smile_made_of_the_discard(world: Any) -> Non
     from gateway.records import Attachment
 
     asker, now = world.log_in("manager"), world.clock.now
-    asker.post("/sites/PKM-A/batches/B1/decision", {"decision": "discarded", "reason": "VVM at stage C"})
+    said = {"decision": "discarded", "reason": "VVM at stage C", "sure": "yes"}
+    assert asker.post("/sites/PKM-A/batches/B1/decision", said).status_code == 303
     verdict = world.records.decision("B1").id
     world.records.save_attachments(Attachment("discard", verdict, "main", "cd" * 32, "uncertain", "{}", now, "PKM-A"))
     page = asker.get("/sites/PKM-A/batches/B1").text

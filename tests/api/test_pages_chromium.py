@@ -170,6 +170,13 @@ def test_a_health_workers_day_on_a_phone(browser: Browser, address: str, world: 
     me.page.get_by_label(re.compile(re.escape(w("decide.discarded")))).check()
     me.page.get_by_label(w("decide.reason_hint", name="manager")).fill("VVM tahap C pada semua vial")
     me.page.get_by_role("button", name=w("decide.do")).click()
+    expect(me.page.get_by_role("heading", level=1)).to_have_text(w("decide.ask_title"))  # asked once more
+    me.fits()
+    me.shot(f"{language}-10-batch-asked-again")
+    me.page.get_by_role("button", name=w("decide.ask_do")).click()  # the box is not ticked: the browser holds it back
+    assert world.records.decision("B1") is None
+    me.page.get_by_label(w("decide.ask_sure", number="B1-2411")).check()
+    me.page.get_by_role("button", name=w("decide.ask_do")).click()
     expect(me.page.get_by_role("status")).to_have_text(w("done.decided"))
     me.shot(f"{language}-10-batch-decided")
     decision = world.records.decision("B1")

@@ -78,6 +78,7 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
         "/api/v1/batches/{batch}/placements",
         {"equipment": "KULKAS-B", **WHY},
     ),
+    ("POST", "/api/v1/batches/{batch_id}/placements/end"): (PEOPLE, "/api/v1/batches/{batch}/placements/end", WHY),
     ("POST", "/api/v1/batches/{batch_id}/vvm"): (PEOPLE, "/api/v1/batches/{batch}/vvm", {"stage": "A", **WHY}),
     ("POST", "/api/v1/bags"): (PEOPLE, "/api/v1/bags", BAG_BODY | WHY),
     ("POST", "/api/v1/weighings/{weighing_id}/tie"): (
@@ -139,7 +140,7 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
     ("POST", "/sites/{site_id}/batches/{batch_id}/decision"): (
         DECIDERS,
         "/sites/{site}/batches/{batch}/decision",
-        {"decision": "discarded", **WHY},
+        {"decision": "discarded", "sure": "yes", **WHY},
     ),
     ("POST", "/sites/{site_id}/batches/{batch_id}/vvm"): (
         PEOPLE,
