@@ -83,7 +83,7 @@ class RuuviHistory:
         except EXPECTED as error:
             failures = self._failures[device.serial] = self._failures.get(device.serial, 0) + 1
             level = logging.WARNING if failures == 1 else logging.DEBUG
-            log.log(level, "%s: its memory cannot be read yet: %s", device.serial, error or type(error).__name__)
+            log.log(level, "%s: its memory cannot be read yet: %s", device.serial, str(error) or type(error).__name__)
         else:
             self._failures.pop(device.serial, None)
             if len(holes) > 1:
