@@ -270,7 +270,7 @@ def weighing_page(
 ) -> Response:
     """The weigh station: stable weights that wait for a bag, bags that wait for a weight (``bag`` first), those tied."""
     desk, site, _ = _here(request, visitor, site_id)
-    tied = desk.records.weighings(site.id, tied=True, limit=20)
+    tied = desk.records.weighings(site.id, tied=True, limit=10)
     weighed = {w.bag for w in desk.records.weighings(site.id, tied=True)}
     bags = sorted((b for b in desk.records.bags(site.id) if b.code not in weighed), key=_by_label, reverse=True)
     bags.sort(key=lambda b: b.code != bag)
@@ -281,9 +281,9 @@ def weighing_page(
         visitor=visitor,
         site=site,
         here="weighing",
-        free=desk.records.weighings(site.id, tied=False, limit=20),
+        free=desk.records.weighings(site.id, tied=False, limit=15),
         tied=tied,
-        bags=bags[:100],
+        bags=bags[:40],
         waiting=bags[:_FEW],
         more=max(0, len(bags) - _FEW),
         waste=[

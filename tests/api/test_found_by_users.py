@@ -544,3 +544,28 @@ def test_the_new_pages_are_well_formed(world: Any, language: str) -> None:
         ids = set(re.findall(r'id="([^"]+)"', answer.text))
         assert set(re.findall(r'<label for="([^"]+)"', answer.text)) <= ids
         assert len(answer.content) < 30_000
+
+
+def test_full_pages_stay_small(world: Any) -> None:
+    """The most that a weigh page and a list of batches show, for who sees most of it, in the longer language."""
+    now, first = world.clock.now, world.records.weighing("W1")
+    world.records.add_bags(
+        [Bag(f"{n:04}19112026", "PKM-A", "infectious", "A337-1", "yellow", 1, 11) for n in range(1, 200)],
+        BOSS,
+        "x",
+        now,
+    )
+    world.records.save_weighings(
+        [replace(first, id=f"PKM-A.E1.epoch-1.{n}", flags=("UNDATED",)) for n in range(80)], now
+    )
+    for n in range(30):
+        world.records.tie_weighing(f"PKM-A.E1.epoch-1.{n}", f"{n + 1:04}19112026", BOSS, "scanned", now)
+    for n in range(100):
+        batch = replace(world.records.batch("B1"), id=f"N{n}", batch_number=f"LONG-NUMBER-{n}")
+        world.records.upsert_batch(batch, BOSS, "received", now)
+        world.records.save_verdicts([Verdict("", f"N{n}", "hold_and_inspect", (), (), now)], now)
+        if n % 2:
+            discarded(world, f"N{n}")
+    asker = world.log_in("manager", "id")
+    sizes = {p: len(asker.get(f"/sites/PKM-A/{p}").content) for p in ("weighing", "batches", "smile", "audit", "")}
+    assert {p: size for p, size in sizes.items() if size >= 30_000} == {}
