@@ -18,7 +18,7 @@ PEOPLE = (OPERATOR, MANAGER, SUPER_ADMIN)
 # Ids of the stand-in's seed (firmware_sim/smile_core/demo.toml), as a person would copy them from SMILE.
 FACILITY_ID, SOURCE_ID, CLASSIFICATION_ID = 3101, 21, 31
 ENTITY_ID = 12
-LOGGER_IDS = {"BT-0001": 601, "RV-0001": 603, "MB-0001": 604}
+LOGGER_IDS = {"BT-0001": 601, "BT-0002": 602, "RV-0001": 603, "MB-0001": 604}
 SCALE_IDS = {"SC-0001": 4101, "SC-0002": 4102}
 _NAMES = {"fridge-1": "Kulkas vaksin 1", "fridge-2": "Kulkas vaksin 2", "freezer-1": "Freezer vaksin"}
 _DRIVERS = {"bthome": "bthome", "ruuvi": "ruuvi", "modbus": "modbus_probe", "scale_ascii": "scale_ascii"}
