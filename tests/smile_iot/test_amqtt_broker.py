@@ -111,9 +111,10 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AmqttBroker]:
-    broker = AmqttBroker(tmp_path_factory.mktemp("amqtt"), EDGES)
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[AmqttBroker]:
+    """A broker for each test: amqtt may still deliver what an earlier test published."""
+    broker = AmqttBroker(tmp_path / "amqtt", EDGES)
     broker.start()
     yield broker
     assert broker.program is not None
