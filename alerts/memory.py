@@ -21,9 +21,8 @@ from typing import Any
 
 from alerts.rules.facts import ReadingFact, milli
 from telemetry.errors import NeighbourDownError
-from telemetry.readings import Event, Fact, Quality, Reading, Sync, Weighing, date_by_anchor
+from telemetry.readings import Event, Fact, Quality, Reading, Weighing, date_by_anchor, is_anchor
 
-ANCHORED = "clock_anchored"
 _NO_SEQ = -1
 _NO_VALUE = -(1 << 40)
 _SCHEMA = """
@@ -202,11 +201,6 @@ class Memory:
         self._db.execute(
             "UPDATE undated_facts SET done = 1 WHERE t_ms IS NOT NULL AND done = 0 AND weighing = ?", (weighing_id,)
         )
-
-
-def is_anchor(event: Event) -> bool:
-    """Whether an event ties boot time to UTC: only a clock that claims to be synced can (as ingest judges it)."""
-    return event.kind == ANCHORED and event.stamp.sync is Sync.SYNCED and bool(event.stamp.boot_id)
 
 
 def _subject(fact: Reading | Weighing) -> tuple[object, ...]:

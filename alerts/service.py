@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from alerts.batches import BatchJudge
 from alerts.config import Config
 from alerts.convert import only_longer, record_of, rule_finding_of, weighing_record
-from alerts.memory import Memory, Source, is_anchor
+from alerts.memory import Memory, Source
 from alerts.profiles import load_profiles
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, State, StreamSettings, restore, step
 from alerts.rules.limits import MIN_GAP_MS
@@ -30,7 +30,7 @@ from telemetry.clock import Clock
 from telemetry.contract import decode_upload
 from telemetry.errors import ContractError, NeighbourDownError
 from telemetry.quantities import parse_stream_id
-from telemetry.readings import Event, Fact, Numbered, Reading, Weighing
+from telemetry.readings import Event, Fact, Numbered, Reading, Weighing, is_anchor
 
 log = logging.getLogger(__name__)
 WATCHED = "temperature_c"

@@ -14,7 +14,7 @@ from ingest.store import open_store
 from smile_iot.demo import site_file
 from smile_iot.demo.panels import rows_of_panels
 from smile_iot.demo.play import Play
-from smile_iot.demo.report import Made, Produced, StreamBooks, balance, explain, read_produced, stored_rows
+from smile_iot.demo.report import Made, Produced, StreamBooks, balance, hits_of, owners, read_produced, stored_rows
 from smile_iot.demo.scenario import SAMPLE_S
 from smile_iot.demo.script import BATCH, SMILE_SHIFT_MS, smile_discards
 from smile_iot.parts import store_config
@@ -72,21 +72,14 @@ def _smile_row(row: dict[str, Any]) -> Made:
 def _match(made: Sequence[Made], rows: list[Made], interval_ms: int) -> dict[str, int]:
     """As the store's books; SMILE keeps whole seconds, so a row may stand up to a second early."""
     with_value = [m for m in made if m.value is not None]
-    times = [m.t_ms - 1000 for m in with_value]
-    hits = [0] * len(with_value)
-    unexplained = 0
-    for row in rows:
-        index = explain(with_value, times, row.t_ms, row.value, interval_ms)
-        if index is None:
-            unexplained += 1
-        else:
-            hits[index] += 1
+    owned = owners(with_value, ((row.t_ms, row.value) for row in rows), interval_ms, grace_ms=1000)
+    hits = hits_of(with_value, owned)
     return {
         "measured": len(with_value),
         "stored": sum(1 for h in hits if h),
         "missing": sum(1 for h in hits if not h),
         "duplicated": sum(h - 1 for h in hits if h > 1),
-        "unexplained": unexplained,
+        "unexplained": owned.count(None),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -110,20 +110,32 @@ def explain(
     return None
 
 
-def balance(made: Sequence[Made], rows: Iterable[Row], interval_ms: int) -> StreamBooks:
+def owners(
+    made: Sequence[Made], rows: Iterable[tuple[int, Decimal | None]], interval_ms: int, grace_ms: int = 0
+) -> list[int | None]:
+    """The measurement (its index) that each row belongs to, or None. ``grace_ms``: so early may a row stand."""
+    times = [m.t_ms - grace_ms for m in made]
+    return [explain(made, times, t_ms, value, interval_ms) for t_ms, value in rows]
+
+
+def hits_of(made: Sequence[Made], owned: Iterable[int | None]) -> list[int]:
+    """How many rows belong to each measurement."""
+    counted = Counter(owned)
+    return [counted[index] for index in range(len(made))]
+
+
+def balance(made: Sequence[Made], rows: Sequence[Row], interval_ms: int) -> StreamBooks:
     """Match stored rows to measurements, each way."""
-    books = StreamBooks(produced=len(made))
-    times = [m.t_ms for m in made]
-    hits = [0] * len(made)
-    for row in rows:
-        index = explain(made, times, row.t_ms, row.value, interval_ms)
-        if index is None:
-            books.unexplained += 1
-            continue
-        hits[index] += 1
-        books.late += row.received_at_ms - row.t_ms > LATE_INTERVALS * interval_ms
-    books.stored = sum(1 for h in hits if h)
-    books.duplicated = sum(h - 1 for h in hits if h > 1)
-    books.missing = len(made) - books.stored
-    books.missing_at = [m.t_ms for m, h in zip(made, hits, strict=True) if not h]
-    return books
+    owned = owners(made, ((row.t_ms, row.value) for row in rows), interval_ms)
+    hits = hits_of(made, owned)
+    stored = sum(1 for h in hits if h)
+    known = [row for row, owner in zip(rows, owned, strict=True) if owner is not None]
+    return StreamBooks(
+        produced=len(made),
+        stored=stored,
+        duplicated=sum(h - 1 for h in hits if h > 1),
+        missing=len(made) - stored,
+        late=sum(1 for row in known if row.received_at_ms - row.t_ms > LATE_INTERVALS * interval_ms),
+        unexplained=owned.count(None),
+        missing_at=[m.t_ms for m, h in zip(made, hits, strict=True) if not h],
+    )

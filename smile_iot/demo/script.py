@@ -285,7 +285,7 @@ def story_ends(play: Play) -> None:
 
 
 def all_arrived(play: Play) -> None:
-    """Nothing waits any more: the edge's outbox is empty, and SMILE has every temperature."""
+    """Nothing waits any more on its way to SMILE, and SMILE has every temperature."""
 
     def look() -> bool:
         pending = [
