@@ -49,7 +49,8 @@ class Upload:
     """One message of numbered facts of one ``kind`` (readings, events, weighings, hello).
 
     ``facts`` is empty for hello, whose ``info`` says software, start time and ``numbered_to`` (the highest number
-    given out so far), so that the ledger knows what was produced even when nothing arrives.
+    given out so far), so that the ledger knows what was produced even when nothing arrives. ``lazy``: the receipt may
+    wait until ingest has something to say, for the edge asks for it later.
     """
 
     kind: str
@@ -59,6 +60,7 @@ class Upload:
     facts: tuple[Numbered, ...] = ()
     info: dict[str, Any] = field(default_factory=dict)
     mac: str | None = None
+    lazy: bool = False
 
     @property
     def ranges(self) -> Ranges:
