@@ -1,9 +1,11 @@
 """Decide over one message: what of it is journaled, what is quarantined and why. Pure.
 
-    topic, bytes ─▶ parse_up ─▶ decode_upload ─▶ address, kind, epoch ─▶ each fact: device, clock ─▶ Checked
-                       └──────────────┴─ whole message to quarantine      └─ these facts to quarantine
+    topic, bytes ─▶ parse_up ─▶ standing, MAC ─▶ decode_upload ─▶ address, kind, epoch ─▶ each fact: device, clock ─▶ Checked
+                       └──────────────┴────────────────┴─ whole message to quarantine      └─ these facts to quarantine
 
 A whole-message fault keeps the bytes as they came; if it names its edge and epoch it is answered by a receipt too.
+What comes without a MAC that should have one, or with a wrong one, may be anybody's: what it says of itself is not
+believed, it marks nothing in the ledger.
 Facts at fault become an upload of their own, re-encoded (its ``mac`` is dropped: it covered the original bytes); the
 rest is journaled.
 """
@@ -12,13 +14,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ingest.quarantine import Fault, Reason, plain
 from telemetry.contract import Upload, decode_upload, encode_upload
 from telemetry.errors import ContractError
+from telemetry.mac import MAC_BYTES, check_mac, verify_json
 from telemetry.readings import Event, Fact, Numbered, Ranges, Reading, Sync
 from telemetry.topics import EdgeAddress, parse_up
 
@@ -32,8 +35,34 @@ _FAULTS_OF_DATA = frozenset(
     ("bad_field", "bad_time", "bad_stream", "bad_columns", "bad_value", "out_of_bounds", "bad_weight")
 ) | {Reason.DECODER_FAULT.value}
 
+# Refusals of who speaks, not of what is said.
+_NOT_BELIEVED = frozenset(("no_mac", "bad_mac", Reason.EDGE_REVOKED.value, Reason.UNKNOWN_EDGE.value))
+
 Registry = Callable[[str], str | None]
 """The site at which a device serial is registered, or None. May raise NeighbourDownError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the records say of an edge: its keys (two while one is being changed), and whether it may still speak.
+
+    ``required``: an edge without a key is not heard at all.
+    """
+
+    keys: tuple[bytes, ...] = ()
+    revoked: bool = False
+    required: bool = False
+
+
+Edges = Callable[[str, str], Standing]
+"""(site, edge) -> its standing. May raise NeighbourDownError."""
+
+_ANYBODY = Standing()
+
+
+def no_keys(_site: str, _edge: str) -> Standing:
+    """The standing of every edge where nobody signs: the broker's accounts alone keep strangers out."""
+    return _ANYBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +88,41 @@ class Checked:
     faults: tuple[Fault, ...] = ()
 
 
-def check(arrived: Arrived, registry: Registry) -> Checked:
+def check(arrived: Arrived, registry: Registry, edges: Edges = no_keys) -> Checked:
     """Decide over one message. Never raises for what the message holds."""
     try:
         address, kind = parse_up(arrived.topic)
     except ContractError as error:
         return _refused(arrived, error.reason, error.detail)
+    standing = edges(address.site, address.edge)
+    try:
+        _authenticate(arrived.payload, standing)
+    except ContractError as error:
+        return _refused(arrived, error.reason, error.detail, address)
     read = _guarded(arrived, address, lambda: _read(arrived, address, kind))
     if isinstance(read, Checked):
         return read
     # Outside the guards: what the registry raises is its own trouble and not the message's.
     homes = {serial: registry(serial) for serial in {device_of(n.fact)[0] for n in read.facts}}
     return _guarded(arrived, address, lambda: _check_facts(arrived, address, read, homes))
+
+
+def _authenticate(payload: bytes, standing: Standing) -> None:
+    """Raises ContractError unless the edge may speak and its MAC fits."""
+    if standing.revoked:
+        raise ContractError(Reason.EDGE_REVOKED, "this edge's key was taken back")
+    if standing.keys:
+        verify(payload, standing.keys)
+    elif standing.required:
+        raise ContractError(Reason.UNKNOWN_EDGE, "this edge was never enrolled")
+
+
+def verify(payload: bytes, keys: Sequence[bytes]) -> None:
+    """Raises ContractError("no_mac") or ("bad_mac")."""
+    if payload[:1] == b"{":
+        verify_json(payload, keys)
+    else:
+        check_mac(payload[:-MAC_BYTES], payload[-MAC_BYTES:].hex().encode(), keys)
 
 
 T = TypeVar("T")
@@ -100,7 +152,7 @@ def _read(arrived: Arrived, address: EdgeAddress, kind: str) -> Upload:
 
 def _refused(arrived: Arrived, reason: str, detail: str, address: EdgeAddress | None = None) -> Checked:
     site, edge = (address.site, address.edge) if address else ("", "")
-    epoch, number = _claim(arrived.payload, edge)
+    epoch, number = ("", 0) if reason in _NOT_BELIEVED else _claim(arrived.payload, edge)
     fault = Fault(
         str(reason),
         plain(detail),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.journal import Entry, Journal
-from ingest.check import Arrived, Checked, Registry, check
+from ingest.check import Arrived, Checked, Edges, Registry, check, no_keys
 from ingest.ledger import Change, EpochKey, Ledger, change_of
 from ingest.quarantine import Fault, QuarantinePort, Waiting
 from telemetry.contract import decode_upload
@@ -45,11 +45,19 @@ class _Batch:
 class Intake:
     """Takes messages in batches; belongs to one thread."""
 
-    def __init__(self, journal: Journal, ledger: Ledger, quarantine: QuarantinePort, registry: Registry) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        quarantine: QuarantinePort,
+        registry: Registry,
+        edges: Edges = no_keys,
+    ) -> None:
         self._journal = journal
         self._ledger = ledger
         self._quarantine = quarantine
         self._registry = registry
+        self._edges = edges
         self.counters = Counters()
 
     @property
@@ -67,7 +75,7 @@ class Intake:
         """
         batch = _Batch()
         for message in messages:
-            self._sort(check(message, self._registry), message, batch)
+            self._sort(check(message, self._registry, self._edges), message, batch)
         keys = self._keep(batch)
         self.counters.messages += len(messages)
         return keys

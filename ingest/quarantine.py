@@ -23,6 +23,8 @@ class Reason(StrEnum):
     ADDRESS_MISMATCH = "address_mismatch"
     KIND_MISMATCH = "kind_mismatch"
     BAD_EPOCH = "bad_epoch"
+    EDGE_REVOKED = "edge_revoked"
+    UNKNOWN_EDGE = "unknown_edge"
     DECODER_FAULT = "decoder_fault"
     STORE_REJECTED = "store_rejected"
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.journal import open_journal
-from ingest.check import Registry
+from ingest.check import Edges, Registry, no_keys
 from ingest.config import Config
 from ingest.filler import Filler
 from ingest.intake import Intake
@@ -33,16 +33,23 @@ T = TypeVar("T")
 
 
 async def run(
-    config: Config, clock: Clock, registry: Registry, quarantine: QuarantinePort, stop: asyncio.Event
+    config: Config,
+    clock: Clock,
+    registry: Registry,
+    quarantine: QuarantinePort,
+    stop: asyncio.Event,
+    edges: Edges = no_keys,
 ) -> None:
     """Receive, journal, receipt and fill until ``stop``.
 
-    ``registry`` is called from one thread, ``quarantine`` from two, never from the event loop's.
+    ``registry`` and ``edges`` are called from one thread, ``quarantine`` from two, never from the event loop's.
     """
     halt = threading.Event()
     filler_wake = threading.Event()
     threads = [
-        asyncio.create_task(asyncio.to_thread(_receive, config, clock, registry, quarantine, filler_wake, halt)),
+        asyncio.create_task(
+            asyncio.to_thread(_receive, config, clock, registry, edges, quarantine, filler_wake, halt)
+        ),
         asyncio.create_task(asyncio.to_thread(_fill, config, quarantine, filler_wake, halt)),
     ]
     watch = asyncio.create_task(stop.wait())
@@ -62,6 +69,7 @@ def _receive(
     config: Config,
     clock: Clock,
     registry: Registry,
+    edges: Edges,
     quarantine: QuarantinePort,
     filler_wake: threading.Event,
     halt: threading.Event,
@@ -73,7 +81,7 @@ def _receive(
         stack.callback(journal.close)
         ledger = Ledger(config.ledger_path)
         stack.callback(ledger.close)
-        intake = Intake(journal, ledger, quarantine, registry)
+        intake = Intake(journal, ledger, quarantine, registry, edges)
         if _try_on("journal", lambda: (intake.start(),), halt, config.retry_s) is not None:
             Receiver(config, intake, clock, filler_wake.set).run(halt)
 

@@ -90,6 +90,7 @@ class RecordsQuarantine:
 
 def run(args: argparse.Namespace) -> int:
     from ingest import service
+    from ingest.check import no_keys
     from smile_iot import housekeeping
 
     settings = settings_of(args)
@@ -101,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
                 return
             scheduler = housekeeping.start(settings, clock)
             with open_records(settings) as records:
-                await service.run(config, clock, RegistryLookup(records), RecordsQuarantine(records, clock), stop)
+                lookup, quarantine = RegistryLookup(records), RecordsQuarantine(records, clock)
+                await service.run(config, clock, lookup, quarantine, stop, edges=no_keys)
             scheduler.shutdown(wait=False)
 
     return serve("ingest", settings.data_dir, ingest)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.check import CLOCK_AHEAD_MS, Arrived, check
+from ingest.check import CLOCK_AHEAD_MS, Arrived, Edges, Standing, check
 from ingest.quarantine import Reason
 from telemetry.contract import decode_upload
 from telemetry.errors import NeighbourDownError
+from telemetry.mac import sign_json
 from telemetry.readings import Ranges, Sync
 
 HOMES = {"T1": "SITE1", "T2": "SITE1", "W1": "SITE1", "FAR": "SITE2"}
 registry = HOMES.get
+TOPIC = "smile-iot/v1/s1/SITE1/E1/up/readings"
+CALM = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None)
 
 
 def test_a_good_message_is_journaled_as_it_came(make: Any) -> None:
@@ -146,6 +150,63 @@ def test_a_dead_registry_is_not_the_messages_fault(make: Any, error: Exception) 
         check(make.message([make.reading(1)]), dead)
 
 
+KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+
+
+def enrolled(*keys: bytes, **more: bool) -> Edges:
+    return lambda _site, _edge: Standing(keys, **more)
+
+
+def test_a_signed_message_of_an_enrolled_edge_is_journaled_with_its_mac(make: Any) -> None:
+    message = make.message([make.reading(1)])
+    signed = replace(message, payload=sign_json(message.payload, KEY))
+    checked = check(signed, registry, enrolled(OTHER_KEY, KEY))
+    assert (checked.payload, checked.faults) == (signed.payload, ())
+
+
+@pytest.mark.parametrize(
+    ("edges", "key", "reason"),
+    [
+        (enrolled(KEY), None, "no_mac"),
+        (enrolled(KEY), OTHER_KEY, "bad_mac"),
+        (enrolled(KEY, revoked=True), KEY, Reason.EDGE_REVOKED),
+        (enrolled(required=True), None, Reason.UNKNOWN_EDGE),
+        (enrolled(), None, None),
+        (enrolled(), KEY, None),
+    ],
+)
+def test_who_may_not_speak_waits_whole_and_marks_nothing(
+    make: Any, edges: Edges, key: bytes | None, reason: str | None
+) -> None:
+    message = make.message([make.reading(1)])
+    if key is not None:
+        message = replace(message, payload=sign_json(message.payload, key))
+    checked = check(message, registry, edges)
+    assert [f.reason for f in checked.faults] == ([reason] if reason else [])
+    for fault in checked.faults:
+        assert (fault.payload, fault.site, fault.edge) == (message.payload, "SITE1", "E1")
+        assert (fault.epoch, fault.seqs, checked.payload) == ("", Ranges(), None)
+
+
+@CALM
+@given(st.data())
+def test_a_changed_byte_anywhere_in_a_signed_message_is_never_journaled(make: Any, data: Any) -> None:
+    payload = bytearray(sign_json(make.message([make.reading(1), make.reading(2)]).payload, KEY))
+    payload[data.draw(st.integers(0, len(payload) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    checked = check(Arrived(TOPIC, bytes(payload), 1 << 42), registry, enrolled(KEY))
+    assert checked.payload is None
+    assert [f.reason in ("no_mac", "bad_mac") for f in checked.faults] == [True]
+
+
+@pytest.mark.parametrize("error", [NeighbourDownError("records", "gone"), RuntimeError("locked")])
+def test_dead_records_of_edges_are_not_the_messages_fault(make: Any, error: Exception) -> None:
+    def dead(site: str, edge: str) -> Standing:
+        raise error
+
+    with pytest.raises(type(error)):
+        check(make.message([make.reading(1)]), registry, dead)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -153,7 +214,6 @@ JSON = st.recursive(
 )
 
 
-CALM = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 COLUMNS = [
     "seq",
     "t_ms",
@@ -168,7 +228,6 @@ COLUMNS = [
     "boot_id",
 ]
 KEYS = ["v", "kind", "edge", "epoch", "ranges", "sent_at", "streams", "items"]
-TOPIC = "smile-iot/v1/s1/SITE1/E1/up/readings"
 
 
 def body_of(stream: dict[str, Any]) -> dict[str, Any]:
