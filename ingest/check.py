@@ -67,11 +67,12 @@ def no_keys(_site: str, _edge: str) -> Standing:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One message as the broker gave it."""
+    """One message as the broker gave it. ``fresh``: it surely did not wait at the broker for us."""
 
     topic: str
     payload: bytes
     received_at_ms: int
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,9 @@ class Config:
     """Everything ingest needs. Times are real seconds: network timers never follow the virtual clock.
 
     ``shard`` is this worker's own ("+" for all); ``client_id`` must stay the same, the broker keeps our queue under
-    it. ``queue_messages`` bounds memory: beyond it the socket is not read. ``filler_path`` keeps the filler's offset
-    and the undated readings; by default it is the SQLite store's own file, so that both are lost or kept together.
+    it. ``batch_messages`` and ``batch_bytes`` bound memory: beyond them the socket is not read. ``receipt_linger_s``
+    is how long the receipt of a lazy upload may wait. ``filler_path`` keeps the filler's offset and the undated
+    readings; by default it is the SQLite store's own file, so that both are lost or kept together.
     """
 
     journal: str = "journal.db"
@@ -41,7 +42,7 @@ class Config:
     broker: BrokerConfig = field(default_factory=BrokerConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     filler_path: Path | None = None
-    queue_messages: int = 2_000
+    receipt_linger_s: float = 3600.0
     batch_messages: int = 500
     batch_bytes: int = 8 << 20
     sweep_s: float = 2.0
@@ -53,7 +54,7 @@ class Config:
     retry_s: float = 1.0
 
     def __post_init__(self) -> None:
-        for key in ("queue_messages", "batch_messages", "batch_bytes", "fill_rows", "fill_entries"):
+        for key in ("batch_messages", "batch_bytes", "fill_rows", "fill_entries"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"ingest.{key}", "must be at least 1")
         if self.store.kind is StoreKind.INFLUX and not (self.store.url and self.store.bucket):

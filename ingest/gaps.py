@@ -8,7 +8,7 @@ again ever more rarely.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ingest.ledger import EpochKey
@@ -28,13 +28,14 @@ class GapWatch:
     """``wait_ms`` before the first request, then ``again_ms`` doubling up to ``longest_ms``.
 
     It starts over when something of the gap arrived. ``max_spans`` bounds one request. Memory only: after a
-    restart it asks once more, which does no harm.
+    restart it asks once more, which does no harm. ``new_id`` names a request.
     """
 
     wait_ms: int = 60_000
     again_ms: int = 600_000
     longest_ms: int = 86_400_000
     max_spans: int = 500
+    new_id: Callable[[], str] = lambda: uuid.uuid4().hex
     _gaps: dict[EpochKey, _Gap] = field(default_factory=dict)
 
     def due(self, missing: Mapping[EpochKey, Ranges], now_ms: int) -> list[tuple[EpochKey, Request]]:
@@ -49,6 +50,6 @@ class GapWatch:
                 self._gaps[key] = _Gap(numbers, now_ms + self.wait_ms, self.again_ms)
             elif now_ms >= gap.ask_at_ms:
                 wanted = Ranges(numbers.spans[: self.max_spans])
-                requests.append((key, Request(uuid.uuid4().hex, wanted)))
+                requests.append((key, Request(self.new_id(), wanted)))
                 self._gaps[key] = _Gap(numbers, now_ms + gap.delay_ms, min(2 * gap.delay_ms, self.longest_ms))
         return requests

@@ -39,7 +39,10 @@ class _Batch:
     changes: list[Change] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: dict[EpochKey, Ranges] = field(default_factory=dict)
-    answered: list[EpochKey] = field(default_factory=list)
+    lazy: dict[EpochKey, bool] = field(default_factory=dict)
+
+    def answer(self, key: EpochKey, *, may_wait: bool = False) -> None:
+        self.lazy[key] = may_wait and self.lazy.get(key, True)
 
 
 class Intake:
@@ -68,17 +71,19 @@ class Intake:
         """Catch the ledger up with the journal; how many entries it had missed."""
         return self._ledger.catch_up(self._journal)
 
-    def take(self, messages: Sequence[Arrived]) -> list[EpochKey]:
-        """Check, keep and count a batch; the epochs that deserve a receipt. All durable at return.
+    def take(self, messages: Sequence[Arrived]) -> dict[EpochKey, bool]:
+        """Check, keep and count a batch; the epochs that deserve a receipt, True where it may wait.
+
+        All durable at return.
 
         Raises NeighbourDownError when registry, quarantine, journal or ledger do not answer: take the batch again.
         """
         batch = _Batch()
         for message in messages:
             self._sort(check(message, self._registry, self._edges), message, batch)
-        keys = self._keep(batch)
+        self._keep(batch)
         self.counters.messages += len(messages)
-        return keys
+        return batch.lazy
 
     def replay(self, serial: str) -> list[EpochKey]:
         """Journal the quarantined facts of a device that is registered now; the epochs that deserve a receipt.
@@ -90,9 +95,9 @@ class Intake:
         batch = _Batch()
         for item in items:
             self._sort_waiting(item, batch)
-        keys = self._keep(batch)
+        self._keep(batch)
         self._quarantine.replayed([i.item_id for i in items])
-        return keys
+        return list(batch.lazy)
 
     def sweep(self) -> list[EpochKey]:
         """Replay every waiting device that has been registered in the meantime."""
@@ -115,13 +120,15 @@ class Intake:
         fresh = checked.accepted - known
         if checked.payload is not None and (fresh or not checked.accepted):
             batch.entries.append(_entry(key, checked.upload.kind, message.received_at_ms, checked.payload))
+        duplicates = len(checked.accepted) - len(fresh) + _already(checked, faults)
         batch.seen[key] = known | checked.accepted
         batch.faults += faults
+        batch.answer(key, may_wait=checked.upload.lazy and not duplicates and not checked.faults)
         batch.changes.append(
             replace(
                 _change(key, checked, message.received_at_ms),
                 quarantined=_union(f.seqs for f in faults) - known,
-                duplicates=len(checked.accepted) - len(fresh) + _already(checked, faults),
+                duplicates=duplicates,
             )
         )
 
@@ -130,9 +137,9 @@ class Intake:
         address = checked.address
         if address is None or not fault.epoch:
             batch.faults.append(fault)
-            batch.answered += [
-                k for k in self._ledger.current_keys() if address and k[:2] == (address.site, address.edge)
-            ]
+            for key in self._ledger.current_keys() if address else ():
+                if address and key[:2] == (address.site, address.edge):
+                    batch.answer(key)
             return
         key = EpochKey(fault.site, fault.edge, fault.epoch)
         state = self._ledger.state(key)
@@ -140,6 +147,7 @@ class Intake:
         if not fault.seqs or fault.seqs - known:
             batch.faults.append(fault)
         numbered_to = fault.seqs.spans[-1][1] if fault.seqs else 0
+        batch.answer(key)
         batch.changes.append(
             Change(
                 key,
@@ -158,8 +166,9 @@ class Intake:
             batch.entries.append(_entry(key, upload.kind, item.received_at_ms, item.payload))
             batch.changes.append(change_of(key, upload, item.received_at_ms))
             batch.seen[key] = known | upload.ranges
+            batch.answer(key)
 
-    def _keep(self, batch: _Batch) -> list[EpochKey]:
+    def _keep(self, batch: _Batch) -> None:
         if batch.faults:
             self._quarantine.put(batch.faults)
         offset = self._journal.append(batch.entries) if batch.entries else self._ledger.offset
@@ -169,7 +178,6 @@ class Intake:
         self.counters.quarantined += len(batch.faults)
         self.counters.duplicates += sum(c.duplicates for c in batch.changes)
         self.counters.facts += sum(len(c.received) for c in batch.changes)
-        return list(dict.fromkeys([*(c.key for c in batch.changes), *batch.answered]))
 
 
 def _entry(key: EpochKey, kind: str, received_at_ms: int, payload: bytes) -> Entry:

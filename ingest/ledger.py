@@ -61,9 +61,13 @@ class EpochState:
 
     @property
     def missing(self) -> Ranges:
-        if not self.numbered_to:
+        return self.missing_below(self.numbered_to)
+
+    def missing_below(self, highest: int) -> Ranges:
+        """The numbers up to ``highest`` that were not received, quarantined or thinned."""
+        if not highest or self.have.spans[:1] == ((1, highest),):
             return Ranges()
-        return Ranges([(1, self.numbered_to)]) - self.have - self.quarantined - self.thinned
+        return Ranges([(1, highest)]) - self.have - self.quarantined - self.thinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,7 @@ class Ledger(SqliteFile):
 
     def current_keys(self) -> list[EpochKey]:
         """The epoch that each edge lives in: of its last hello, else of its last message."""
-        return [EpochKey(*edge, epoch) for edge, epoch in _current(self._states).items()]
+        return current_of(self._states)
 
     def receipt(self, key: EpochKey) -> Receipt:
         """What the journal holds of this epoch (at most MAX_SPANS ranges: the oldest, which free the edge most)."""
@@ -252,6 +256,11 @@ def _parsed(text: str) -> Ranges:
 def read_ledger(path: str | Path) -> list[EdgeSummary]:
     """The ledger's lines as they are on disk now, for any process; [] before ingest ever ran."""
     return summaries(peek(path, lambda db: dict(_load(db)), {}))
+
+
+def current_of(states: Mapping[EpochKey, EpochState]) -> list[EpochKey]:
+    """The epoch that each edge lives in: of its last hello, else of its last message."""
+    return [EpochKey(*edge, epoch) for edge, epoch in _current(states).items()]
 
 
 def _current(states: Mapping[EpochKey, EpochState]) -> dict[tuple[str, str], str]:

@@ -1,75 +1,89 @@
-"""The MQTT side of ingest: a bounded queue between paho's network thread and the worker that keeps and answers.
+"""The MQTT side of ingest: a thin shell that reads messages, has them kept, acknowledges and answers. One thread.
 
-    broker ─▶ network thread ─▶ queue (bounded) ─▶ worker: batch ─▶ Intake (durable) ─┬─▶ PUBACKs in arrival order
-                                                                                      └─▶ receipts, requests
+    broker ─▶ read what has come in (bounded) ─▶ Intake (durable) ─┬─▶ PUBACKs in arrival order
+                                                                   └─▶ Answers: receipts, requests
 
 Theory (``facts/data-path.md`` 0):
-- Mosquitto 2.0 does not honour the receive window, so memory is bounded by not reading the socket: when the queue is
-  full the network thread waits in ``on_message``.
+- Mosquitto 2.0 does not honour the receive window, so memory is bounded by not reading the socket: while a batch is
+  being kept nothing is read, and a batch is bounded by messages and by bytes.
 - A PUBACK goes out only after the journal has the message, and strictly in arrival order (message ids can repeat).
-- A message id is only good on the connection it came by. Each connection has a generation; a message of an old one is
-  kept all the same but not acknowledged: the broker sends it again and the ledger counts a duplicate.
+- A message id is only good on the connection it came by. A batch that outlives its connection is kept all the same
+  but not acknowledged: the broker sends it again and the ledger counts duplicates.
 - The broker's word is no proof of anything. What an edge may forget it learns from the receipt alone; so a receipt is
   sent again for every edge at each (re)connection.
+
+paho runs without a thread of its own (its documented ``loop_read``, ``loop_write``, ``loop_misc``): handing each
+message from thread to thread costs more than reading it.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
+import select
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
+from ingest.answers import Answer, Answers
 from ingest.check import Arrived
 from ingest.config import BrokerConfig, Config
 from ingest.gaps import GapWatch
-from ingest.intake import Intake
-from ingest.ledger import EpochKey
+from ingest.intake import Counters, Intake
 from ingest.outage import Outage
 from telemetry.clock import Clock
-from telemetry.contract import encode_receipt, encode_request
+from telemetry.contract import Receipt, encode_receipt, encode_request
 from telemetry.errors import NeighbourDownError
 from telemetry.topics import EdgeAddress, subscription
 
 _log = logging.getLogger("ingest")
 _IDLE_S = 0.2
+_CONNECT_S = 10.0
+_RETRY_S = (1.0, 30.0)
+# Messages that come this soon after a connection have waited at the broker: they say nothing of the edge's clock.
+_BACKLOG_S = 30.0
+_COUNTED_EVERY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A message in the queue with what its acknowledgement needs."""
+    """A message with what its acknowledgement needs."""
 
     arrived: Arrived
     mid: int
     qos: int
-    generation: int
 
 
 class Receiver:
-    """``run`` works until ``stop`` is set. ``journaled`` is called after each batch that the journal took."""
+    """``run`` works until ``stop`` is set. ``journaled`` is called as soon as the journal took a batch."""
 
     def __init__(self, config: Config, intake: Intake, clock: Clock, journaled: Callable[[], None]) -> None:
         self._config = config
         self._intake = intake
         self._clock = clock
         self._journaled = journaled
-        self._queue: queue.Queue[_Held] = queue.Queue(config.queue_messages)
+        self._answers = Answers(
+            round(config.receipt_linger_s * 1000),
+            GapWatch(round(config.gap_wait_s * 1000), round(config.gap_again_s * 1000)),
+        )
         self._stop = threading.Event()
-        self._generation = 0
-        self._generation_lock = threading.Lock()
-        self._connected = threading.Event()
-        self._tell_all = threading.Event()
-        self._dirty: dict[EpochKey, None] = {}
-        self._gaps = GapWatch(round(config.gap_wait_s * 1000), round(config.gap_again_s * 1000))
+        self._batch: list[_Held] = []
+        self._batch_bytes = 0
+        self._connection = 0
+        self._connected = False
+        self._connected_at_s = 0.0
+        self._connect_at_s = 0.0
+        self._retry_s = _RETRY_S[0]
+        self._pressed = False
         self._outage = Outage("broker")
         self._keeping = Outage("journal, quarantine or registry")
         self._next_sweep_s = 0.0
+        self._said = Counters()
+        self._next_count_s = time.monotonic() + _COUNTED_EVERY_S
         self._client = self._make_client(config)
 
     def _make_client(self, config: Config) -> mqtt.Client:
@@ -81,14 +95,16 @@ class Receiver:
             manual_ack=True,
         )
         _log_in(client, config.broker)
-        client.reconnect_delay_set(1, 30)
+        client.connect_timeout = _CONNECT_S
+        client.max_inflight_messages_set(1_000)
         client.on_connect = self._on_connect
-        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        # Set, it keeps paho from a write of its own for every single acknowledgement: we write them in one go.
+        client.on_socket_register_write = _nothing
         return client
 
-    # --- network thread ---------------------------------------------------------------------------------------
+    # --- what paho calls, from within loop_read, loop_write, loop_misc and connect ---------------------------
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
@@ -96,16 +112,15 @@ class Receiver:
             return
         client.subscribe(subscription(self._config.shard), qos=1)
         self._outage.up()
-        self._tell_all.set()
-        self._connected.set()
-
-    def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
-        self._outage.down(f"no connection to {self._config.broker.host}:{self._config.broker.port}")
+        self._answers.connected()
+        self._connected = True
+        self._connected_at_s = time.monotonic()
+        self._retry_s = _RETRY_S[0]
 
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        with self._generation_lock:
-            self._generation += 1
-        self._connected.clear()
+        self._connected = False
+        self._connection += 1
+        self._again_later()
         if not self._stop.is_set():
             self._outage.down(reason)
 
@@ -114,82 +129,114 @@ class Receiver:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "<not UTF-8>"
-        arrived = Arrived(topic, bytes(message.payload), self._clock.now_ms())
-        held = _Held(arrived, message.mid, message.qos, self._generation)
-        while not self._stop.is_set():
-            try:
-                self._queue.put(held, timeout=_IDLE_S)
-            except queue.Full:
-                continue
-            return
+        payload = bytes(message.payload)
+        fresh = not (self._pressed or message.dup) and time.monotonic() - self._connected_at_s > _BACKLOG_S
+        self._batch.append(_Held(Arrived(topic, payload, self._clock.now_ms(), fresh), message.mid, message.qos))
+        self._batch_bytes += len(payload)
 
-    # --- worker -----------------------------------------------------------------------------------------------
+    # --- the loop ---------------------------------------------------------------------------------------------
 
     def run(self, stop: threading.Event) -> None:
-        """Receive until ``stop``; the calling thread is the worker."""
+        """Receive until ``stop``; the calling thread does it all."""
         self._stop = stop
-        broker = self._config.broker
-        self._client.connect_async(broker.host, broker.port, broker.keepalive_s)
-        self._client.loop_start()
         try:
             while not stop.is_set():
                 self._turn()
         finally:
-            stop.set()
             self._client.disconnect()
-            self._client.loop_stop()
+            self._client.loop_write()
+            self._close()
 
     def _turn(self) -> None:
-        batch = self._collect()
-        if batch and self._keep(batch):
-            self._acknowledge(batch)
-            self._journaled()
+        if self._client.socket() is None:
+            self._connect()
+            self._housekeep()
+            return
+        connection = self._connection
+        batch = self._read()
+        if batch and self._keep(batch) and connection == self._connection:
+            for held in batch:
+                if held.qos > 0:
+                    self._client.ack(held.mid, held.qos)
         self._housekeep()
-        self._tell()
+        self._answer()
+        self._client.loop_write()
+        self._client.loop_misc()
 
-    def _collect(self) -> list[_Held]:
-        """Wait a little for a first message, then take what has come in during the last write."""
+    def _connect(self) -> None:
+        wait_s = self._connect_at_s - time.monotonic()
+        if wait_s > 0:
+            self._stop.wait(min(wait_s, _IDLE_S))
+            return
+        broker = self._config.broker
         try:
-            batch = [self._queue.get(timeout=_IDLE_S)]
-        except queue.Empty:
-            return []
-        size = len(batch[0].arrived.payload)
-        while len(batch) < self._config.batch_messages and size < self._config.batch_bytes:
-            try:
-                held = self._queue.get_nowait()
-            except queue.Empty:
+            self._client.connect(broker.host, broker.port, broker.keepalive_s)
+        except (OSError, ValueError) as error:
+            self._outage.down(f"no connection to {broker.host}:{broker.port}: {error}")
+            self._again_later()
+
+    def _again_later(self) -> None:
+        self._connect_at_s = time.monotonic() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, _RETRY_S[1])
+
+    def _close(self) -> None:
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    def _read(self) -> list[_Held]:
+        """Wait a little for a first message, then take what has come in during the last write."""
+        self._batch, self._batch_bytes = [], 0
+        sock: Any = self._client.socket()
+        waits = self._client.want_write()
+        pending = getattr(sock, "pending", None)  # TLS: what is decrypted already wakes no select
+        if not (pending and pending()):
+            readable, writable, _ = select.select([sock], [sock] if waits else [], [], self._patience_s())
+            if writable:
+                self._client.loop_write()
+            if not readable:
+                self._pressed = False
+                return []
+        config = self._config
+        known = -1
+        while len(self._batch) != known:
+            known = len(self._batch)
+            if known >= config.batch_messages or self._batch_bytes >= config.batch_bytes:
                 break
-            batch.append(held)
-            size += len(held.arrived.payload)
-        return batch
+            if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                break
+        self._pressed = known >= config.batch_messages or self._batch_bytes >= config.batch_bytes
+        return self._batch
+
+    def _patience_s(self) -> float:
+        """How long to wait for a message: not at all while more is known to wait."""
+        return 0.0 if self._pressed else _IDLE_S
 
     def _keep(self, batch: list[_Held]) -> bool:
         """Try until the batch is durable; False only when stopped before that."""
         messages = [held.arrived for held in batch]
         while not self._stop.is_set():
             try:
-                keys = self._intake.take(messages)
+                lazy = self._intake.take(messages)
             except NeighbourDownError as error:
                 self._keeping.down(error)
                 self._stop.wait(self._config.retry_s)
+                self._client.loop_misc()
+                self._client.loop_write()
                 continue
+            self._journaled()
             self._keeping.up()
-            self._dirty.update(dict.fromkeys(keys))
+            self._answers.taken(lazy, _now_ms())
             return True
         return False
 
-    def _acknowledge(self, batch: list[_Held]) -> None:
-        for held in batch:
-            with self._generation_lock:
-                if held.qos > 0 and held.generation == self._generation:
-                    self._client.ack(held.mid, held.qos)
-
     def _housekeep(self) -> None:
-        """Replay devices registered meanwhile; ask for gaps that stay."""
+        """Replay devices registered meanwhile; ask for gaps that stay; say now and then what was done."""
         now_s = time.monotonic()
         if now_s < self._next_sweep_s:
             return
         self._next_sweep_s = now_s + self._config.sweep_s
+        self._count(now_s)
         try:
             replayed = self._intake.sweep()
         except NeighbourDownError as error:
@@ -197,36 +244,39 @@ class Receiver:
             return
         self._keeping.up()
         if replayed:
-            self._dirty.update(dict.fromkeys(replayed))
+            self._answers.taken(dict.fromkeys(replayed, False), _now_ms())
             self._journaled()
-        if self._connected.is_set():
-            for key, request in self._gaps.due(self._missing(), round(now_s * 1000)):
-                self._publish(key, "request", encode_request(request), retain=False)
+        if self._connected:
+            self._send(self._answers.requests(self._intake.ledger, round(now_s * 1000)))
 
-    def _missing(self) -> dict[EpochKey, Any]:
-        ledger = self._intake.ledger
-        return {key: ledger.states[key].missing for key in ledger.current_keys()}
+    def _count(self, now_s: float) -> None:
+        if now_s >= self._next_count_s:
+            self._next_count_s = now_s + _COUNTED_EVERY_S
+            if self._said != self._intake.counters:
+                self._said = replace(self._intake.counters)
+                _log.info("since the start: %s", self._said)
 
-    def _tell(self) -> None:
-        """Send receipts; the epoch an edge lives in last and retained, an older one only to who listens now."""
-        if not self._connected.is_set():
-            return
-        ledger = self._intake.ledger
-        if self._tell_all.is_set():
-            self._tell_all.clear()
-            self._dirty.update(dict.fromkeys(ledger.current_keys()))
-        if not self._dirty:
-            return
-        current = set(ledger.current_keys())
-        for key in sorted(self._dirty, key=lambda k: k in current):
-            self._publish(key, "receipt", encode_receipt(ledger.receipt(key)), retain=key in current)
-        self._dirty.clear()
+    def _answer(self) -> None:
+        if self._connected:
+            self._send(self._answers.receipts(self._intake.ledger, _now_ms(), pressed=self._pressed))
 
-    def _publish(self, key: EpochKey, kind: str, payload: bytes, *, retain: bool) -> None:
-        shard = self._intake.ledger.state(key).shard
-        if shard:  # a ledger rebuilt from the journal learns the shard with the edge's next message
-            address = EdgeAddress(shard, key.site, key.edge)
-            self._client.publish(address.down(kind), payload, qos=1, retain=retain)
+    def _send(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            address = EdgeAddress(answer.shard, answer.key.site, answer.key.edge)
+            if isinstance(answer.body, Receipt):
+                kind, payload = "receipt", encode_receipt(answer.body)
+            else:
+                kind, payload = "request", encode_request(answer.body)
+            self._client.publish(address.down(kind), payload, qos=1, retain=answer.retain)
+
+
+def _now_ms() -> int:
+    """Of a clock that never goes back; answers are timed by it."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def _nothing(_client: mqtt.Client, _data: Any, _socket: Any) -> None:
+    return
 
 
 def _log_in(client: mqtt.Client, broker: BrokerConfig) -> None:

@@ -77,4 +77,5 @@ def ingest_config(settings: Settings) -> IngestConfig:
             ca_file=settings.text("mqtt.ca_file") or None,
         ),
         store=store_config(settings),
+        receipt_linger_s=settings.number("ingest.receipt_linger_s"),
     )

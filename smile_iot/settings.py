@@ -43,6 +43,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "journal.keep_days", 30, "days after which an entry goes that every reader has passed (edges keep six months)"
     ),
+    Setting(
+        "ingest.receipt_linger_s", 3600, "seconds that the receipt of an upload which says it may wait is held back"
+    ),
     Setting("records.url", "", "SQLAlchemy URL of the records; empty: SQLite in the data folder"),
     Setting(
         "records.password_file", "", "file with the database password that records.url and journal.url leave out"

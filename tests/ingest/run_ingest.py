@@ -34,7 +34,6 @@ def config_for(folder: Path, port: int) -> Config:
         ledger_path=folder / "ledger.db",
         broker=BrokerConfig(port=port),
         store=store_for(folder),
-        queue_messages=200,
         batch_messages=50,
         sweep_s=0.2,
         gap_wait_s=1.0,

@@ -30,7 +30,7 @@ def journaled(pipeline: Any) -> list[int]:
 
 def test_a_batch_is_one_commit_and_its_epochs_get_receipts(pipeline: Any, make: Any) -> None:
     keys = pipeline.intake.take([make.message([make.reading(1)]), make.message([make.reading(2), make.reading(3)])])
-    assert keys == [KEY]
+    assert keys == {KEY: False}
     receipt = pipeline.ledger.receipt(KEY)
     assert (receipt.epoch, receipt.have, receipt.quarantined) == ("epoch1", Ranges([(1, 3)]), Ranges())
     assert next(e.payload for _, e in pipeline.journal.after(0, 9)) == make.message([make.reading(1)]).payload
@@ -39,7 +39,7 @@ def test_a_batch_is_one_commit_and_its_epochs_get_receipts(pipeline: Any, make: 
 def test_the_same_upload_again_is_counted_and_answered_but_not_journaled(pipeline: Any, make: Any) -> None:
     message = make.message([make.reading(1), make.reading(2)])
     pipeline.intake.take([message, message])
-    assert pipeline.intake.take([message]) == [KEY]
+    assert pipeline.intake.take([message]) == {KEY: False}
     assert journaled(pipeline) == [1, 2]
     assert pipeline.ledger.state(KEY).duplicates == 4
 
@@ -72,11 +72,11 @@ def spoiled(make: Any, numbers: list[int], **stream: Any) -> Arrived:
 
 def test_a_refused_upload_is_answered_so_that_its_edge_halves_it(pipeline: Any, make: Any) -> None:
     """The receipt names none of its numbers: which of the two facts is bad is not ours to say."""
-    assert pipeline.intake.take([spoiled(make, [1, 2])]) == [KEY]
+    assert pipeline.intake.take([spoiled(make, [1, 2])]) == {KEY: False}
     assert pipeline.ledger.receipt(KEY).have == pipeline.ledger.receipt(KEY).quarantined == Ranges()
     assert pipeline.ledger.state(KEY).shard == "s1"
     cut = Arrived(make.address.up("readings"), b'{"v":1', make.t0)
-    assert pipeline.intake.take([cut]) == [KEY]
+    assert pipeline.intake.take([cut]) == {KEY: False}
     assert [row[0] for row in pipeline.quarantine.rows()] == ["out_of_bounds", "not_json"]
 
 
@@ -84,7 +84,7 @@ def test_a_refused_upload_of_one_fact_waits_once_and_is_not_sent_for_ever(pipeli
     bad = spoiled(make, [7])
     pipeline.intake.take([bad])
     later = Arrived(bad.topic, bad.payload.replace(b'"mac": null', b'"mac": "later"'), bad.received_at_ms)
-    assert pipeline.intake.take([later]) == [KEY]
+    assert pipeline.intake.take([later]) == {KEY: False}
     assert pipeline.ledger.receipt(KEY).quarantined == Ranges([(7, 7)])
     assert len(pipeline.quarantine.rows()) == 1
     pipeline.intake.take([make.message([make.reading(7)])])  # the edge was mended and has it right now
@@ -248,7 +248,7 @@ def test_an_unreadable_journal_entry_does_not_stop_the_start(pipeline: Any, make
         [Entry("SITE1", "E1", "epoch1", "readings", 1, b"\xff"), Entry("S", "", "", "import", 1, b"")]
     )
     pipeline.restart()
-    assert pipeline.intake.take([make.message([make.reading(1)])]) == [KEY]
+    assert pipeline.intake.take([make.message([make.reading(1)])]) == {KEY: False}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

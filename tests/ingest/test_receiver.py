@@ -301,7 +301,7 @@ def test_when_the_journal_is_dead_the_queue_is_bounded_and_nothing_is_acknowledg
     """facts/data-path.md 0.3: memory is bounded by not reading the socket. Afterwards everything is there."""
     append = pipeline.journal.append
     pipeline.journal.append = lambda entries: (_ for _ in ()).throw(NeighbourDownError("journal", "gone"))
-    config = Config(broker=BrokerConfig(port=broker.port), queue_messages=10, batch_messages=5, retry_s=0.05)
+    config = Config(broker=BrokerConfig(port=broker.port), batch_messages=5, retry_s=0.05)
     receiver = Receiver(config, pipeline.intake, SystemClock(), lambda: None)
     acks: list[int] = []
     acknowledge = receiver._client.ack
@@ -314,14 +314,12 @@ def test_when_the_journal_is_dead_the_queue_is_bounded_and_nothing_is_acknowledg
     sender.connect("127.0.0.1", broker.port)
     sender.loop_start()
     try:
-        eventually(receiver._connected.is_set, "the connection")
-        eventually(lambda: receiver._tell_all.is_set() is False, "the first turn")
+        eventually(lambda: receiver._connected, "the connection")
         for n in range(1, 301):
             message = make.message([make.reading(n)])
             sender.publish(message.topic, message.payload, qos=1)
-        eventually(receiver._queue.full, "a full queue")
+        eventually(lambda: len(receiver._batch) == 5, "a full batch")
         assert acks == []
-        assert receiver._queue.qsize() == 10
         pipeline.journal.append = append
         eventually(lambda: len(pipeline.ledger.state(KEY).have) == 300, "everything journaled")
         eventually(lambda: len(acks) >= 300, "everything acknowledged")
