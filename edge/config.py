@@ -15,10 +15,12 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from edge.decoders import ADVERT_DECODERS, LINE_DECODERS
 from edge.decoders.frames import Basis
+from edge.limits import DEFAULT as DEFAULT_LIMITS
+from edge.limits import Bounds, Limits
 from edge.sources import POLLED
 from edge.weighing import MIN_LOAD_E, ScaleRules
 from telemetry.errors import ConfigError, ContractError
-from telemetry.quantities import SERIAL_PATTERN
+from telemetry.quantities import QUANTITIES, SERIAL_PATTERN, parse_stream_id
 from telemetry.topics import EdgeAddress
 
 _T = TypeVar("_T")
@@ -34,6 +36,9 @@ class EdgeSettings:
     outbox: str = "var/outbox.db"
     retention_days: int = 183  # design.md: six months
     anchor_every_s: int = 5  # real seconds between looks at the kernel's clock state
+    commit_after_s: float = 5.0  # plain readings wait so long for others to share a commit (edge/commit.py)
+    quota_mb: int = 0  # 0: as much as the disk gives
+    quota_days: int = 0  # 0: unsent readings are kept in full however old
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,7 @@ class Config:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     ble: BleSettings = field(default_factory=BleSettings)
     devices: tuple[DeviceSettings, ...] = ()
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def address(self) -> EdgeAddress:
@@ -129,10 +135,10 @@ def load(path: Path) -> Config:
 
 
 def parse(body: Mapping[str, Any]) -> Config:
-    """As ``load``, from the parsed tables ``edge``, ``mqtt``, ``ble`` and the array ``device``."""
-    unknown = set(body) - {"edge", "mqtt", "ble", "device"}
+    """As ``load``, from the parsed tables ``edge``, ``mqtt``, ``ble``, ``limits`` and the array ``device``."""
+    unknown = set(body) - {"edge", "mqtt", "ble", "limits", "device"}
     if unknown:
-        raise ConfigError(sorted(unknown)[0], "unknown table; known are edge, mqtt, ble, device")
+        raise ConfigError(sorted(unknown)[0], "unknown table; known are edge, mqtt, ble, limits, device")
     devices = body.get("device", [])
     if not isinstance(devices, list):
         raise ConfigError("device", "write [[device]] with two brackets")
@@ -141,9 +147,30 @@ def parse(body: Mapping[str, Any]) -> Config:
         _build(MqttSettings, body.get("mqtt", {}), "mqtt"),
         _build(BleSettings, body.get("ble", {}), "ble"),
         tuple(_build(DeviceSettings, table, f"device[{i}]") for i, table in enumerate(devices)),
+        _limits(body.get("limits", {})),
     )
     _check(config)
     return config
+
+
+def _limits(table: object) -> Limits:
+    """The table ``limits`` over its defaults: quantity or stream id -> ["low", "high"]."""
+    if not isinstance(table, Mapping):
+        raise ConfigError("limits", "is not a table")
+    bounds: dict[str, Bounds] = dict(DEFAULT_LIMITS)
+    for name, pair in table.items():
+        where = f"limits.{name}"
+        try:
+            known = name in QUANTITIES or parse_stream_id(name)
+        except ContractError as error:
+            raise ConfigError(where, f"is neither a quantity nor a stream: {error.detail}") from error
+        if not known or not isinstance(pair, list) or len(pair) != 2:
+            raise ConfigError(where, 'write the lowest and the highest value, for example ["2", "8"]')
+        low, high = (_value(Decimal, end, where) for end in pair)
+        if not isinstance(low, Decimal) or not isinstance(high, Decimal) or low > high:
+            raise ConfigError(where, "the lowest value comes first")
+        bounds[name] = (low, high)
+    return Limits(bounds)
 
 
 def _build(kind: type[_T], table: object, where: str) -> _T:
@@ -182,6 +209,11 @@ def _check(config: Config) -> None:
         _ = config.address
     except ContractError as error:
         raise ConfigError("edge", f"shard, site and id stand in MQTT topics: {error.detail}") from error
+    for key, value in (("commit_after_s", config.edge.commit_after_s), ("quota_mb", config.edge.quota_mb)):
+        if value < 0:
+            raise ConfigError(f"edge.{key}", "must be 0 or more")
+    if config.edge.quota_days < 0:
+        raise ConfigError("edge.quota_days", "must be 0 or more")
     if config.mqtt.window_facts < 1:
         raise ConfigError("mqtt.window_facts", "must be at least 1")
     seen: set[str] = set()

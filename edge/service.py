@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.anchor import Anchorer
+from edge.commit import GroupCommit
 from edge.config import Config, DeviceSettings, load
 from edge.decoders import ADVERT_DECODERS, LINE_DECODERS
 from edge.outbox import Outbox, SqliteOutbox
@@ -45,20 +46,25 @@ class Agent:
     def __init__(self, config: Config, clock: Clock, outbox: Outbox) -> None:
         self._config = config
         self._clock = clock
-        self._outbox = outbox
+        self._outbox = GroupCommit(
+            outbox, clock, config.edge.commit_after_s, config.limits, lambda: self._uplink.wake()
+        )
         self._rng = random.Random()  # noqa: S311  (jitter)
         info = {"software": f"smile-iot {_software()}", "boot_id": clock.boot_id(), "started_ms": clock.now_ms()}
         info["devices"] = len(config.devices)
         self._uplink_outage = Outage(f"broker {config.mqtt.host}:{config.mqtt.port}")
-        self._uplink = Uplink(config.address, config.mqtt, clock, outbox, self._uplink_outage, info)
-        self._anchorer = Anchorer(config.edge.id, clock, outbox)
+        self._uplink = Uplink(config.address, config.mqtt, clock, self._outbox, self._uplink_outage, info)
+        self._anchorer = Anchorer(config.edge.id, clock, self._outbox)
 
     async def run(self, stop: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part, name=name) for name, part in self._parts()]
-            log.info("edge %s runs: %s", self._config.edge.id, ", ".join(t.get_name() for t in tasks))
-            await stop.wait()
-            await end(*tasks)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(part, name=name) for name, part in self._parts()]
+                log.info("edge %s runs: %s", self._config.edge.id, ", ".join(t.get_name() for t in tasks))
+                await stop.wait()
+                await end(*tasks)
+        finally:
+            self._outbox.settle()
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         mqtt = self._config.mqtt
@@ -66,6 +72,7 @@ class Agent:
         uplink = supervise(self._uplink.run, self._uplink_outage, (*UPLINK_ERRORS, ConfigError), backoff, self._rng)
         parts: list[tuple[str, Coroutine[Any, Any, None]]] = [
             ("uplink", uplink),
+            ("commit", self._outbox.run()),
             ("anchor", self._anchor()),
             ("housekeeping", self._keep_house()),
         ]

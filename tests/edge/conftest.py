@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from edge.outbox import MemoryOutbox, SqliteOutbox
+from edge.commit import GroupCommit
+from edge.limits import Limits
+from edge.outbox import MemoryOutbox, Outbox, SqliteOutbox
 from telemetry.readings import Event, Reading, Stamp, Sync, Weighing
 
 ROOT = Path(__file__).parents[2]
@@ -86,9 +88,12 @@ def make() -> Make:
     return Make()
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteOutbox | MemoryOutbox]:
-    box = SqliteOutbox(tmp_path / "outbox.db") if request.param == "sqlite" else MemoryOutbox()
+@pytest.fixture(params=["sqlite", "memory", "grouped"])
+def outbox(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Iterator[Outbox]:
+    """Every outbox there is. The grouped one has no window here: ``test_commit.py`` opens it."""
+    box: Outbox = MemoryOutbox() if request.param == "memory" else SqliteOutbox(tmp_path / "outbox.db")
+    if request.param == "grouped":
+        box = GroupCommit(box, clock, 0, Limits())
     yield box
     box.close()
 

@@ -57,6 +57,12 @@ def test_the_example_shows_every_setting_with_its_default(table: str, kind: type
         ({"edge": EDGE, "mqtt": {"port": "1883"}}, "mqtt.port"),
         ({"edge": EDGE, "mqtt": {"port": True}}, "mqtt.port"),
         ({"edge": {"id": "E/1", "site": "P"}}, "edge"),
+        ({"edge": EDGE | {"quota_days": -1}}, "edge.quota_days"),
+        ({"edge": EDGE | {"commit_after_s": -1}}, "edge.commit_after_s"),
+        ({"edge": EDGE, "limits": {"temprature_c": ["2", "8"]}}, "limits.temprature_c"),
+        ({"edge": EDGE, "limits": {"temperature_c": ["8", "2"]}}, "limits.temperature_c"),
+        ({"edge": EDGE, "limits": {"temperature_c": [2.5, 8]}}, "limits.temperature_c"),
+        ({"edge": EDGE, "limits": {"F-1/temperature_c": "-20"}}, "limits.F-1/temperature_c"),
         ({"edge": EDGE, "device": {}}, "device"),
         ({"edge": EDGE, "device": [SCALE, SCALE]}, "device[1].serial"),
         ({"edge": EDGE, "device": [SCALE | {"e_kg": 0.05}]}, "device[0].e_kg"),
@@ -71,6 +77,13 @@ def test_a_mistake_is_named(body: dict[str, Any], key: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.parse(body)
     assert caught.value.key == key
+
+
+def test_limits_of_a_stream_stand_beside_the_defaults() -> None:
+    limits = config.parse({"edge": EDGE, "limits": {"F-1/temperature_c": ["-25.5", -15]}}).limits
+    assert limits.of("F-1/temperature_c") == (Decimal("-25.5"), Decimal(-15))
+    assert limits.of("F-2/temperature_c") == (Decimal(2), Decimal(8))
+    assert limits.of("F-2/rssi_dbm") is None
 
 
 def test_a_file_that_is_missing_or_no_toml_says_so(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_edges_example_loads_and_its_comments_are_the_defaults() -> None:
     path = ROOT / "edge/edge.example.toml"
     config = load_edge(path)
     assert [d.driver for d in config.devices] == ["bthome", "scale_ascii"]
-    said = re.findall(r"^# (\w+) = (\"[^\"]*\"|[^\s#]+)", path.read_text(), re.MULTILINE)
+    said = re.findall(r"^# (\w+) = (\"[^\"]*\"|\[[^\]]*\]|[^\s#]+)", path.read_text(), re.MULTILINE)
     defaults: dict[str, object] = {}
     for kind in (DeviceSettings, MqttSettings, EdgeSettings):
         defaults |= {f.name: f.default for f in kind.__dataclass_fields__.values()}
