@@ -6,7 +6,9 @@ advisory lock per site it touches, and at its end one short lock for the feed (s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,6 +145,7 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the tables to the newest form. Several processes may do so at once: one works, the others wait."""
+        self._private()
         with our_errors(), self.engine.connect() as connection:
             connection.execution_options(**{_WRITING: True})
             with connection.begin():
@@ -152,6 +155,13 @@ class Database:
                 config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+
+    def _private(self) -> None:
+        """A new SQLite file is its owner's alone (its WAL gets the same mode): it holds the edges' keys."""
+        file = None if self.postgresql else self.engine.url.database
+        if file:
+            with contextlib.suppress(OSError):  # there already; or SQLite says better what is wrong
+                os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     def close(self) -> None:
         self.engine.dispose()

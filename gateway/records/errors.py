@@ -35,6 +35,11 @@ class Code(StrEnum):
     BAG_ALREADY_WEIGHED = "BAG_ALREADY_WEIGHED"
     NOT_WAITING = "NOT_WAITING"
     OWN_ROLE = "OWN_ROLE"
+    ACCOUNT_TAKEN = "ACCOUNT_TAKEN"
+    CODE_REFUSED = "CODE_REFUSED"
+    CODE_EXPIRED = "CODE_EXPIRED"
+    CODE_USED = "CODE_USED"
+    ALREADY_REVOKED = "ALREADY_REVOKED"
 
 
 class UnknownRecord(SmileIotError):  # noqa: N818  (the name the architecture pins)

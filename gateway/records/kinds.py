@@ -16,6 +16,13 @@ def _own_id(row: Mapping[str, Any]) -> str:
 SITE = Kind("site", tables.sites, model.Site, ("id",), site_of=_own_id)
 EQUIPMENT = Kind("equipment", tables.equipment, model.Equipment, ("id",))
 DEVICE = Kind("device", tables.devices, model.Device, ("serial",))
+EDGE = Kind(
+    "edge",
+    tables.edges,
+    model.Edge,
+    ("site", "edge"),
+    secret=frozenset({"upload_key", "previous_key", "password_hash"}),
+)
 BATCH = Kind("batch", tables.batches, model.Batch, ("id",))
 PLACEMENT = Kind("placement", tables.placements, model.Placement, ("id",))
 VVM = Kind("vvm", tables.vvm_observations, model.VvmObservation, ("id",))
@@ -34,6 +41,7 @@ USER = Kind("user", tables.users, model.User, ("name",), secret=frozenset({"pass
 REGISTRY_KINDS: tuple[Kind[Any], ...] = (SITE, EQUIPMENT, DEVICE)
 ALL_KINDS: tuple[Kind[Any], ...] = (
     *REGISTRY_KINDS,
+    EDGE,
     BATCH,
     PLACEMENT,
     VVM,

@@ -279,6 +279,57 @@ class Registry:
         return tuple(d for d in self.devices.values() if d.equipment == equipment)
 
 
+# --- edges ----------------------------------------------------------------------------------------------------
+
+
+class EdgeState(StrEnum):
+    """INVITED: a code is out and nobody has used it yet."""
+
+    INVITED = "invited"
+    ENROLLED = "enrolled"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One Pi's place at a site: who may speak there, and by which secrets.
+
+    ``account`` is its name at the broker, ``password_hash`` the hash that the broker compares with. ``upload_key`` signs
+    its uploads; ``previous_key`` is good until ``previous_until_ms``, while a key is being changed. ``machine`` is a
+    hash of the Pi's own number. ``said_by`` brought it into its ``state`` at ``since_ms``. A code is open where
+    ``code_expires_ms`` is set. ``enrolled_ms`` None: never enrolled.
+    """
+
+    site: str
+    edge: str
+    shard: str
+    state: EdgeState | str
+    account: str
+    said_by: str
+    since_ms: int
+    machine: str = ""
+    enrolled_ms: int | None = None
+    code_id: str = ""
+    code_expires_ms: int | None = None
+    upload_key: bytes | None = field(default=None, repr=False)
+    previous_key: bytes | None = field(default=None, repr=False)
+    previous_until_ms: int | None = None
+    password_hash: str = field(default="", repr=False)
+
+    def keys_at(self, now_ms: int) -> tuple[bytes, ...]:
+        """The keys by which its uploads may be signed now."""
+        old = self.previous_key if now_ms < (self.previous_until_ms or 0) else None
+        return tuple(key for key in (self.upload_key, old) if key)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What an enrolled edge is given, once. ``again``: the same machine repeated its code, its answer was lost."""
+
+    edge: Edge
+    again: bool = False
+
+
 # --- findings and alarms --------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from gateway.records.accounts import AccountsPart
 from gateway.records.attachments import AttachmentsPart
 from gateway.records.audit import AuditPart
 from gateway.records.database import Database, make_engine
+from gateway.records.edges import EdgesPart
 from gateway.records.findings import FindingsPart
 from gateway.records.placements import PlacementsPart
 from gateway.records.quarantine import QuarantinePart
@@ -21,6 +22,7 @@ from gateway.records.waste import WastePart
 
 class Records(
     RegistryPart,
+    EdgesPart,
     PlacementsPart,
     FindingsPart,
     VerdictsPart,

@@ -111,6 +111,41 @@ devices = Table(
     Column("tera_valid_days", Integer, nullable=False),
 )
 
+edges = Table(
+    "edges",
+    metadata,
+    Column("site", String, ForeignKey("sites.id"), primary_key=True),
+    Column("edge", String, primary_key=True),
+    Column("shard", String, nullable=False),
+    Column("state", EnumText(model.EdgeState), nullable=False),
+    Column("account", String, nullable=False, unique=True),
+    Column("said_by", String, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("enrolled_ms", BigInteger),
+    Column("code_id", String, nullable=False),
+    Column("code_expires_ms", BigInteger),
+    Column("upload_key", LargeBinary),
+    Column("previous_key", LargeBinary),
+    Column("previous_until_ms", BigInteger),
+    Column("password_hash", String, nullable=False),
+)
+
+# Not in the audit, as sessions are not: what is known of a code until it is used up. ``used_ms``: by ``machine``.
+edge_codes = Table(
+    "edge_codes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("site", String, nullable=False),
+    Column("edge", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("used_ms", BigInteger),
+    Column("machine", String, nullable=False),
+    ForeignKeyConstraint(["site", "edge"], ["edges.site", "edges.edge"]),
+)
+
 batches = Table(
     "batches",
     metadata,
