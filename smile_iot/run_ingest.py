@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from smile_iot.lease import shard_lease
@@ -14,10 +15,12 @@ from smile_iot.service import add_config_argument, serve, settings_of
 from telemetry.clock import Clock
 
 if TYPE_CHECKING:
-    from gateway.records import Records, Registry
+    from gateway.records import Edge, Records, Registry
+    from ingest.check import Standing
     from ingest.quarantine import Fault, Waiting
 
 UNKNOWN_DEVICE = "unknown_device"
+EDGES_FRESH_S = 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,51 @@ class RegistryLookup:
                 self._known = self._records.registry()
             device = self._known.device(serial)
         return None if device is None else device.site
+
+
+class EdgesLookup:
+    """An edge's standing; read again when the version of the edges moved (``ingest.check.Edges``).
+
+    The version is asked for at most once in ``EDGES_FRESH_S`` for edges whose keys are known, so a revocation is felt
+    within that time; for others at every message: who was just enrolled is not refused.
+    """
+
+    def __init__(self, records: Records, clock: Clock, *, required: bool, unsigned: str) -> None:
+        """``required``: who was never enrolled is not heard, but for the edge ``unsigned`` (imports of files)."""
+        self._records, self._clock = records, clock
+        self._required, self._unsigned = required, unsigned
+        self._lock = threading.Lock()
+        self._known: Mapping[tuple[str, str], Edge] = {}
+        self._version, self._looked_at = -1, float("-inf")
+
+    def __call__(self, site: str, edge: str) -> Standing:
+        with self._lock:
+            found = self._known.get((site, edge))
+            stale = time.monotonic() - self._looked_at > EDGES_FRESH_S
+            if stale or found is None or not found.upload_key:
+                self._look()
+                found = self._known.get((site, edge))
+        return standing_of(found, self._clock.now_ms(), required=self._required and edge != self._unsigned)
+
+    def _look(self) -> None:
+        version = self._records.edges_version()
+        if version != self._version:
+            self._known = {(e.site, e.edge): e for e in self._records.edges()}
+        self._version, self._looked_at = version, time.monotonic()
+
+
+def standing_of(edge: Edge | None, now_ms: int, *, required: bool) -> Standing:
+    """Who was enrolled once is never heard unsigned again, also while it waits for its next code to be used."""
+    from gateway.records import EdgeState
+    from ingest.check import Standing
+
+    if edge is None:
+        return Standing(required=required)
+    return Standing(
+        keys=edge.keys_at(now_ms),
+        revoked=edge.state == EdgeState.REVOKED,
+        required=required or edge.enrolled_ms is not None,
+    )
 
 
 class RecordsQuarantine:

@@ -55,6 +55,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("store.influx_org", "smile-iot", "InfluxDB organisation"),
     Setting("store.influx_bucket", "smile_iot", "InfluxDB bucket, or database/retention policy"),
     Setting("store.influx_token_file", "", "file with InfluxDB's token (1.x: user:password)"),
+    Setting(
+        "ingest.require_edge_keys",
+        False,
+        "an edge that was never enrolled is not heard (an enrolled one must always sign)",
+    ),
     Setting("import.edge", "import", "edge id under which `smile-iot import` sends a logger's file"),
     Setting("import.username", "import", "its account at the broker"),
     Setting("import.password_file", "", "file with that account's password"),
