@@ -7,10 +7,15 @@ every list speaks of the same reading. Values are whole thousandths (at most thr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import lru_cache
+from itertools import chain
 
+from telemetry.errors import ContractError
+from telemetry.limits import thousandths
+from telemetry.quantities import QUANTITIES, parse_stream_id
 from telemetry.readings import Numbered, Origin, Quality, Ranges, Reading, Stamp, Sync
 
 
@@ -34,6 +39,19 @@ class StreamColumns:
     def __len__(self) -> int:
         return len(self.seq)
 
+    def at(self, positions: Sequence[int]) -> StreamColumns:
+        """The readings at these positions, as columns of their own."""
+        return replace(
+            self,
+            seq=[self.seq[i] for i in positions],
+            t_ms=[self.t_ms[i] for i in positions],
+            milli=[self.milli[i] for i in positions],
+            boottime_ns=[self.boottime_ns[i] for i in positions],
+            wall_ms=[self.wall_ms[i] for i in positions],
+            device_seq=None if self.device_seq is None else [self.device_seq[i] for i in positions],
+            quality={new: self.quality[old] for new, old in enumerate(positions) if old in self.quality},
+        )
+
 
 @dataclass(slots=True)
 class ReadingsUpload:
@@ -46,6 +64,37 @@ class ReadingsUpload:
     ranges: Ranges
     lazy: bool = False
     mac: str | None = None
+
+
+@lru_cache(maxsize=4096)
+def bounds_of(stream_id: str) -> tuple[int, int]:
+    """(lowest, highest) plausible value of the stream in thousandths; raises ContractError("bad_stream")."""
+    quantity = QUANTITIES[parse_stream_id(stream_id).quantity]
+    return int(quantity.low * 1000), int(quantity.high * 1000)
+
+
+def check_bounds(streams: Sequence[StreamColumns]) -> None:
+    """Refuse a value outside its quantity's bounds ("out_of_bounds"): first all values by the narrowest bounds."""
+    if not streams:
+        return
+    bounds = [bounds_of(s.stream_id) for s in streams]
+    low, high = max(b[0] for b in bounds), min(b[1] for b in bounds)
+    try:
+        column: list[int] = list(chain.from_iterable(s.milli for s in streams))  # type: ignore[misc]
+        if low <= min(column) and max(column) <= high:
+            return
+    except TypeError:  # a reading without a value
+        pass
+    for s, (lowest, highest) in zip(streams, bounds, strict=True):
+        for milli in s.milli:
+            if milli is not None and not lowest <= milli <= highest:
+                raise ContractError("out_of_bounds", f"{s.stream_id} = {Decimal(milli) / 1000}")
+
+
+def check_qualities(s: StreamColumns) -> None:
+    """Refuse a reading that has no value and says good ("bad_value")."""
+    if None in s.milli and any(milli is None and i not in s.quality for i, milli in enumerate(s.milli)):
+        raise ContractError("bad_value", f"{s.stream_id} has no value and says good")
 
 
 def columns_of(facts: Iterable[Numbered]) -> list[StreamColumns]:
@@ -67,7 +116,7 @@ def columns_of(facts: Iterable[Numbered]) -> list[StreamColumns]:
             group.quality[len(group.seq)] = r.quality
         group.seq.append(numbered.seq)
         group.t_ms.append(r.sampled_at_ms)
-        group.milli.append(None if r.value is None else int(r.value * 1000))
+        group.milli.append(None if r.value is None else thousandths(r.value))
         group.boottime_ns.append(stamp.boottime_ns)
         group.wall_ms.append(stamp.wall_ms)
         if group.device_seq is not None and r.device_seq is not None:

@@ -12,36 +12,36 @@ writer's way to print one, and reading goes straight from the digits.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from enum import Enum
+from itertools import chain
+from typing import Any
 
+from telemetry.columns import ReadingsUpload, columns_of, facts_of
 from telemetry.errors import ContractError
-from telemetry.quantities import QUANTITIES, SERIAL_PATTERN, parse_stream_id
-from telemetry.readings import (
-    Event,
-    Fact,
-    Numbered,
-    Origin,
-    Quality,
-    Ranges,
-    Reading,
-    Stamp,
-    Sync,
-    Weighing,
+from telemetry.json_readings import DECODER as READINGS_DECODER
+from telemetry.json_readings import decode_streams, encode_streams
+from telemetry.limits import MAX_FACTS as MAX_FACTS
+from telemetry.limits import (
+    MAX_MS,
+    choice,
+    maybe_whole,
+    numbers_as_ranges,
+    spans,
+    text,
+    thousandths,
+    whole,
 )
+from telemetry.limits import MAX_PAYLOAD_BYTES as MAX_PAYLOAD_BYTES
+from telemetry.limits import MAX_SPANS as MAX_SPANS
+from telemetry.mac import sign_json, verify_json
+from telemetry.quantities import QUANTITIES, SERIAL_PATTERN
+from telemetry.readings import Event, Fact, Numbered, Ranges, Stamp, Sync, Weighing
 
 VERSION = 1
-MAX_PAYLOAD_BYTES = 1 << 20
-MAX_FACTS = 10_000
-MAX_SPANS = 10_000
-_MAX_MS = 1 << 43  # year 2248: beyond it a time is a fault, not a date
-_MAX_INT = 1 << 62
-_PLACES = Decimal("0.001")
-
-_E = TypeVar("_E", Origin, Quality, Sync)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,8 @@ def _number(value: Decimal | None) -> float | int | None:
     """A decimal as something ``json`` prints with the same digits (<= 3 places, < 1e9: exact in a double's repr)."""
     if value is None:
         return None
-    if value != value.quantize(_PLACES) or abs(value) >= 1_000_000_000:
-        raise ContractError("bad_value", f"{value} has more than 3 places or is too large")
-    return int(value) if value == value.to_integral_value() else float(value)
+    milli = thousandths(value)
+    return milli / 1000 if milli % 1000 else milli // 1000
 
 
 def _decimal(value: object) -> Decimal | None:
@@ -121,79 +120,62 @@ def _decimal(value: object) -> Decimal | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ContractError("bad_value", f"{value!r} is not a number"[:80])
-    try:
-        number = Decimal(value)
-        exact = number.is_finite() and abs(number) < 1_000_000_000 and number == number.quantize(_PLACES)
-    except (ArithmeticError, ValueError):
-        exact = False
-    if not exact:
-        raise ContractError("bad_value", "a value has more than 3 places or is too large")
+    number = Decimal(value)
+    thousandths(number)
     return number
 
 
 # --- encode ------------------------------------------------------------------------------------------------
 
 
-def encode_upload(upload: Upload) -> bytes:
-    """The JSON form. Readings are grouped into columns per stream, origin and boot."""
+class Encoding(Enum):
+    """How an upload of readings is written; everything else is JSON always."""
+
+    JSON = "json"
+    COMPACT = "compact"
+
+
+def encode_upload(upload: Upload, encoding: Encoding = Encoding.JSON) -> bytes:
+    """The bytes of an upload. Readings are grouped into columns per stream, origin and boot."""
+    if upload.kind == "readings":
+        return encode_readings(
+            ReadingsUpload(
+                upload.edge,
+                upload.epoch,
+                upload.sent_at_ms,
+                columns_of(upload.facts),
+                upload.ranges,
+                upload.lazy,
+                upload.mac,
+            ),
+            encoding,
+        )
+    content = {"info": upload.info} if upload.kind == "hello" else {"items": [_item(n) for n in upload.facts]}
+    return _json_upload(upload, upload.kind, content)
+
+
+def encode_readings(upload: ReadingsUpload, encoding: Encoding = Encoding.JSON) -> bytes:
+    """The bytes of an upload that is in columns; raises ContractError for what the encoding cannot hold."""
+    if encoding is Encoding.COMPACT:
+        raise NotImplementedError("the compact encoding is on its way")
+    return _json_upload(upload, "readings", {"streams": encode_streams(upload.streams)})
+
+
+def _json_upload(upload: Upload | ReadingsUpload, kind: str, content: dict[str, Any]) -> bytes:
+    """The envelope. ``mac`` stands last: ``telemetry.mac`` signs the bytes before it."""
     body: dict[str, Any] = {
         "v": VERSION,
-        "kind": upload.kind,
+        "kind": kind,
         "edge": upload.edge,
         "epoch": upload.epoch,
         "ranges": upload.ranges.to_lists(),
         "sent_at": iso_utc(upload.sent_at_ms),
     }
-    if upload.kind == "readings":
-        body["streams"] = _columns(upload.facts)
-    elif upload.kind == "hello":
-        body["info"] = upload.info
-    else:
-        body["items"] = [_item(n) for n in upload.facts]
+    body |= content
+    if upload.lazy:
+        body["lazy"] = True
     body["mac"] = upload.mac
     return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _columns(facts: Iterable[Numbered]) -> list[dict[str, Any]]:
-    groups: dict[tuple[object, ...], dict[str, Any]] = {}
-    for numbered in facts:
-        r = numbered.fact
-        assert isinstance(r, Reading)  # noqa: S101  (the kind says so; Upload is ours)
-        key = (
-            r.stream_id,
-            r.origin,
-            r.stamp.boot_id,
-            r.stamp.sync,
-            r.stamp.max_error_ms,
-            r.device_seq is None,
-        )
-        group = groups.get(key)
-        if group is None:
-            group = groups[key] = {
-                "id": r.stream_id,
-                "origin": r.origin.value,
-                "boot_id": r.stamp.boot_id,
-                "sync": r.stamp.sync.value,
-                "max_error_ms": r.stamp.max_error_ms,
-                "seq": [],
-                "t_ms": [],
-                "value": [],
-                "quality": {},
-                "boottime_ns": [],
-                "wall_ms": [],
-            }
-            if r.device_seq is not None:
-                group["device_seq"] = []
-        if r.quality is not Quality.GOOD:
-            group["quality"][str(len(group["seq"]))] = r.quality.value
-        group["seq"].append(numbered.seq)
-        group["t_ms"].append(r.sampled_at_ms)
-        group["value"].append(_number(r.value))
-        group["boottime_ns"].append(r.stamp.boottime_ns)
-        group["wall_ms"].append(r.stamp.wall_ms)
-        if r.device_seq is not None:
-            group["device_seq"].append(r.device_seq)
-    return list(groups.values())
 
 
 def _stamp_body(stamp: Stamp) -> dict[str, Any]:
@@ -249,17 +231,22 @@ def encode_request(request: Request) -> bytes:
 # --- decode ------------------------------------------------------------------------------------------------
 
 
-def _refuse_constant(text: str) -> None:
-    raise ContractError("bad_value", f"{text} is not a number")
+def _refuse_constant(name: str) -> None:
+    raise ContractError("bad_value", f"{name} is not a number")
 
 
-def _load(payload: bytes) -> dict[str, Any]:
+_DECIMALS = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+
+
+def _load(payload: bytes, decoder: json.JSONDecoder = _DECIMALS) -> dict[str, Any]:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ContractError("too_large", f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
     if payload[:1] != b"{":
         raise ContractError("unknown_encoding", f"first byte {payload[:1].hex() or 'none'}")
     try:
-        body = json.loads(payload, parse_float=Decimal, parse_constant=_refuse_constant)
+        body = decoder.decode(payload.decode())
+        if b"\\u" in payload:
+            json.dumps(body, ensure_ascii=False, default=str).encode()  # half a character is no text
     except ContractError:
         raise
     except (ValueError, ArithmeticError, RecursionError) as error:
@@ -272,140 +259,105 @@ def _load(payload: bytes) -> dict[str, Any]:
     return body
 
 
-def _text(body: dict[str, Any], key: str, limit: int = 128) -> str:
-    value = body.get(key)
-    if not isinstance(value, str) or not value or len(value) > limit:
-        raise ContractError("bad_field", f"{key} is {value!r}, wanted a text of 1 to {limit} signs"[:160])
-    return value
-
-
-def _whole(value: object, key: str, low: int = 0, high: int = _MAX_INT) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ContractError("bad_field", f"{key} is {str(value)[:40]}, wanted a whole number {low}..{high}")
-    return value
-
-
-def _maybe_whole(value: object, key: str, low: int = 0, high: int = _MAX_INT) -> int | None:
-    return None if value is None else _whole(value, key, low, high)
-
-
-def _choice(kind: type[_E], value: object, key: str) -> _E:
-    try:
-        return kind(str(value))
-    except ValueError as error:
-        raise ContractError("bad_field", f"{key} is {value!r}"[:120]) from error
-
-
-def _spans(value: object, key: str) -> Ranges:
-    if not isinstance(value, list) or len(value) > MAX_SPANS:
-        raise ContractError("bad_ranges", f"{key} is not a list of at most {MAX_SPANS} ranges")
-    spans: list[tuple[int, int]] = []
-    for span in value:
-        if not isinstance(span, list) or len(span) != 2:
-            raise ContractError("bad_ranges", f"{key} holds {span!r}"[:120])
-        low, high = _whole(span[0], key, 1), _whole(span[1], key, 1)
-        if low > high:
-            raise ContractError("bad_ranges", f"{key} holds {span!r}"[:120])
-        spans.append((low, high))
-    return Ranges(spans)
-
-
 def decode_upload(payload: bytes) -> Upload:
     """The upload in ``payload``; raises ContractError with a reason for quarantine. Never a partial result."""
-    body = _load(payload)
-    kind = _text(body, "kind", 16)
-    decode = _DECODERS.get(kind)
-    if decode is None:
-        raise ContractError("unknown_kind", kind)
-    facts = decode(body)
-    if len(facts) > MAX_FACTS:
-        raise ContractError("too_large", f"{len(facts)} facts, at most {MAX_FACTS}")
-    seqs = [n.seq for n in facts]
-    if len(set(seqs)) != len(seqs):
-        raise ContractError("bad_ranges", "a number stands twice")
-    declared = _spans(body.get("ranges", []), "ranges")
-    if len(declared) != len(facts) or declared != Ranges.of(seqs):
+    if payload[:1] == b"{":
+        body = _load(payload)
+        kind = text(body.get("kind"), "kind", 16)
+        if kind != "readings":
+            return _decode_others(kind, body)
+    columns = decode_readings(payload)
+    facts = sorted(facts_of(columns.streams), key=lambda n: n.seq)
+    return Upload(
+        kind="readings",
+        edge=columns.edge,
+        epoch=columns.epoch,
+        sent_at_ms=columns.sent_at_ms,
+        facts=tuple(facts),
+        mac=columns.mac,
+        lazy=columns.lazy,
+    )
+
+
+def decode_readings(payload: bytes) -> ReadingsUpload:
+    """Readings as columns, from either encoding; raises ContractError, never a partial result.
+
+    A message of another kind is refused as ``kind_mismatch``.
+    """
+    body = _load(payload, READINGS_DECODER)
+    kind = text(body.get("kind"), "kind", 16)
+    if kind != "readings":
+        raise ContractError("kind_mismatch" if kind in _DECODERS else "unknown_kind", kind)
+    streams = decode_streams(body.get("streams"), bools=b"true" in payload or b"false" in payload)
+    ranges = numbers_as_ranges(list(chain.from_iterable(s.seq for s in streams)))
+    edge, epoch, sent_at_ms, lazy, mac = _envelope(body, ranges)
+    return ReadingsUpload(edge, epoch, sent_at_ms, streams, ranges, lazy, mac)
+
+
+def _envelope(body: dict[str, Any], numbers: Ranges) -> tuple[str, str, int, bool, str | None]:
+    """(edge, epoch, sent_at_ms, lazy, mac) of a body whose facts have these numbers."""
+    declared = spans(body.get("ranges", []), "ranges")
+    if declared != numbers:
         raise ContractError("bad_ranges", "ranges are not the numbers of the facts")
     mac = body.get("mac")
     if mac is not None and (not isinstance(mac, str) or len(mac) > 256):
         raise ContractError("bad_field", "mac")
+    lazy = body.get("lazy", False)
+    if not isinstance(lazy, bool):
+        raise ContractError("bad_field", "lazy")
+    edge, epoch = text(body.get("edge"), "edge", 64), text(body.get("epoch"), "epoch", 64)
+    return edge, epoch, parse_iso_utc(text(body.get("sent_at"), "sent_at", 40)), lazy, mac
+
+
+def _decode_others(kind: str, body: dict[str, Any]) -> Upload:
+    decode = _DECODERS.get(kind)
+    if decode is None:
+        raise ContractError("unknown_kind", kind)
+    facts = decode(body)
+    edge, epoch, sent_at_ms, lazy, mac = _envelope(body, numbers_as_ranges([n.seq for n in facts]))
     info = body.get("info", {})
     if not isinstance(info, dict) or len(info) > 64:
         raise ContractError("bad_field", "info")
-    return Upload(
-        kind=kind,
-        edge=_text(body, "edge", 64),
-        epoch=_text(body, "epoch", 64),
-        sent_at_ms=parse_iso_utc(_text(body, "sent_at", 40)),
-        facts=tuple(sorted(facts, key=lambda n: n.seq)),
-        info=info,
-        mac=mac,
-    )
+    facts.sort(key=lambda n: n.seq)
+    return Upload(kind, edge, epoch, sent_at_ms, tuple(facts), info, mac, lazy)
 
 
-def _column(stream: dict[str, Any], key: str, length: int, default: object = None) -> Sequence[Any]:
-    column = stream.get(key)
-    if column is None:
-        return [default] * length
-    if not isinstance(column, list) or len(column) != length:
-        raise ContractError("bad_columns", f"{key} has not {length} entries")
-    return column
+# --- what a message says of itself, and its signature ---------------------------------------------------------
 
 
-def _decode_readings(body: dict[str, Any]) -> list[Numbered]:
-    streams = body.get("streams")
-    if not isinstance(streams, list):
-        raise ContractError("bad_field", "streams is not a list")
-    facts: list[Numbered] = []
-    for stream in streams:
-        if not isinstance(stream, dict):
-            raise ContractError("bad_field", "a stream is not an object")
-        facts.extend(_decode_stream(stream))
-        if len(facts) > MAX_FACTS:
-            break
-    return facts
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a message says of itself; nothing of it is proved. ``ranges`` are empty where they are not to be had."""
+
+    edge: str
+    epoch: str
+    ranges: Ranges
 
 
-def _decode_stream(stream: dict[str, Any]) -> Iterable[Numbered]:
-    name = _text(stream, "id")
-    quantity = QUANTITIES[parse_stream_id(name).quantity]
-    origin = _choice(Origin, stream.get("origin", "live"), "origin")
-    boot_id = str(stream.get("boot_id") or "")[:64]
-    sync = _choice(Sync, stream.get("sync", "unsynced"), "sync")
-    max_error_ms = _maybe_whole(stream.get("max_error_ms"), "max_error_ms")
-    seqs = stream.get("seq")
-    if not isinstance(seqs, list):
-        raise ContractError("bad_columns", "seq is not a list")
-    length = len(seqs)
-    times = _column(stream, "t_ms", length)
-    values = _column(stream, "value", length)
-    device_seqs = _column(stream, "device_seq", length)
-    boottimes = _column(stream, "boottime_ns", length, 0)
-    walls = _column(stream, "wall_ms", length)
-    qualities = stream.get("quality") or {}
-    if not isinstance(qualities, dict):
-        raise ContractError("bad_columns", "quality is not an object")
-    for key in qualities:
-        if not (len(key) <= 5 and key.isascii() and key.isdigit() and int(key) < length):
-            raise ContractError("bad_columns", f"quality names entry {key!r}"[:60])
-    for i, seq in enumerate(seqs):
-        value = _decimal(values[i])
-        quality = _choice(Quality, qualities.get(str(i), "good"), "quality")
-        if value is None and quality is Quality.GOOD:
-            raise ContractError("bad_value", f"{name} has no value and says good")
-        if value is not None and not quantity.low <= value <= quantity.high:
-            raise ContractError("out_of_bounds", f"{name} = {value} {quantity.unit}")
-        t_ms = _maybe_whole(times[i], "t_ms", 0, _MAX_MS)
-        wall_ms = _maybe_whole(walls[i], "wall_ms", 0, _MAX_MS)
-        stamp = Stamp(
-            boot_id,
-            _whole(boottimes[i], "boottime_ns"),
-            wall_ms if wall_ms is not None else (t_ms or 0),
-            sync,
-            max_error_ms,
-        )
-        device_seq = _maybe_whole(device_seqs[i], "device_seq")
-        yield Numbered(_whole(seq, "seq", 1), Reading(name, value, t_ms, stamp, device_seq, origin, quality))
+def claim(payload: bytes) -> Claim | None:
+    """Edge, epoch and numbers that a message names, also of one that is refused; None where it names no edge."""
+    try:
+        body = _load(payload)
+        edge, epoch = text(body.get("edge"), "edge", 64), text(body.get("epoch"), "epoch", 64)
+    except ContractError:
+        return None
+    try:
+        return Claim(edge, epoch, spans(body.get("ranges", []), "ranges"))
+    except ContractError:
+        return Claim(edge, epoch, Ranges())
+
+
+def sign(payload: bytes, key: bytes) -> bytes:
+    """The message with the edge's MAC; ``payload`` is unsigned, as the encoders make it."""
+    return sign_json(payload, key)
+
+
+def verify(payload: bytes, keys: Sequence[bytes]) -> None:
+    """Raises ContractError("no_mac") or ("bad_mac") unless one of these keys signed the message."""
+    verify_json(payload, keys)
+
+
+# --- events, weighings, hello -----------------------------------------------------------------------------------
 
 
 def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -423,15 +375,15 @@ def _stamp_of(item: dict[str, Any]) -> Stamp:
         raise ContractError("bad_field", "stamp is not an object")
     return Stamp(
         str(raw.get("boot_id") or "")[:64],
-        _whole(raw.get("boottime_ns", 0), "boottime_ns"),
-        _whole(raw.get("wall_ms", 0), "wall_ms", 0, _MAX_MS),
-        _choice(Sync, raw.get("sync", "unsynced"), "sync"),
-        _maybe_whole(raw.get("max_error_ms"), "max_error_ms"),
+        whole(raw.get("boottime_ns", 0), "boottime_ns"),
+        whole(raw.get("wall_ms", 0), "wall_ms", 0, MAX_MS),
+        choice(Sync, raw.get("sync", "unsynced"), "sync"),
+        maybe_whole(raw.get("max_error_ms"), "max_error_ms"),
     )
 
 
 def _decode_events(body: dict[str, Any]) -> list[Numbered]:
-    return [Numbered(_whole(item.get("seq"), "seq", 1), _event(item)) for item in _items(body)]
+    return [Numbered(whole(item.get("seq"), "seq", 1), _event(item)) for item in _items(body)]
 
 
 def _event(item: dict[str, Any]) -> Fact:
@@ -444,16 +396,16 @@ def _event(item: dict[str, Any]) -> Fact:
         if isinstance(value, str) and len(value) > 512:
             raise ContractError("bad_field", f"detail {key[:40]!r} is too long")
     return Event(
-        _text(item, "type", 40),
-        _text(item, "subject"),
-        _maybe_whole(item.get("t_ms"), "t_ms", 0, _MAX_MS),
+        text(item.get("type"), "type", 40),
+        text(item.get("subject"), "subject"),
+        maybe_whole(item.get("t_ms"), "t_ms", 0, MAX_MS),
         _stamp_of(item),
         detail,
     )
 
 
 def _decode_weighings(body: dict[str, Any]) -> list[Numbered]:
-    return [Numbered(_whole(item.get("seq"), "seq", 1), _weighing(item)) for item in _items(body)]
+    return [Numbered(whole(item.get("seq"), "seq", 1), _weighing(item)) for item in _items(body)]
 
 
 def _kg(item: dict[str, Any], key: str) -> Decimal:
@@ -471,19 +423,19 @@ def _weighing(item: dict[str, Any]) -> Fact:
     flags = item.get("flags", [])
     if not isinstance(flags, list) or len(flags) > 16 or not all(isinstance(f, str) and len(f) <= 32 for f in flags):
         raise ContractError("bad_field", "flags")
-    serial = _text(item, "device", 64)
+    serial = text(item.get("device"), "device", 64)
     if not SERIAL_PATTERN.fullmatch(serial):
         raise ContractError("bad_field", f"device {serial!r}")
     return Weighing(
-        weighing_id=_text(item, "id", 64),
+        weighing_id=text(item.get("id"), "id", 64),
         device_serial=serial,
         gross_kg=gross,
         tare_kg=tare,
         net_kg=net,
-        sampled_at_ms=_maybe_whole(item.get("t_ms"), "t_ms", 0, _MAX_MS),
+        sampled_at_ms=maybe_whole(item.get("t_ms"), "t_ms", 0, MAX_MS),
         stamp=_stamp_of(item),
-        raw_frame=_text(item, "raw_frame", 512),
-        tare_mode=_text(item, "tare_mode", 16),
+        raw_frame=text(item.get("raw_frame"), "raw_frame", 512),
+        tare_mode=text(item.get("tare_mode"), "tare_mode", 16),
         e_kg=_decimal(item.get("e_kg")),
         flags=tuple(flags),
     )
@@ -494,7 +446,6 @@ def _decode_hello(_body: dict[str, Any]) -> list[Numbered]:
 
 
 _DECODERS: dict[str, Callable[[dict[str, Any]], list[Numbered]]] = {
-    "readings": _decode_readings,
     "events": _decode_events,
     "weighings": _decode_weighings,
     "hello": _decode_hello,
@@ -505,9 +456,9 @@ def decode_receipt(payload: bytes) -> Receipt:
     """A receipt; raises ContractError."""
     body = _load(payload)
     return Receipt(
-        _text(body, "epoch", 64),
-        _spans(body.get("have", []), "have"),
-        _spans(body.get("quarantined", []), "quarantined"),
+        text(body.get("epoch"), "epoch", 64),
+        spans(body.get("have", []), "have"),
+        spans(body.get("quarantined", []), "quarantined"),
     )
 
 
@@ -521,8 +472,8 @@ def decode_request(payload: bytes) -> Request:
     if (start is None) != (end is None):
         raise ContractError("bad_field", "from and to go together")
     return Request(
-        _text(body, "id", 64),
-        _spans(body.get("seq", []), "seq"),
+        text(body.get("id"), "id", 64),
+        spans(body.get("seq", []), "seq"),
         None if start is None else parse_iso_utc(start),
         None if end is None else parse_iso_utc(end),
         only,
