@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -86,36 +87,60 @@ def decode_streams(streams: object, *, bools: bool) -> list[StreamColumns]:
 
 def _shape(stream: dict[str, Any]) -> StreamColumns:
     """The columns as they came: lists of one length, whose entries nobody has looked at yet."""
-    seq = stream.get("seq")
+    get = stream.get
+    seq = get("seq")
     if not isinstance(seq, list):
         raise ContractError("bad_columns", "seq is not a list")
+    head = get("id"), get("origin", "live"), get("boot_id"), get("sync", "unsynced"), get("max_error_ms")
+    try:
+        name, origin, boot_id, sync, max_error_ms = _head(*head)
+    except TypeError as error:  # a list or an object, which no cache can hold
+        raise ContractError("bad_field", f"{head!r} do not describe a stream"[:160]) from error
     length = len(seq)
-    name = text(stream.get("id"), "id")
-    bounds_of(name)  # refuses a name that is no stream
     times = _column(stream, "t_ms", length)
     walls = _column(stream, "wall_ms", length)
     if None in walls:  # an edge that sends no raw wall clock: its readings' own times stand in
         walls = [(t or 0) if wall is None else wall for wall, t in zip(walls, times, strict=True)]
+    device_seq = None if get("device_seq") is None else _column(stream, "device_seq", length)
     return StreamColumns(
         name,
-        choice(Origin, stream.get("origin", "live"), "origin"),
-        _boot_id(stream.get("boot_id")),
-        choice(Sync, stream.get("sync", "unsynced"), "sync"),
-        maybe_whole(stream.get("max_error_ms"), "max_error_ms"),
+        origin,
+        boot_id,
+        sync,
+        max_error_ms,
         seq,
         times,
         _column(stream, "value", length),
         _column(stream, "boottime_ns", length, 0),
         walls,
-        None if stream.get("device_seq") is None else _column(stream, "device_seq", length),
-        _qualities(stream.get("quality"), length),
+        device_seq,
+        _qualities(get("quality"), length),
+    )
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _head(
+    name: object, origin: object, boot_id: object, sync: object, max_error_ms: object
+) -> tuple[str, Origin, str, Sync, int | None]:
+    """What all readings of a stream share, checked. The same few come again and again, so they are remembered."""
+    name = text(name, "id")
+    bounds_of(name)  # refuses a name that is no stream
+    return (
+        name,
+        choice(Origin, origin, "origin"),
+        "" if boot_id is None or boot_id == "" else _boot_id(boot_id),
+        choice(Sync, sync, "sync"),
+        maybe_whole(max_error_ms, "max_error_ms"),
     )
 
 
 def _boot_id(value: object) -> str:
-    if value is None or value == "":
-        return ""
-    return text(value, "boot_id", 64)
+    boot_id = text(value, "boot_id", 64)
+    try:
+        boot_id.encode()
+    except UnicodeEncodeError as error:  # a lone surrogate, by its escape: no store could hold it
+        raise ContractError("bad_field", "boot_id holds half a character") from error
+    return boot_id
 
 
 def _column(stream: dict[str, Any], key: str, length: int, default: object = None) -> list[Any]:

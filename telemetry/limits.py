@@ -67,9 +67,11 @@ def all_whole(values: Sequence[object], low: int = 0, high: int = MAX_INT) -> bo
 def choice(kind: type[_E], value: object, key: str) -> _E:
     """The member that ``value`` names."""
     try:
-        return kind(str(value))
-    except ValueError as error:
-        raise ContractError("bad_field", f"{key} is {value!r}"[:120]) from error
+        if isinstance(value, str):
+            return kind(value)
+    except ValueError:
+        pass
+    raise ContractError("bad_field", f"{key} is {value!r}"[:120])
 
 
 def spans(value: object, key: str) -> Ranges:
