@@ -19,6 +19,7 @@ from edge.limits import DEFAULT as DEFAULT_LIMITS
 from edge.limits import Bounds, Limits
 from edge.sources import POLLED
 from edge.weighing import MIN_LOAD_E, ScaleRules
+from telemetry.contract import MAX_FACTS
 from telemetry.errors import ConfigError, ContractError
 from telemetry.quantities import QUANTITIES, SERIAL_PATTERN, parse_stream_id
 from telemetry.topics import EdgeAddress
@@ -55,10 +56,12 @@ class MqttSettings:
     cert_file: str = ""
     key_file: str = ""
     keepalive_s: int = 60
-    window_facts: int = 500
+    window_facts: int = 2000
+    flush_facts: int = 500
+    flush_after_s: float = 0.0
     receipt_timeout_s: float = 20.0
-    linger_s: float = 0.0
-    hello_every_s: float = 600.0
+    receipt_every_s: float = 0.0
+    hello_every_s: float = 3600.0
     reconnect_min_s: float = 0.5
     reconnect_max_s: float = 60.0
 
@@ -214,14 +217,32 @@ def _check(config: Config) -> None:
             raise ConfigError(f"edge.{key}", "must be 0 or more")
     if config.edge.quota_days < 0:
         raise ConfigError("edge.quota_days", "must be 0 or more")
-    if config.mqtt.window_facts < 1:
-        raise ConfigError("mqtt.window_facts", "must be at least 1")
+    _check_mqtt(config.mqtt)
     seen: set[str] = set()
     for i, device in enumerate(config.devices):
         _check_device(device, f"device[{i}]")
         if device.serial in seen:
             raise ConfigError(f"device[{i}].serial", f"{device.serial} stands twice")
         seen.add(device.serial)
+
+
+def _check_mqtt(mqtt: MqttSettings) -> None:
+    for key, value, least in (
+        ("window_facts", mqtt.window_facts, 1),
+        ("flush_facts", mqtt.flush_facts, 1),
+        ("flush_after_s", mqtt.flush_after_s, 0),
+        ("receipt_every_s", mqtt.receipt_every_s, 0),
+    ):
+        if value < least:
+            raise ConfigError(f"mqtt.{key}", f"must be at least {least}")
+    if mqtt.flush_facts > MAX_FACTS:
+        raise ConfigError("mqtt.flush_facts", f"must be at most {MAX_FACTS}: more do not fit into one message")
+    for key, value, above in (
+        ("receipt_timeout_s", mqtt.receipt_timeout_s, 0),
+        ("hello_every_s", mqtt.hello_every_s, 0),
+    ):
+        if value <= above:
+            raise ConfigError(f"mqtt.{key}", f"must be above {above}")
 
 
 def known_drivers() -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """The outbox to the broker, and receipts back. A fact stays until a receipt of the journal names it.
 
-A PUBACK proves nothing (data-path.md 0.2), so publishing is not delivering: one window of pending facts is sent,
-grouped by kind, and sent again until ``down/receipt`` names its numbers. If receipts come but never name them, the
-window is halved down to one fact, so that one message the server cannot take holds up nothing but itself.
+What to send when is decided by ``edge/uplink_core.py``; here is what it takes to do it: MQTT, timers, logs.
 
-MQTT 3.1.1, QoS 1, clean session off: any broker serves. Network timers are real time.
+A PUBACK proves nothing (data-path.md 0.2), so publishing is not delivering: facts are sent again until
+``down/receipt`` names their numbers. MQTT 3.1.1, QoS 1, clean session off: any broker serves. A link that is half open
+ends by the keepalive or by a PUBACK that does not come, one that carries nothing back by the core's own count of
+receipts that did not come. Network timers are real time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,23 @@ import aiomqtt
 from edge.config import MqttSettings
 from edge.outbox import Outbox
 from edge.supervisor import Outage, end
+from edge.uplink_core import Action, Hello, Policy, Publish, Reconnect, UplinkCore, Wait
 from telemetry.clock import Clock
-from telemetry.contract import Request, Upload, decode_receipt, decode_request, encode_upload
+from telemetry.contract import Upload, decode_receipt, decode_request, encode_upload
 from telemetry.errors import ConfigError, ContractError
-from telemetry.readings import Event, Numbered, Ranges, Reading
+from telemetry.readings import Fact, Ranges, Reading
 from telemetry.topics import EdgeAddress
 
 log = logging.getLogger(__name__)
 EXPECTED = (aiomqtt.MqttError, OSError, TimeoutError)
-_KNOWN_REQUESTS = 64
-# How often a window may go unnamed by receipts that do come before it is halved.
-_PATIENCE = 3
+_HINT = "uplink:undated_sent_to"
 
 
 class Uplink:
-    """One edge's door to the broker. ``run`` is one connection's life; ``wake`` says that facts were appended."""
+    """One edge's door to the broker. ``run`` is one connection's life; ``wake`` says that facts were appended.
+
+    ``urgent``: which facts wait for no other to share a message.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Uplink:
         outbox: Outbox,
         outage: Outage,
         info: dict[str, Any] | None = None,
+        urgent: Callable[[Fact], bool] = lambda fact: not isinstance(fact, Reading),
     ) -> None:
         self._address = address
         self._settings = settings
@@ -53,14 +57,19 @@ class Uplink:
         self._outage = outage
         self._info = info or {}
         self._wake = asyncio.Event()
-        self._receipt = asyncio.Event()
-        self._named = Ranges()
-        self._requests: deque[Request] = deque()
-        self._answered: deque[str] = deque(maxlen=_KNOWN_REQUESTS)
-        self._window = settings.window_facts
+        self._core = UplinkCore(policy_of(settings), outbox, urgent)
         self._aside = Ranges()
-        self._hello_epoch = ""
-        self.sent_to = 0
+
+    @property
+    def sent_to(self) -> int:
+        """The highest number whose fact must not be dated any more: it may have been sent undated, also before a
+        restart of the agent.
+        """
+        return max(self._core.sent_to, self._undated_sent_to())
+
+    def _undated_sent_to(self) -> int:
+        epoch, _, number = (self._outbox.hint(_HINT) or "").partition(":")
+        return int(number) if epoch == self._outbox.epoch else 0
 
     def wake(self) -> None:
         self._wake.set()
@@ -83,7 +92,7 @@ class Uplink:
         async with client:
             await client.subscribe([(self._address.down("receipt"), 1), (self._address.down("request"), 1)])
             self._outage.ended()
-            self._aside, self._hello_epoch = Ranges(), ""
+            self._core.connected(_now_s())
             listen = asyncio.create_task(self._listen(client), name="uplink-listen")
             send = asyncio.create_task(self._send(client), name="uplink-send")
             try:
@@ -91,106 +100,57 @@ class Uplink:
                 for task in done:
                     task.result()
             finally:
+                self._core.disconnected()
                 await end(listen, send)
 
     # --- right: facts ------------------------------------------------------------------------------------
 
     async def _send(self, client: aiomqtt.Client) -> None:
-        loop = asyncio.get_running_loop()
-        hello_at = loop.time()
         while True:
             self._wake.clear()
-            if loop.time() >= hello_at or self._hello_epoch != self._outbox.epoch:
-                await self._hello(client)
-                hello_at = loop.time() + self._settings.hello_every_s
-            while self._requests:
-                await self._answer(client, self._requests[0])
-                self._requests.popleft()
-            if self._hello_epoch != self._outbox.epoch:
-                continue
-            facts = self._outbox.pending(self._window + len(self._aside))
-            facts = [n for n in facts if n.seq not in self._aside][: self._window]
-            if facts:
-                await self._deliver(client, facts)
-            else:
-                await _wait(self._wake, hello_at - loop.time())
-                if self._settings.linger_s and self._wake.is_set():
-                    await asyncio.sleep(self._settings.linger_s)
+            action = self._core.step(_now_s())
+            self._tell(action)
+            match action:
+                case Wait(until_s):
+                    await _wait(self._wake, until_s)
+                case Reconnect(why):
+                    raise aiomqtt.MqttError(why.value)
+                case Hello(epoch):
+                    hello = Upload("hello", self._address.edge, epoch, self._clock.now_ms(), info=self._hello_info())
+                    await self._publish(client, hello)
+                case Publish(kind, epoch, facts, lazy):
+                    self._note_undated(action)
+                    sent_at_ms = self._clock.now_ms()
+                    await self._publish(client, Upload(kind, self._address.edge, epoch, sent_at_ms, facts, lazy=lazy))
 
-    async def _hello(self, client: aiomqtt.Client) -> None:
-        """Who we are and how far our numbers go; what was set aside gets another chance after it."""
-        self._hello_epoch, self._aside = self._outbox.epoch, Ranges()
+    async def _publish(self, client: aiomqtt.Client, upload: Upload) -> None:
+        await client.publish(self._address.up(upload.kind), encode_upload(upload), qos=1)
+        self._core.published(_now_s())
+
+    def _hello_info(self) -> dict[str, Any]:
+        """Who we are and how far our numbers go."""
         usage = self._outbox.usage()
-        info = self._info | {
+        return self._info | {
             "numbered_to": usage.numbered_to,
             "unreceipted": usage.unreceipted,
             "rows": usage.rows,
             "bytes": usage.bytes,
             "oldest_ms": usage.oldest_ms,
         }
-        hello = Upload("hello", self._address.edge, self._outbox.epoch, self._clock.now_ms(), info=info)
-        await client.publish(self._address.up("hello"), encode_upload(hello), qos=1)
 
-    async def _deliver(self, client: aiomqtt.Client, facts: list[Numbered]) -> None:
-        """Publish one window and wait until receipts name all of it; one time-out ends the attempt."""
-        epoch = self._outbox.epoch
-        open_ = Ranges.of(n.seq for n in facts)
-        attempts, answered = 0, False
-        while open_ and self._outbox.epoch == epoch:
-            self._named = Ranges()
-            self._receipt.clear()
-            await self._publish(client, epoch, [n for n in facts if n.seq in open_])
-            self.sent_to = max(self.sent_to, facts[-1].seq)
-            deadline = asyncio.get_running_loop().time() + self._settings.receipt_timeout_s
-            while open_ and await _wait(self._receipt, deadline - asyncio.get_running_loop().time()):
-                self._receipt.clear()
-                answered = True
-                open_ -= self._named
-                if self._outbox.epoch != epoch:
-                    return
-            attempts += 1
-            if open_:
-                log.debug("no receipt for %s yet (attempt %d)", open_, attempts)
-            if open_ and answered and attempts >= _PATIENCE:
-                self._shrink(open_)
-                return
-        self._window = min(self._settings.window_facts, self._window * 2)
+    def _note_undated(self, action: Publish) -> None:
+        """What was sent undated is dated by the server only, also if this process ends now (edge/anchor.py)."""
+        undated = [n.seq for n in action.facts if n.fact.sampled_at_ms is None]
+        if undated and undated[-1] > self._undated_sent_to():
+            self._outbox.append([], {_HINT: f"{action.epoch}:{undated[-1]}"})
 
-    def _shrink(self, open_: Ranges) -> None:
-        if self._window > 1:
-            self._window = max(1, min(self._window, len(open_)) // 2)
-            return
-        self._aside = self._aside | open_
-        log.warning("numbers %s are not taken by the server: set aside, tried again later", open_.to_lists())
-
-    async def _publish(self, client: aiomqtt.Client, epoch: str, facts: list[Numbered]) -> None:
-        """Numbers mean something in their epoch only: stop when it changes between two messages."""
-        for kind in ("events", "weighings", "readings"):
-            chosen = tuple(n for n in facts if _kind(n) == kind)
-            if chosen and self._outbox.epoch == epoch:
-                upload = Upload(kind, self._address.edge, epoch, self._clock.now_ms(), chosen)
-                await client.publish(self._address.up(kind), encode_upload(upload), qos=1)
-
-    async def _answer(self, client: aiomqtt.Client, request: Request) -> None:
-        """Send what a request asks for, page by page; whoever asked asks again if a page is lost."""
-        top = self._outbox.usage().numbered_to
-        left = request.seq or Ranges([(1, top)] if top else [])
-        count = 0
-        while left:
-            facts = self._outbox.select(
-                seq=left,
-                from_ms=request.from_ms,
-                to_ms=request.to_ms,
-                only=request.only,
-                limit=self._settings.window_facts,
-            )
-            if not facts:
-                break
-            await self._publish(client, self._outbox.epoch, facts)
-            count += len(facts)
-            left -= Ranges([(1, facts[-1].seq)])
-        self._answered.append(request.request_id)
-        log.info("request %s: %d facts sent again", request.request_id, count)
+    def _tell(self, action: Action) -> None:
+        """Log what a technician may look for."""
+        log.debug("%s: %s", type(action).__name__.lower(), action.why)
+        new = self._core.aside - self._aside
+        if new:
+            log.warning("numbers %s are not taken by the server: set aside, tried again later", new.to_lists())
+        self._aside = self._core.aside
 
     # --- left: receipts and requests ---------------------------------------------------------------------
 
@@ -200,43 +160,39 @@ class Uplink:
             payload = message.payload if isinstance(message.payload, bytes) else b""
             try:
                 if str(message.topic) == receipt_topic:
-                    self._on_receipt(payload)
+                    self._core.receipt(decode_receipt(payload), _now_s(), retained=bool(message.retain))
                 else:
-                    self._on_request(payload)
+                    request = decode_request(payload)
+                    log.info("request %s: facts are sent again", request.request_id)
+                    self._core.request(request, _now_s())
             except ContractError as error:
                 log.warning("message on %s refused: %s", message.topic, error)
-
-    def _on_receipt(self, payload: bytes) -> None:
-        receipt = decode_receipt(payload)
-        if receipt.epoch != self._outbox.epoch:
-            return  # retained from an earlier life of this outbox
-        self._outbox.received(receipt.have, receipt.quarantined)
-        self._named = self._named | receipt.have | receipt.quarantined
-        self._receipt.set()
-
-    def _on_request(self, payload: bytes) -> None:
-        request = decode_request(payload)
-        known = {r.request_id for r in self._requests} | set(self._answered)
-        if request.request_id not in known:
-            self._requests.append(request)
             self._wake.set()
 
 
-def _kind(numbered: Numbered) -> str:
-    if isinstance(numbered.fact, Reading):
-        return "readings"
-    return "events" if isinstance(numbered.fact, Event) else "weighings"
+def policy_of(settings: MqttSettings) -> Policy:
+    """The settings that the core decides by."""
+    return Policy(
+        window_facts=settings.window_facts,
+        flush_facts=min(settings.flush_facts, settings.window_facts),
+        flush_after_s=settings.flush_after_s,
+        receipt_timeout_s=settings.receipt_timeout_s,
+        receipt_every_s=settings.receipt_every_s,
+        hello_every_s=settings.hello_every_s,
+    )
 
 
-async def _wait(event: asyncio.Event, timeout_s: float) -> bool:
-    """Whether the event came in time."""
-    if timeout_s <= 0:
-        return event.is_set()
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _wait(event: asyncio.Event, until_s: float | None) -> None:
+    """Until the event comes or the loop's time ``until_s``."""
     try:
-        async with asyncio.timeout(timeout_s):
-            return await event.wait()
+        async with asyncio.timeout_at(until_s):
+            await event.wait()
     except TimeoutError:
-        return False
+        return
 
 
 def _secret(path: str) -> str | None:
