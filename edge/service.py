@@ -53,7 +53,9 @@ class Agent:
         info = {"software": f"smile-iot {_software()}", "boot_id": clock.boot_id(), "started_ms": clock.now_ms()}
         info["devices"] = len(config.devices)
         self._uplink_outage = Outage(f"broker {config.mqtt.host}:{config.mqtt.port}")
-        self._uplink = Uplink(config.address, config.mqtt, clock, self._outbox, self._uplink_outage, info)
+        self._uplink = Uplink(
+            config.address, config.mqtt, clock, self._outbox, self._uplink_outage, info, config.limits
+        )
         self._anchorer = Anchorer(config.edge.id, clock, self._outbox)
 
     async def run(self, stop: asyncio.Event) -> None:

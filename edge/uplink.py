@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 
 from edge.config import MqttSettings
+from edge.limits import Limits
 from edge.outbox import Outbox
 from edge.supervisor import Outage, end
 from edge.uplink_core import Action, Hello, Policy, Publish, Reconnect, UplinkCore, Wait
@@ -37,7 +37,7 @@ _HINT = "uplink:undated_sent_to"
 class Uplink:
     """One edge's door to the broker. ``run`` is one connection's life; ``wake`` says that facts were appended.
 
-    ``urgent``: which facts wait for no other to share a message.
+    A reading beyond ``limits`` waits for no other to share a message.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Uplink:
         outbox: Outbox,
         outage: Outage,
         info: dict[str, Any] | None = None,
-        urgent: Callable[[Fact], bool] = lambda fact: not isinstance(fact, Reading),
+        limits: Limits | None = None,
     ) -> None:
         self._address = address
         self._settings = settings
@@ -57,7 +57,8 @@ class Uplink:
         self._outage = outage
         self._info = info or {}
         self._wake = asyncio.Event()
-        self._core = UplinkCore(policy_of(settings), outbox, urgent)
+        self._limits = limits or Limits()
+        self._core = UplinkCore(policy_of(settings), outbox, self._urgent)
         self._aside = Ranges()
 
     @property
@@ -73,6 +74,9 @@ class Uplink:
 
     def wake(self) -> None:
         self._wake.set()
+
+    def _urgent(self, fact: Fact) -> bool:
+        return not isinstance(fact, Reading) or self._limits.beyond(fact)
 
     async def run(self) -> None:
         """Connect, say hello, send and listen; raises one of EXPECTED when the connection is gone."""
