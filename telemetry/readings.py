@@ -6,6 +6,7 @@ Values are decimals with at most three places; floats exist only inside numpy.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -120,6 +121,10 @@ class Numbered:
     fact: Fact
 
 
+def _low(span: tuple[int, int]) -> int:
+    return span[0]
+
+
 class Ranges:
     """A set of whole numbers as sorted, disjoint, inclusive ranges: [[1,148],[160,171]].
 
@@ -158,21 +163,30 @@ class Ranges:
         return Ranges((*self._spans, *other._spans))
 
     def __sub__(self, other: Ranges) -> Ranges:
+        """Linear in the spans of both."""
         rest: list[tuple[int, int]] = []
+        place, cuts = 0, other._spans
         for span_low, high in self._spans:
             low = span_low
-            for o_low, o_high in other._spans:
-                if o_high < low or o_low > high:
-                    continue
-                if o_low > low:
-                    rest.append((low, o_low - 1))
-                low = o_high + 1
+            while place < len(cuts) and cuts[place][1] < low:
+                place += 1
+            at = place  # the next span may begin within this same cut
+            while at < len(cuts) and cuts[at][0] <= high:
+                if cuts[at][0] > low:
+                    rest.append((low, cuts[at][0] - 1))
+                low = cuts[at][1] + 1
+                at += 1
             if low <= high:
                 rest.append((low, high))
+            place = max(place, at - 1)
         return Ranges(rest)
 
+    def __and__(self, other: Ranges) -> Ranges:
+        return self - (self - other)
+
     def __contains__(self, number: int) -> bool:
-        return any(low <= number <= high for low, high in self._spans)
+        place = bisect_right(self._spans, number, key=_low) - 1
+        return place >= 0 and number <= self._spans[place][1]
 
     def __len__(self) -> int:
         return sum(high - low + 1 for low, high in self._spans)
