@@ -55,6 +55,7 @@ class MqttSettings:
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    upload_key_file: str = ""  # signs the uploads (telemetry/mac.py); made by `smile-iot edge enrol`
     keepalive_s: int = 60
     window_facts: int = 2000
     flush_facts: int = 500

@@ -24,8 +24,9 @@ from edge.outbox import Outbox
 from edge.supervisor import Outage, end
 from edge.uplink_core import Action, Hello, Policy, Publish, Reconnect, UplinkCore, Wait
 from telemetry.clock import Clock
-from telemetry.contract import Upload, decode_receipt, decode_request, encode_upload
+from telemetry.contract import Upload, decode_receipt, decode_request, encode_upload, sign
 from telemetry.errors import ConfigError, ContractError
+from telemetry.mac import KEY_BYTES
 from telemetry.readings import Fact, Ranges, Reading
 from telemetry.topics import EdgeAddress
 
@@ -60,6 +61,7 @@ class Uplink:
         self._limits = limits or Limits()
         self._core = UplinkCore(policy_of(settings), outbox, self._urgent)
         self._aside = Ranges()
+        self._key: bytes | None = None
 
     @property
     def sent_to(self) -> int:
@@ -81,6 +83,7 @@ class Uplink:
     async def run(self) -> None:
         """Connect, say hello, send and listen; raises one of EXPECTED when the connection is gone."""
         s = self._settings
+        self._key = _upload_key(s.upload_key_file)
         client = aiomqtt.Client(
             s.host,
             s.port,
@@ -128,7 +131,10 @@ class Uplink:
                     await self._publish(client, Upload(kind, self._address.edge, epoch, sent_at_ms, facts, lazy=lazy))
 
     async def _publish(self, client: aiomqtt.Client, upload: Upload) -> None:
-        await client.publish(self._address.up(upload.kind), encode_upload(upload), qos=1)
+        payload = encode_upload(upload)
+        if self._key is not None:
+            payload = sign(payload, self._key)
+        await client.publish(self._address.up(upload.kind), payload, qos=1)
         self._core.published(_now_s())
 
     def _hello_info(self) -> dict[str, Any]:
@@ -207,6 +213,21 @@ def _secret(path: str) -> str | None:
         return Path(path).read_text().strip()
     except OSError as error:
         raise ConfigError("mqtt.password_file", f"cannot read {path}: {error.strerror}") from error
+
+
+def _upload_key(path: str) -> bytes | None:
+    """The key that signs uploads, read at each connection, as the password is."""
+    if not path:
+        return None
+    try:
+        key = bytes.fromhex(Path(path).read_text().strip())
+    except OSError as error:
+        raise ConfigError("mqtt.upload_key_file", f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError("mqtt.upload_key_file", f"{path} does not hold a key in hex digits") from error
+    if len(key) != KEY_BYTES:
+        raise ConfigError("mqtt.upload_key_file", f"{path} holds {len(key)} bytes, not {KEY_BYTES}")
+    return key
 
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
