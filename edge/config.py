@@ -19,7 +19,7 @@ from edge.limits import DEFAULT as DEFAULT_LIMITS
 from edge.limits import Bounds, Limits
 from edge.sources import POLLED
 from edge.weighing import MIN_LOAD_E, ScaleRules
-from telemetry.contract import MAX_FACTS
+from telemetry.contract import MAX_FACTS, Encoding
 from telemetry.errors import ConfigError, ContractError
 from telemetry.quantities import QUANTITIES, SERIAL_PATTERN, parse_stream_id
 from telemetry.topics import EdgeAddress
@@ -60,6 +60,7 @@ class MqttSettings:
     window_facts: int = 2000
     flush_facts: int = 500
     flush_after_s: float = 0.0
+    encoding: str = "json"
     receipt_timeout_s: float = 20.0
     receipt_every_s: float = 0.0
     hello_every_s: float = 3600.0
@@ -236,6 +237,9 @@ def _check_mqtt(mqtt: MqttSettings) -> None:
     ):
         if value < least:
             raise ConfigError(f"mqtt.{key}", f"must be at least {least}")
+    encodings = [encoding.value for encoding in Encoding]
+    if mqtt.encoding not in encodings:
+        raise ConfigError("mqtt.encoding", f"{mqtt.encoding!r} is not one of {', '.join(encodings)}")
     if mqtt.flush_facts > MAX_FACTS:
         raise ConfigError("mqtt.flush_facts", f"must be at most {MAX_FACTS}: more do not fit into one message")
     for key, value, above in (

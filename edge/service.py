@@ -54,7 +54,13 @@ class Agent:
         info["devices"] = len(config.devices)
         self._uplink_outage = Outage(f"broker {config.mqtt.host}:{config.mqtt.port}")
         self._uplink = Uplink(
-            config.address, config.mqtt, clock, self._outbox, self._uplink_outage, info, config.limits
+            config.address,
+            config.mqtt,
+            clock,
+            self._outbox,
+            self._uplink_outage,
+            info,
+            config.limits,
         )
         self._anchorer = Anchorer(config.edge.id, clock, self._outbox)
 

@@ -19,13 +19,14 @@ from typing import Any
 import aiomqtt
 
 from edge.config import MqttSettings
+from edge.data_package import Meter
 from edge.limits import Limits
 from edge.outbox import Outbox
 from edge.supervisor import Outage, end
 from edge.uplink_core import Action, Hello, Policy, Publish, Reconnect, UplinkCore, Wait
 from telemetry.clock import Clock
-from telemetry.contract import Upload, decode_receipt, decode_request, encode_upload, sign
-from telemetry.errors import ConfigError, ContractError
+from telemetry.contract import Encoding, Upload, decode_receipt, decode_request, encode_upload, sign
+from telemetry.errors import ConfigError, ContractError, NeighbourDownError
 from telemetry.mac import KEY_BYTES
 from telemetry.readings import Fact, Ranges, Reading
 from telemetry.topics import EdgeAddress
@@ -57,6 +58,9 @@ class Uplink:
         self._outbox = outbox
         self._outage = outage
         self._info = info or {}
+        self._key: bytes | None = None
+        self._encoding = Encoding(settings.encoding)
+        self._meter = Meter(clock, outbox)
         self._wake = asyncio.Event()
         self._limits = limits or Limits()
         self._core = UplinkCore(policy_of(settings), outbox, self._urgent)
@@ -96,19 +100,28 @@ class Uplink:
             tls_context=_tls(s),
             timeout=max(1.0, s.receipt_timeout_s),
         )
-        async with client:
-            await client.subscribe([(self._address.down("receipt"), 1), (self._address.down("request"), 1)])
-            self._outage.ended()
-            self._core.connected(_now_s())
-            listen = asyncio.create_task(self._listen(client), name="uplink-listen")
-            send = asyncio.create_task(self._send(client), name="uplink-send")
-            try:
-                done, _ = await asyncio.wait({listen, send}, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            finally:
-                self._core.disconnected()
-                await end(listen, send)
+        try:
+            async with client:
+                connection = client._client.socket()  # paho's own method; aiomqtt has no word for it
+                if connection is not None:
+                    self._meter.open(connection)
+                await self._live(client)
+        finally:
+            self._meter.close()
+
+    async def _live(self, client: aiomqtt.Client) -> None:
+        await client.subscribe([(self._address.down("receipt"), 1), (self._address.down("request"), 1)])
+        self._outage.ended()
+        self._core.connected(_now_s())
+        listen = asyncio.create_task(self._listen(client), name="uplink-listen")
+        send = asyncio.create_task(self._send(client), name="uplink-send")
+        try:
+            done, _ = await asyncio.wait({listen, send}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            self._core.disconnected()
+            await end(listen, send)
 
     # --- right: facts ------------------------------------------------------------------------------------
 
@@ -131,14 +144,15 @@ class Uplink:
                     await self._publish(client, Upload(kind, self._address.edge, epoch, sent_at_ms, facts, lazy=lazy))
 
     async def _publish(self, client: aiomqtt.Client, upload: Upload) -> None:
-        payload = encode_upload(upload)
+        payload = encode_upload(upload, self._encoding)
         if self._key is not None:
             payload = sign(payload, self._key)
         await client.publish(self._address.up(upload.kind), payload, qos=1)
         self._core.published(_now_s())
 
     def _hello_info(self) -> dict[str, Any]:
-        """Who we are and how far our numbers go."""
+        """Who we are, how far our numbers go, how long we let facts wait, and the month's data package so far."""
+        self._meter.keep()
         usage = self._outbox.usage()
         return self._info | {
             "numbered_to": usage.numbered_to,
@@ -146,13 +160,19 @@ class Uplink:
             "rows": usage.rows,
             "bytes": usage.bytes,
             "oldest_ms": usage.oldest_ms,
+            "flush_after_s": round(self._settings.flush_after_s),
+            "receipt_every_s": round(self._settings.receipt_every_s),
+            "wire_bytes": self._meter.total().total,
         }
 
     def _note_undated(self, action: Publish) -> None:
         """What was sent undated is dated by the server only, also if this process ends now (edge/anchor.py)."""
         undated = [n.seq for n in action.facts if n.fact.sampled_at_ms is None]
         if undated and undated[-1] > self._undated_sent_to():
-            self._outbox.append([], {_HINT: f"{action.epoch}:{undated[-1]}"})
+            try:
+                self._outbox.append([], {_HINT: f"{action.epoch}:{undated[-1]}"})
+            except NeighbourDownError as error:
+                log.warning("what is sent undated cannot be noted: %s", error)  # a full disk must not stop the line
 
     def _tell(self, action: Action) -> None:
         """Log what a technician may look for."""

@@ -13,6 +13,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 
+from edge.anchor import Anchorer
 from edge.config import MqttSettings
 from edge.outbox import MemoryOutbox
 from edge.supervisor import Backoff, Outage, supervise
@@ -30,6 +31,7 @@ class Server:
 
     def __init__(self, port: int) -> None:
         self.uploads: list[Upload] = []
+        self.payloads: list[bytes] = []
         self.have = Ranges()
         self.answers = True
         self.refuses: set[int] = set()
@@ -50,6 +52,7 @@ class Server:
         assert upload.kind == kind
         with self._lock:
             self.uploads.append(upload)
+            self.payloads.append(message.payload)
             if self.answers:
                 self.have = self.have | (upload.ranges - Ranges.of(self.refuses))
                 self.send_receipt(upload.epoch)
@@ -64,6 +67,10 @@ class Server:
     def numbers(self, kind: str | None = None) -> list[int]:
         with self._lock:
             return [n.seq for u in self.uploads if kind in (None, u.kind) for n in u.facts]
+
+    def hellos(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [u.info for u in self.uploads if u.kind == "hello"]
 
     def kinds(self) -> list[str]:
         with self._lock:
@@ -95,7 +102,7 @@ def settings(broker: Any) -> MqttSettings:
     )
 
 
-def run_uplink(settings: MqttSettings, outbox: MemoryOutbox, clock: Any, script: Callable[[Uplink], Any]) -> None:
+def run_uplink(settings: MqttSettings, outbox: Any, clock: Any, script: Callable[[Uplink], Any], **more: Any) -> None:
     """Run the uplink under its supervisor while ``script`` plays; the script must come to its end."""
 
     async def main() -> None:
@@ -288,3 +295,41 @@ def test_a_wrong_password_is_an_outage_that_names_it(
         await until(lambda: "is up" in caplog.text)
 
     run_uplink(settings, MemoryOutbox(), clock, script)
+
+
+def test_hello_tells_the_data_package_and_how_long_facts_may_wait(
+    settings: MqttSettings, server: Server, clock: Any, make: Any
+) -> None:
+    outbox = MemoryOutbox()
+    outbox.append([make.reading()] * 50)
+    settings = replace(settings, hello_every_s=0.3, receipt_every_s=60.0)
+
+    async def script(_uplink: Uplink) -> None:
+        await until(lambda: len(server.hellos()) >= 3)
+
+    run_uplink(settings, outbox, clock, script)
+    assert (server.hellos()[-1]["flush_after_s"], server.hellos()[-1]["receipt_every_s"]) == (0, 60)
+    used = [int(info["wire_bytes"]) for info in server.hellos()]
+    assert used[-1] > sum(map(len, server.payloads[:-1]))
+    assert used == sorted(used)
+
+
+def test_a_kill_after_sending_undated_does_not_let_the_next_life_date_it(
+    settings: MqttSettings, server: Server, clock: Any, make: Any
+) -> None:
+    """One number never means two facts, over a restart too."""
+    server.answers = False
+    outbox = MemoryOutbox()
+    outbox.append([make.undated(clock.boot_ns), make.undated(clock.boot_ns)])
+
+    async def script(_uplink: Uplink) -> None:
+        await until(lambda: 2 in server.numbers())
+        outbox.append([make.undated(clock.boot_ns)])
+
+    run_uplink(replace(settings, window_facts=2), outbox, clock, script)
+    reborn = Uplink(ADDRESS, settings, clock, outbox, Outage("broker"))
+    assert reborn.sent_to == 2
+    Anchorer("E1", clock, outbox).look(reborn.sent_to)
+    assert [n.fact.sampled_at_ms is None for n in outbox.pending(3)] == [True, True, False]
+    outbox.renew()
+    assert Uplink(ADDRESS, settings, clock, outbox, Outage("broker")).sent_to == 0
