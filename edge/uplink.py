@@ -65,7 +65,6 @@ class Uplink:
         self._limits = limits or Limits()
         self._core = UplinkCore(policy_of(settings), outbox, self._urgent)
         self._aside = Ranges()
-        self._key: bytes | None = None
 
     @property
     def sent_to(self) -> int:
