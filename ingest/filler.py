@@ -1,7 +1,7 @@
 """Fill the time series from the journal, at the filler's own pace and offset.
 
-    journal.after(offset) ─▶ decode ─┬─ dated ──────────────────────────▶ store.append ─▶ offset (durable)
-                                     └─ undated, anchors ─▶ FillerState ──┘
+    journal.after(offset) ─▶ columns ─┬─ dated ──────────────────────────▶ store ─▶ offset (durable)
+                                      └─ undated, anchors ─▶ FillerState ──┘
 
 The store says "on disk" before the offset moves; a kill between makes duplicates that the store swallows. A dead
 store stops this and nothing else: receipts and the journal go on.
@@ -12,20 +12,33 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.journal import Entry, Journal
 from ingest.config import Config
 from ingest.outage import Outage
 from ingest.quarantine import Fault, QuarantinePort, Reason, plain
-from ingest.store import Row, Store
-from ingest.store.model import row_of
+from ingest.store import Row, Store, StreamBatch
+from ingest.store.model import batch_of, batches_of
 from ingest.undated import FillerState, Source
-from telemetry.contract import Upload, decode_upload, encode_upload
+from telemetry.columns import StreamColumns, columns_of, facts_of
+from telemetry.contract import Upload, decode_readings, decode_upload, encode_upload
 from telemetry.errors import ContractError, NeighbourDownError
 from telemetry.readings import Event, Numbered, Ranges, Reading, Stamp, is_anchor
 
 _log = logging.getLogger("ingest")
+# Kinds whose entries hold neither readings nor anchors.
+_NOT_OURS = ("hello", "weighings")
+_LONGEST_WAIT_S = 300.0
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a step found in the journal."""
+
+    batches: list[StreamBatch] = field(default_factory=list)
+    clockwork: list[tuple[Source, Numbered]] = field(default_factory=list)
+    readings: int = 0
 
 
 @dataclass(slots=True)
@@ -65,7 +78,7 @@ class Filler:
                 worked = self.step()
             except NeighbourDownError as error:
                 self._outage.down(error)
-                stop.wait(self._config.retry_s)
+                stop.wait(max(self._config.retry_s, min(error.retry_after_s, _LONGEST_WAIT_S)))
                 continue
             self._outage.up()
             if not worked:
@@ -81,40 +94,57 @@ class Filler:
     def step(self) -> int:
         """Store the next entries; how many entries were done. Raises NeighbourDownError with nothing forgotten."""
         before = self._state.offset
-        entries = self._journal.after(before, self._config.fill_entries)
-        rows: list[Row] = []
-        clockwork: list[tuple[Source, Numbered]] = []
+        work = _Work()
         done, offset = 0, before
-        for entry_offset, entry in entries:
-            self._sort(entry, rows, clockwork)
+        for entry_offset, entry in self._journal.after(before, self._config.fill_entries):
+            self._sort(entry, work)
             done, offset = done + 1, entry_offset
-            if len(rows) + len(clockwork) >= self._config.fill_rows:
+            if work.readings >= self._config.fill_rows:
                 break
-        found = self._state.learn(clockwork)
-        if rows or found:
-            self._put([*rows, *found])
+        found = self._state.learn(work.clockwork, self._config.fill_rows)
+        if work.batches or found:
+            self._put([*work.batches, *batches_of(found)])
         if offset != before or found:
             self._state.done(offset, found)
         self.counters.entries += done
-        return done
+        return done + len(found)
 
-    def _sort(self, entry: Entry, rows: list[Row], clockwork: list[tuple[Source, Numbered]]) -> None:
+    def _sort(self, entry: Entry, work: _Work) -> None:
+        if entry.kind in _NOT_OURS:
+            return
+        source = Source(entry.site, entry.edge, entry.epoch, entry.received_at_ms)
         try:
-            upload = decode_upload(entry.payload)
+            if entry.kind == "readings":
+                self._sort_columns(source, decode_readings(entry.payload).streams, work)
+            else:
+                self._sort_facts(source, decode_upload(entry.payload), work)
         except ContractError as error:
             _log.error("journal entry of %s/%s cannot be read: %s", entry.site, entry.edge, error)
             self._quarantine.put([_unreadable(entry, error)])
-            return
-        source = Source(entry.site, entry.edge, entry.epoch, entry.received_at_ms)
-        for numbered in upload.facts:
-            fact = numbered.fact
-            if isinstance(fact, Reading) and fact.sampled_at_ms is not None:
-                rows.append(row_of(entry.site, entry.edge, entry.epoch, numbered, entry.received_at_ms))
-            elif isinstance(fact, Reading) or (isinstance(fact, Event) and is_anchor(fact)):
-                clockwork.append((source, numbered))
 
-    def _put(self, rows: Sequence[Row]) -> None:
-        result = self._store.append(rows)
+    def _sort_columns(self, source: Source, streams: Sequence[StreamColumns], work: _Work) -> None:
+        for columns in streams:
+            work.readings += len(columns)
+            if None in columns.t_ms:
+                undated = (
+                    n for n in facts_of([columns]) if isinstance(n.fact, Reading) and n.fact.sampled_at_ms is None
+                )
+                work.clockwork += ((source, numbered) for numbered in undated)
+            batch = batch_of(source.site, source.edge, source.epoch, source.received_at_ms, columns)
+            if batch:
+                work.batches.append(batch)
+
+    def _sort_facts(self, source: Source, upload: Upload, work: _Work) -> None:
+        """Events, and imports, which may hold anything."""
+        if upload.kind == "readings":
+            self._sort_columns(source, columns_of(upload.facts), work)
+            return
+        anchors = [n for n in upload.facts if isinstance(n.fact, Event) and is_anchor(n.fact)]
+        work.readings += len(anchors)
+        work.clockwork += ((source, numbered) for numbered in anchors)
+
+    def _put(self, batches: Sequence[StreamBatch]) -> None:
+        result = self._store.append_columns(batches)
         if result.rejected:
             self._quarantine.put([_rejected(row, reason) for row, reason in result.rejected])
         self.counters.committed += result.committed

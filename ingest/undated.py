@@ -14,6 +14,7 @@ dates, (2) rows into the store, (3) "stored" marks and the journal offset. Each 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,9 @@ CREATE INDEX IF NOT EXISTS undated_waiting ON undated(site, edge, boot_id) WHERE
 CREATE INDEX IF NOT EXISTS undated_dated ON undated(stored) WHERE t_ms IS NOT NULL AND stored = 0;
 """
 _UNDATED = """INSERT OR IGNORE INTO undated(site, edge, epoch, seq, boot_id, boottime_ns, stream, value, quality,
-  origin, device_seq, sync, max_error_ms, received_at_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+  origin, device_seq, sync, max_error_ms, received_at_ms, t_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+_Boot = tuple[str, str, bytes]
+"""(site, edge, boot id)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,50 +77,58 @@ class FillerState(SqliteFile):
         with self._told():
             return int(self._db.execute("SELECT journal_offset FROM filler_place").fetchone()[0])
 
-    def learn(self, facts: Sequence[tuple[Source, Numbered]]) -> list[Row]:
+    def learn(self, facts: Sequence[tuple[Source, Numbered]], limit: int) -> list[Row]:
         """Step 1: keep undated readings and anchors in journal order, date what can be; the rows to store now.
 
-        Also gives rows that an earlier, killed run had dated and not yet stored.
+        At most ``limit`` of these, the rest by the next call; also those that an earlier, killed run had dated.
         """
         if facts:
             with self._transaction():
-                for source, numbered in facts:
-                    self._learn_one(source, numbered)
+                self._keep(facts)
         with self._told():
-            return [_row(columns) for columns in self._db.execute(f"{_SELECT} WHERE t_ms IS NOT NULL AND stored = 0")]
+            found = self._db.execute(f"{_SELECT} WHERE t_ms IS NOT NULL AND stored = 0 LIMIT ?", (limit,))
+            return [_row(columns) for columns in found]
 
-    def _learn_one(self, source: Source, numbered: Numbered) -> None:
-        fact = numbered.fact
-        if isinstance(fact, Event) and is_anchor(fact):
-            self._anchor(source, fact)
-        elif isinstance(fact, Reading) and fact.sampled_at_ms is None:
-            self._db.execute(_UNDATED, _columns(source, numbered.seq, fact))
-            self._date(source, _blob(fact.stamp.boot_id))
+    def _keep(self, facts: Sequence[tuple[Source, Numbered]]) -> None:
+        """Journal order decides what dates what, so readings are written out before each anchor."""
+        readings: list[tuple[object, ...]] = []
+        anchors: dict[_Boot, list[tuple[int, int]]] = {}
+        for source, numbered in facts:
+            fact = numbered.fact
+            if isinstance(fact, Event) and is_anchor(fact):
+                self._db.executemany(_UNDATED, readings)
+                readings.clear()
+                self._anchor(source, fact, anchors)
+            elif isinstance(fact, Reading) and fact.sampled_at_ms is None:
+                t_ms = _dated(fact, self._anchors_of(_boot(source, fact.stamp.boot_id), anchors))
+                readings.append((*_columns(source, numbered.seq, fact), t_ms))
+        self._db.executemany(_UNDATED, readings)
 
-    def _anchor(self, source: Source, event: Event) -> None:
-        boot = _blob(event.stamp.boot_id)
-        self._db.execute(
-            "INSERT OR IGNORE INTO anchors VALUES (?,?,?,?,?)",
-            (source.site, source.edge, boot, event.stamp.boottime_ns, event.stamp.wall_ms),
-        )
-        self._date(source, boot)
-
-    def _date(self, source: Source, boot: bytes) -> None:
-        key = (source.site, source.edge, boot)
-        anchors = self._db.execute(
-            "SELECT boottime_ns, utc_ms FROM anchors WHERE (site, edge, boot_id) = (?,?,?)", key
-        ).fetchall()
-        if not anchors or not boot:
-            return
-        waiting = self._db.execute(
-            "SELECT epoch, seq, boottime_ns FROM undated WHERE (site, edge, boot_id) = (?,?,?) AND t_ms IS NULL", key
-        ).fetchall()
-        for epoch, seq, boottime_ns in waiting:
-            at_ns, utc_ms = min(anchors, key=lambda a: (abs(a[0] - boottime_ns), a[0]))
-            self._db.execute(
-                "UPDATE undated SET t_ms = ? WHERE (site, edge, epoch, seq) = (?,?,?,?)",
-                (date_by_anchor(utc_ms, at_ns, boottime_ns), source.site, source.edge, epoch, seq),
+    def _anchors_of(self, boot: _Boot, known: dict[_Boot, list[tuple[int, int]]]) -> list[tuple[int, int]]:
+        """(boot time ns, UTC ms) of a boot's anchors, in order; read once in a call."""
+        if boot not in known:
+            query = (
+                "SELECT boottime_ns, utc_ms FROM anchors WHERE (site, edge, boot_id) = (?,?,?) ORDER BY boottime_ns"
             )
+            known[boot] = self._db.execute(query, boot).fetchall() if boot[2] else []
+        return known[boot]
+
+    def _anchor(self, source: Source, event: Event, known: dict[_Boot, list[tuple[int, int]]]) -> None:
+        boot = _boot(source, event.stamp.boot_id)
+        anchor = (event.stamp.boottime_ns, event.stamp.wall_ms)
+        self._db.execute("INSERT OR IGNORE INTO anchors VALUES (?,?,?,?,?)", (*boot, *anchor))
+        first = not self._anchors_of(boot, known) or known[boot] == [anchor]
+        del known[boot]
+        if not first:
+            return  # readings wait only as long as their boot has no anchor
+        at_ns, utc_ms = self._anchors_of(boot, known)[0]
+        # Whole ms, rounded down as date_by_anchor does; SQLite's own division rounds towards zero.
+        since_ns = "(boottime_ns - :at_ns)"
+        self._db.execute(
+            f"UPDATE undated SET t_ms = :utc_ms + ({since_ns} - (({since_ns} % 1000000) + 1000000) % 1000000) / 1000000"  # noqa: S608
+            " WHERE (site, edge, boot_id) = (:site, :edge, :boot) AND t_ms IS NULL",
+            {"at_ns": at_ns, "utc_ms": utc_ms, "site": boot[0], "edge": boot[1], "boot": boot[2]},
+        )
 
     def done(self, offset: int, stored: Sequence[Row]) -> None:
         """Step 3: the store has everything up to ``offset`` and these rows that had been undated."""
@@ -139,6 +150,21 @@ def read_undated(path: str | Path) -> list[UndatedCount]:
     """How many readings wait for an anchor, by site and edge; for any process."""
     query = "SELECT site, edge, count(*) FROM undated WHERE t_ms IS NULL GROUP BY site, edge ORDER BY site, edge"
     return peek(path, lambda db: [UndatedCount(*columns) for columns in db.execute(query)], [])
+
+
+def _boot(source: Source, boot_id: str) -> _Boot:
+    return source.site, source.edge, _blob(boot_id)
+
+
+def _dated(reading: Reading, anchors: Sequence[tuple[int, int]]) -> int | None:
+    """The time by the anchor nearest in boot time (the earlier of two as near), None while there is none."""
+    if not anchors:
+        return None
+    boottime_ns = reading.stamp.boottime_ns
+    after = bisect_left(anchors, (boottime_ns, -1))
+    near = anchors[max(0, after - 1) : after + 1]
+    at_ns, utc_ms = min(near, key=lambda a: (abs(a[0] - boottime_ns), a[0]))
+    return date_by_anchor(utc_ms, at_ns, boottime_ns)
 
 
 def _blob(boot_id: str) -> bytes:

@@ -39,10 +39,14 @@ class ConfigError(SmileIotError):
 
 
 class NeighbourDownError(SmileIotError):
-    """A neighbour (broker, database, SMILE, serial line, adapter) does not answer; try again later."""
+    """A neighbour (broker, database, SMILE, serial line, adapter) does not answer; try again later.
+
+    ``retry_after_s`` is what the neighbour itself asked for (HTTP Retry-After), 0 where it said nothing.
+    """
 
     again = True
 
-    def __init__(self, neighbour: str, message: str, *, advice: str = "") -> None:
+    def __init__(self, neighbour: str, message: str, *, advice: str = "", retry_after_s: float = 0.0) -> None:
         super().__init__(f"{neighbour}: {message}", advice=advice)
         self.neighbour = neighbour
+        self.retry_after_s = retry_after_s

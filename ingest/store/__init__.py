@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from ingest.store.config import StoreConfig, StoreKind
-from ingest.store.model import AppendResult, Cursor, Page, Row, Store
+from ingest.store.model import AppendResult, Cursor, Page, Row, Store, StreamBatch
 from ingest.store.opening import open_store
 from ingest.store.sqlite import SqliteStore
 
-__all__ = ["AppendResult", "Cursor", "Page", "Row", "SqliteStore", "Store", "StoreConfig", "StoreKind", "open_store"]
+__all__ = [
+    "AppendResult",
+    "Cursor",
+    "Page",
+    "Row",
+    "SqliteStore",
+    "Store",
+    "StoreConfig",
+    "StoreKind",
+    "StreamBatch",
+    "open_store",
+]

@@ -1,50 +1,77 @@
-"""The writer's own memory beside InfluxDB: which identities it holds, where rows lie, what was being written.
+"""The writer's own memory beside InfluxDB: how far each stream goes, which device numbers and windows are there.
 
-InfluxDB overwrites silently: the same series and time replaces what stood there. So the question "duplicate, conflict
-or new?" is answered here, before anything is written (``docs/decisions/0003-influx-identity.md``).
+InfluxDB overwrites silently: the same series and time replaces what stood there. So "duplicate, conflict or new?" is
+answered before anything is written (``docs/decisions/0018-store-once.md``):
 
-    intent (identities, windows, exact lines; one commit) ─▶ InfluxDB ─▶ settle (lines deleted; refused ones undone)
+    raise the marks (one commit) ─▶ InfluxDB ─▶ settle (only new windows and device numbers; one commit)
 
-A kill anywhere leaves the lines; they are written again, word for word, before anything else is. So a point is never
-at two places, whatever the order in which the caller repeats its rows.
+A mark is raised *before* its rows are written, so whatever may be in the database lies below it and is compared with
+the database itself when it comes again. A kill between the steps therefore costs a question and nothing else. Device
+numbers are compared here, for a number may come again with any time; the span in which some were being written is
+kept until they are settled, and read back after a kill. All of it can be rebuilt from the database.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ingest.sqlite_file import SqliteFile
 from ingest.store import stream_ids
-from ingest.store.identity import Identity, Said, said
-from ingest.store.line_protocol import WINDOW_MS, reading_line, series_key, window_line
-from ingest.store.model import Row
+from ingest.store.identity import Fresh
+from ingest.store.model import Row, Said, thousandths
 from ingest.store.stream_ids import StreamIds
+from telemetry.readings import Quality
 
+# The tables of decision 0003 are not read: what they knew is asked of the database.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS identities(
-  stream INTEGER NOT NULL, by_number INTEGER NOT NULL, number INTEGER NOT NULL, variant INTEGER NOT NULL,
-  value INTEGER, quality TEXT NOT NULL, t_ms INTEGER NOT NULL, slot INTEGER NOT NULL,
-  PRIMARY KEY(stream, by_number, number, variant)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS identities_by_place ON identities(stream, t_ms, variant, slot) WHERE by_number = 1;
-CREATE TABLE IF NOT EXISTS windows(
-  stream INTEGER NOT NULL, site TEXT NOT NULL, window INTEGER NOT NULL, first_ms INTEGER NOT NULL,
-  last_ms INTEGER NOT NULL, PRIMARY KEY(stream, site, window)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS intent(
-  id INTEGER PRIMARY KEY, line TEXT NOT NULL, stream INTEGER, by_number INTEGER, number INTEGER, variant INTEGER);
+DROP TABLE IF EXISTS identities;
+DROP TABLE IF EXISTS intent;
+DROP TABLE IF EXISTS windows;
+CREATE TABLE IF NOT EXISTS rebuilt(id INTEGER PRIMARY KEY CHECK(id = 1));
+CREATE TABLE IF NOT EXISTS marks(
+  stream INTEGER PRIMARY KEY, t_ms INTEGER, number INTEGER, numbered_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS numbers(
+  stream INTEGER NOT NULL, number INTEGER NOT NULL, variant INTEGER NOT NULL, value INTEGER, quality TEXT NOT NULL,
+  t_ms INTEGER NOT NULL, slot INTEGER NOT NULL, PRIMARY KEY(stream, number, variant)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS numbers_by_place ON numbers(stream, t_ms, variant, slot);
+CREATE TABLE IF NOT EXISTS unsure(stream INTEGER NOT NULL, from_ms INTEGER NOT NULL, to_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS known_windows(
+  stream INTEGER NOT NULL, site TEXT NOT NULL, window INTEGER NOT NULL, PRIMARY KEY(stream, site, window))
+  WITHOUT ROWID;
 """
+_MAX_KNOWN_WINDOWS = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Intended:
-    """A line to write. ``row`` is None for a window's line and for one left over by a killed run."""
+class Place(NamedTuple):
+    """How far a stream goes. ``t_ms`` and ``number`` None: lost with the file, ask the database.
 
-    intent_id: int
-    line: str
-    row: Row | None = None
+    ``numbered_ms`` is the latest time of a row with a device number.
+    """
+
+    t_ms: int | None = -1
+    number: int | None = -1
+    numbered_ms: int = -1
+
+
+class Window(NamedTuple):
+    """A stream has rows in this span of 72 h."""
+
+    site: str
+    stream_id: str
+    number: int
+
+
+@dataclass(slots=True)
+class Numbered:
+    """New readings with device numbers, the slot that each was given, and the places that the server refused."""
+
+    fresh: Fresh
+    slots: list[int]
+    refused: set[int] = field(default_factory=set)
 
 
 class InfluxIndex(SqliteFile):
@@ -53,101 +80,192 @@ class InfluxIndex(SqliteFile):
     def __init__(self, path: str | Path) -> None:
         super().__init__("store", path, stream_ids.SCHEMA + _SCHEMA)
         self._streams = StreamIds(self._db)
-        self._keys: dict[tuple[str, str, int, int], str] = {}
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            with super()._transaction():
-                yield
-        except BaseException:
-            self._streams.forget()  # a rolled back transaction took its new ids with it
-            raise
-
-    def contents(self, identity: Identity) -> list[Said]:
-        """What is stored of an identity, by variant."""
-        name, by_number, number = identity
-        query = "SELECT value, quality FROM identities WHERE stream=? AND by_number=? AND number=? ORDER BY variant"
+        self._windows: set[Window] = set()
+        self._places: dict[str, Place] | None = None
         with self._told():
-            stream = self._streams.find(name)
-            return [(v, q) for v, q in self._db.execute(query, (stream, by_number, number))]
+            self.is_new = self._db.execute("SELECT 1 FROM rebuilt").fetchone() is None
 
-    def left_over(self) -> list[Intended]:
-        """Lines that a run before this one may or may not have written."""
+    def place(self, stream_id: str) -> Place:
+        return self._known_places().get(stream_id, Place())
+
+    # --- rebuild ----------------------------------------------------------------------------------------------
+
+    def begin(self, windows: Iterable[Window]) -> None:
+        """A new file beside a database that may hold rows: all its windows, every stream's place not known yet."""
+        with self._changing():
+            for window in windows:
+                self._keep_window(window)
+                self._set(window.stream_id, Place(None, None))
+            self._db.execute("INSERT OR IGNORE INTO rebuilt VALUES (1)")
+        self.is_new = False
+
+    def found_time(self, stream_id: str, t_ms: int) -> None:
+        """The latest time that the database holds of a stream."""
+        with self._changing():
+            self._set(stream_id, self.place(stream_id)._replace(t_ms=t_ms))
+
+    def learn_numbers(self, rows: Iterable[tuple[Row, int]]) -> None:
+        """Rows with device numbers, and their slots, as the database holds them."""
+        with self._changing():
+            for row, slot in rows:
+                stream = self._streams.make(row.stream_id)
+                content = (thousandths(row.value), row.quality.value)
+                self._db.execute(
+                    "INSERT OR IGNORE INTO numbers VALUES (?,?,?,?,?,?,?)",
+                    (stream, row.device_seq, row.variant, *content, row.t_ms, slot),
+                )
+
+    def found_numbers(self, stream_id: str) -> None:
+        """All numbers of a stream have been learnt."""
+        with self._changing():
+            query = "SELECT max(number), max(t_ms) FROM numbers WHERE stream = ?"
+            number, t_ms = self._db.execute(query, (self._streams.make(stream_id),)).fetchone()
+            place = self.place(stream_id)
+            known = (-1, -1) if number is None else (number, t_ms)
+            self._set(stream_id, Place(place.t_ms, known[0], known[1]))
+
+    def unsure(self) -> list[tuple[str, int, int]]:
+        """(stream, from, to inclusive): a killed run may have written numbers there that are not settled."""
         with self._told():
-            return [Intended(n, line) for n, line in self._db.execute("SELECT id, line FROM intent ORDER BY id")]
+            query = "SELECT s.name, u.from_ms, u.to_ms FROM unsure u JOIN streams s ON s.id = u.stream"
+            return [(str(name), int(low), int(high)) for name, low, high in self._db.execute(query)]
 
-    def intend(self, rows: Sequence[Row]) -> list[Intended]:
-        """Remember new rows (their variants given) and the exact lines that write them; on disk at return."""
-        lines: list[Intended] = []
-        with self._transaction():
-            windows: dict[tuple[str, str, int], list[int]] = {}
-            for row in rows:
-                lines.append(self._intend_row(row))
-                windows.setdefault((row.site, row.stream_id, row.t_ms // WINDOW_MS), []).append(row.t_ms)
-            for (site, name, window), times in windows.items():
-                lines += self._intend_window(site, name, window, min(times), max(times))
-        return lines
+    def sure(self) -> None:
+        """Every unsure span has been read back."""
+        with self._changing():
+            self._db.execute("DELETE FROM unsure")
 
-    def _intend_row(self, row: Row) -> Intended:
-        name, by_number, number = row.identity
-        stream = self._streams.make(name)
-        slot = self._free_slot(stream, row)
-        self._db.execute(
-            "INSERT INTO identities VALUES (?,?,?,?,?,?,?,?)",
-            (stream, by_number, number, row.variant, *said(row), row.t_ms, slot),
-        )
-        line = reading_line(self._series_key(row, slot), row)
-        cursor = self._db.execute(
-            "INSERT INTO intent(line, stream, by_number, number, variant) VALUES (?,?,?,?,?)",
-            (line, stream, by_number, number, row.variant),
-        )
-        return Intended(_row_id(cursor), line, row)
+    # --- ask --------------------------------------------------------------------------------------------------
 
-    def _intend_window(self, site: str, name: str, window: int, first_ms: int, last_ms: int) -> list[Intended]:
-        """The line that tells readers of this window, if it has changed."""
-        stream = self._streams.make(name)
-        query = "SELECT first_ms, last_ms FROM windows WHERE (stream, site, window) = (?,?,?)"
-        old = self._db.execute(query, (stream, site, window)).fetchone()
-        new = (min(first_ms, old[0]), max(last_ms, old[1])) if old else (first_ms, last_ms)
-        if new == old:
-            return []
-        self._db.execute("INSERT OR REPLACE INTO windows VALUES (?,?,?,?,?)", (stream, site, window, *new))
-        line = window_line(site, name, window, *new)
-        cursor = self._db.execute("INSERT INTO intent(line) VALUES (?)", (line,))
-        return [Intended(_row_id(cursor), line)]
+    def at_numbers(self, stream_id: str, numbers: Sequence[int]) -> Mapping[int, list[Said]]:
+        query = "SELECT value, quality FROM numbers WHERE stream = ? AND number = ? ORDER BY variant"
+        with self._told():
+            stream = self._streams.find(stream_id)
+            return {n: [(v, Quality(q)) for v, q in self._db.execute(query, (stream, n))] for n in numbers}
 
-    def _free_slot(self, stream: int, row: Row) -> int:
+    def slots(self, fresh: Sequence[Fresh]) -> list[Numbered]:
         """Two device numbers at one time would be one point in InfluxDB; the second gets a slot of its own.
 
         Rows without a number stand in slot 0, those with one from 1 on: so no order of arrival brings them together.
         """
-        if row.device_seq is None:
+        taken: dict[tuple[str, int, int], int] = {}
+        given: list[Numbered] = []
+        for one in fresh:
+            if one.batch.device_seq is None:
+                continue
+            slots = []
+            for i, t_ms in enumerate(one.batch.t_ms):
+                key = (one.batch.stream_id, t_ms, one.variant(i))
+                if key not in taken:
+                    taken[key] = self._highest_slot(*key)
+                taken[key] += 1
+                slots.append(taken[key])
+            given.append(Numbered(one, slots))
+        return given
+
+    def _highest_slot(self, stream_id: str, t_ms: int, variant: int) -> int:
+        if t_ms > self.place(stream_id).numbered_ms:
             return 0
-        query = "SELECT max(slot) FROM identities WHERE by_number = 1 AND stream = ? AND t_ms = ? AND variant = ?"
-        highest = self._db.execute(query, (stream, row.t_ms, row.variant)).fetchone()[0]
-        return (highest or 0) + 1
+        query = "SELECT max(slot) FROM numbers WHERE stream = ? AND t_ms = ? AND variant = ?"
+        with self._told():
+            found = self._db.execute(query, (self._streams.find(stream_id), t_ms, variant)).fetchone()[0]
+        return int(found or 0)
 
-    def settle(self, refused: Sequence[Intended]) -> None:
-        """InfluxDB has every intended line but the refused ones, which are forgotten."""
-        with self._transaction():
-            for intended in refused:
-                self._db.execute(
-                    "DELETE FROM identities WHERE (stream, by_number, number, variant) IN"
-                    " (SELECT stream, by_number, number, variant FROM intent WHERE id = ?)",
-                    (intended.intent_id,),
-                )
-            self._db.execute("DELETE FROM intent")
+    def unknown(self, windows: Iterable[Window]) -> list[Window]:
+        """Those that readers have not been told of."""
+        return [w for w in windows if w not in self._windows and not self._has_window(w)]
 
-    def _series_key(self, row: Row, slot: int) -> str:
-        parts = (row.site, row.stream_id, row.variant, slot)
-        if parts not in self._keys:
-            if len(self._keys) > 100_000:
-                self._keys.clear()
-            self._keys[parts] = series_key(*parts)
-        return self._keys[parts]
+    def _has_window(self, window: Window) -> bool:
+        query = "SELECT 1 FROM known_windows WHERE (stream, site, window) = (?,?,?)"
+        with self._told():
+            stream = self._streams.find(window.stream_id)
+            found = self._db.execute(query, (stream, window.site, window.number)).fetchone() is not None
+        if found:
+            self._remember(window)
+        return found
+
+    # --- write ------------------------------------------------------------------------------------------------
+
+    def raise_marks(self, fresh: Sequence[Fresh], numbered: Sequence[Numbered]) -> None:
+        """Before writing: nothing of a stream will lie beyond these. On disk at return."""
+        places: dict[str, Place] = {}
+        for one in fresh:
+            name = one.batch.stream_id
+            places[name] = _raised(places.get(name) or self.place(name), one)
+        with self._changing():
+            for name, place in places.items():
+                if place != self._known_places().get(name):
+                    self._set(name, place)
+            self._db.executemany(
+                "INSERT INTO unsure VALUES (?,?,?)",
+                [(self._streams.make(n.fresh.batch.stream_id), *_span(n.fresh)) for n in numbered],
+            )
+
+    def settle(self, windows: Sequence[Window], numbered: Sequence[Numbered]) -> None:
+        """InfluxDB has these now, but for the numbered readings marked as refused."""
+        if not windows and not numbered:
+            return
+        with self._changing():
+            for window in windows:
+                self._keep_window(window)
+            for one in numbered:
+                self._keep_numbers(one)
+            self._db.execute("DELETE FROM unsure")
+
+    def _keep_numbers(self, numbered: Numbered) -> None:
+        batch, numbers = numbered.fresh.batch, numbered.fresh.batch.device_seq or []
+        stream = self._streams.make(batch.stream_id)
+        self._db.executemany(
+            "INSERT OR IGNORE INTO numbers VALUES (?,?,?,?,?,?,?)",
+            [
+                (stream, number, numbered.fresh.variant(i), *batch.said(i), batch.t_ms[i], numbered.slots[i])
+                for i, number in enumerate(numbers)
+                if i not in numbered.refused
+            ],
+        )
+
+    def _keep_window(self, window: Window) -> None:
+        stream = self._streams.make(window.stream_id)
+        self._db.execute("INSERT OR IGNORE INTO known_windows VALUES (?,?,?)", (stream, window.site, window.number))
+        self._remember(window)
+
+    def _remember(self, window: Window) -> None:
+        if len(self._windows) >= _MAX_KNOWN_WINDOWS:
+            self._windows.clear()
+        self._windows.add(window)
+
+    def _set(self, stream_id: str, place: Place) -> None:
+        self._db.execute("INSERT OR REPLACE INTO marks VALUES (?,?,?,?)", (self._streams.make(stream_id), *place))
+        self._known_places()[stream_id] = place
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            with self._transaction():
+                yield
+        except BaseException:  # a rolled back transaction took with it what we remember
+            self._streams.forget()
+            self._windows.clear()
+            self._places = None
+            raise
+
+    def _known_places(self) -> dict[str, Place]:
+        if self._places is None:
+            query = "SELECT s.name, m.t_ms, m.number, m.numbered_ms FROM marks m JOIN streams s ON s.id = m.stream"
+            with self._told():
+                self._places = {name: Place(*place) for name, *place in self._db.execute(query)}
+        return self._places
 
 
-def _row_id(cursor: sqlite3.Cursor) -> int:
-    assert cursor.lastrowid is not None  # noqa: S101  (an INSERT gave it)
-    return cursor.lastrowid
+def _raised(place: Place, fresh: Fresh) -> Place:
+    batch = fresh.batch
+    last_ms = max(batch.t_ms)
+    if batch.device_seq is None:
+        return place._replace(t_ms=max(place.t_ms or 0, last_ms))
+    return place._replace(
+        number=max(place.number or 0, *batch.device_seq), numbered_ms=max(place.numbered_ms, last_ms)
+    )
+
+
+def _span(fresh: Fresh) -> tuple[int, int]:
+    return min(fresh.batch.t_ms), max(fresh.batch.t_ms)

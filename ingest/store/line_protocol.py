@@ -1,7 +1,11 @@
-"""InfluxDB's line protocol for our rows: strings with a cached series key (``facts/data-path.md`` 2). Pure.
+"""InfluxDB's line protocol for our readings: strings with a cached series key (``facts/data-path.md`` 2). Pure.
 
-    readings,site=S,stream=T1/temperature_c,variant=0[,slot=1] value=4.125,quality="good",...,seq=7i 1790000000000
+    readings,site=S,source=E1/epoch,stream=T1/temperature_c,variant=0 value=4.125,seq=7i,received_at_ms=..i,...i <ms>
     reading_windows,site=S,stream=T1/temperature_c first_ms=..i,last_ms=..i <number of the 72 h window, as ms>
+
+What an upload says once is a tag, and the usual is not said: ``quality`` only where it is not good, ``origin`` where
+it is not live, ``sync`` where the clock was not, ``slot`` where two device numbers share a time. A field costs the
+server 1.5 us a point, and nine of them made it four times as slow as four (``docs/decisions/0018-store-once.md``).
 
 ``value`` is a float field and left out where the device said "no value"; whole numbers carry ``i``. Times are ms.
 Three decimals below 1e9 survive the way through a double unchanged: its shortest print is what went in.
@@ -9,11 +13,21 @@ Three decimals below 1e9 survive the way through a double unchanged: its shortes
 
 from __future__ import annotations
 
-from ingest.store.model import Row
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from ingest.store.identity import Fresh
+from ingest.store.model import Row, StreamBatch
+from telemetry.readings import Origin, Quality, Sync
 
 READINGS = "readings"
 WINDOWS = "reading_windows"
 WINDOW_MS = 72 * 3_600_000
+# Signs that a tag takes as they are. Another edge or epoch goes into fields: a tag has no escape for a backslash.
+_PLAIN = re.compile(r"[A-Za-z0-9_.:\-]{1,128}")
 
 
 def tag(text: str) -> str:
@@ -27,24 +41,55 @@ def string(text: str) -> str:
     return f'"{escaped}"'
 
 
-def series_key(site: str, stream_id: str, variant: int, slot: int) -> str:
-    """Measurement and tags. ``slot`` parts readings of other numbers at one time; 0 is not written."""
-    extra = f",slot={slot}" if slot else ""
-    return f"{READINGS},site={tag(site)}{extra},stream={tag(stream_id)},variant={variant}"
+@lru_cache(200_000)
+def _series_key(
+    site: str, stream_id: str, source: str, origin: Origin, quality: Quality, sync: Sync, variant: int, slot: int
+) -> str:
+    """Measurement and tags, in the order that the server keeps them in."""
+    tags = {
+        "origin": "" if origin is Origin.LIVE else origin.value,
+        "quality": "" if quality is Quality.GOOD else quality.value,
+        "site": tag(site),
+        "slot": str(slot or ""),
+        "source": source,
+        "stream": tag(stream_id),
+        "sync": "" if sync is Sync.SYNCED else sync.value,
+        "variant": str(variant),
+    }
+    return ",".join([READINGS, *(f"{name}={text}" for name, text in tags.items() if text)])
 
 
-def reading_line(key: str, row: Row) -> str:
-    value = "" if row.value is None else f"value={row.value:f},"
-    device_seq = "" if row.device_seq is None else f"device_seq={row.device_seq}i,"
-    max_error = "" if row.max_error_ms is None else f"max_error_ms={row.max_error_ms}i,"
-    return (
-        f"{key} {value}{device_seq}{max_error}quality={string(row.quality.value)},origin={string(row.origin.value)},"
-        f"edge={string(row.edge)},epoch={string(row.epoch)},seq={row.seq}i,sync={string(row.sync.value)},"
-        f"received_at_ms={row.received_at_ms}i {row.t_ms}"
-    )
+def lines_of(fresh: Fresh, slots: list[int] | None = None) -> list[str]:
+    """A line for each reading; ``slots`` only for those with a device number."""
+    batch = fresh.batch
+    source, named = _source(batch)
+    max_error = "" if batch.max_error_ms is None else f",max_error_ms={batch.max_error_ms}i"
+    tail = f"i,received_at_ms={batch.received_at_ms}i{max_error}{named} "
+    names = (batch.site, batch.stream_id, source, batch.origin)
+    usual = fresh.variants is None and not batch.quality and batch.device_seq is None
+    if usual and None not in batch.milli:
+        head = f"{_series_key(*names, Quality.GOOD, batch.sync, 0, 0)} value="
+        columns = zip(batch.milli, batch.seq, batch.t_ms, strict=True)
+        return [f"{head}{milli / 1000},seq={seq}{tail}{t_ms}" for milli, seq, t_ms in columns]  # type: ignore[operator]
+    lines = []
+    for i, milli in enumerate(batch.milli):
+        quality = batch.quality.get(i, Quality.GOOD)
+        key = _series_key(*names, quality, batch.sync, fresh.variant(i), slots[i] if slots else 0)
+        value = "" if milli is None else f"value={milli / 1000},"
+        number = "" if batch.device_seq is None else f"device_seq={batch.device_seq[i]}i,"
+        lines.append(f"{key} {value}{number}seq={batch.seq[i]}{tail}{batch.t_ms[i]}")
+    return lines
+
+
+def _source(batch: StreamBatch) -> tuple[str, str]:
+    """(the tag, the fields in its place)."""
+    if _PLAIN.fullmatch(batch.edge) and _PLAIN.fullmatch(batch.epoch):
+        return f"{batch.edge}/{batch.epoch}", ""
+    return "", f",edge={string(batch.edge)},epoch={string(batch.epoch)}"
 
 
 def window_line(site: str, stream_id: str, window: int, first_ms: int, last_ms: int) -> str:
+    """Tells readers that a stream has rows in a window; the times are of the rows that were the first in it."""
     key = f"{WINDOWS},site={tag(site)},stream={tag(stream_id)}"
     return f"{key} first_ms={first_ms}i,last_ms={last_ms}i {window}"
 
@@ -53,3 +98,40 @@ def quoted(text: str) -> str:
     """A string in InfluxQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"
+
+
+def row_of_point(point: Mapping[str, Any]) -> Row | None:
+    """A point of ``SELECT *`` as a row; None for one that is not ours (someone else wrote into our measurement).
+
+    Points from before decision 0018 have edge, epoch, quality, origin and sync as fields.
+    """
+    try:
+        return _our_row(point)
+    except (LookupError, ValueError, TypeError, ArithmeticError):
+        return None
+
+
+def _our_row(point: Mapping[str, Any]) -> Row:
+    value, device_seq, max_error_ms = point.get("value"), point.get("device_seq"), point.get("max_error_ms")
+    edge, _, epoch = str(point.get("source") or "").partition("/")
+    return Row(
+        site=point["site"],
+        stream_id=point["stream"],
+        t_ms=int(point["time"]),
+        value=None if value is None else Decimal(value),
+        quality=Quality(_either(point, "quality", "good")),
+        origin=Origin(_either(point, "origin", "live")),
+        device_seq=None if device_seq is None else int(device_seq),
+        variant=int(point["variant"]),
+        edge=edge or point["edge"],
+        epoch=epoch or point["epoch"],
+        seq=int(point["seq"]),
+        sync=Sync(_either(point, "sync", "synced")),
+        max_error_ms=None if max_error_ms is None else int(max_error_ms),
+        received_at_ms=int(point["received_at_ms"]),
+    )
+
+
+def _either(point: Mapping[str, Any], name: str, usual: str) -> str:
+    """A tag, or the field of the same name (InfluxQL calls one of them ``name_1``)."""
+    return str(point.get(name) or point.get(f"{name}_1") or usual)

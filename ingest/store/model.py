@@ -8,17 +8,25 @@ the same value and quality is a duplicate and swallowed; with another it is a co
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from telemetry.columns import StreamColumns
 from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
-from telemetry.readings import Numbered, Origin, Quality, Reading, Sync
+from telemetry.readings import Origin, Quality, Sync
 
 # What stands in a topic (telemetry.topics), and so in a database's tag without escapes.
 _SITE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
+_MILLI_END = 10**12
+_T_END_MS = 1 << 43
+
+
+Said = tuple[int | None, Quality]
+"""(value in thousandths, quality): what makes two rows of one identity the same."""
 
 
 class Cursor(NamedTuple):
@@ -64,6 +72,67 @@ class Row:
         return self.stream_id, 0, self.t_ms
 
 
+@dataclass(slots=True)
+class StreamBatch:
+    """Dated readings of one stream that one upload brought, as columns: entry i of every list speaks of one reading.
+
+    ``milli`` are values in thousandths, None for "no value"; ``device_seq`` is None where the device does not number;
+    ``quality`` holds the positions that are not GOOD. The store neither keeps nor changes the lists.
+    """
+
+    site: str
+    stream_id: str
+    edge: str
+    epoch: str
+    sync: Sync
+    origin: Origin
+    max_error_ms: int | None
+    received_at_ms: int
+    seq: list[int] = field(default_factory=list)
+    t_ms: list[int] = field(default_factory=list)
+    milli: list[int | None] = field(default_factory=list)
+    device_seq: list[int] | None = None
+    quality: dict[int, Quality] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.seq)
+
+    def row(self, i: int, variant: int = 0) -> Row:
+        """Entry ``i`` as a row."""
+        return Row(
+            site=self.site,
+            stream_id=self.stream_id,
+            t_ms=self.t_ms[i],
+            value=from_thousandths(self.milli[i]),
+            quality=self.quality.get(i, Quality.GOOD),
+            origin=self.origin,
+            device_seq=None if self.device_seq is None else self.device_seq[i],
+            variant=variant,
+            edge=self.edge,
+            epoch=self.epoch,
+            seq=self.seq[i],
+            sync=self.sync,
+            max_error_ms=self.max_error_ms,
+            received_at_ms=self.received_at_ms,
+        )
+
+    def said(self, i: int) -> Said:
+        """What entry ``i`` says, for comparing."""
+        return self.milli[i], self.quality.get(i, Quality.GOOD)
+
+    def pick(self, places: Sequence[int]) -> StreamBatch:
+        """These entries only, in this order."""
+        numbers = self.device_seq
+        return replace(
+            self,
+            seq=[self.seq[i] for i in places],
+            t_ms=[self.t_ms[i] for i in places],
+            milli=[self.milli[i] for i in places],
+            device_seq=None if numbers is None else [numbers[i] for i in places],
+            quality={n: self.quality[i] for n, i in enumerate(places) if i in self.quality},
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Rows in order; ``next`` is None after the last page."""
@@ -89,6 +158,10 @@ class Store(Protocol):
         """Keep the rows; on disk at return; repeatable. What can never pass is ``rejected``, the rest stored."""
         ...
 
+    def append_columns(self, batches: Sequence[StreamBatch]) -> AppendResult:
+        """As ``append``, without an object for each reading: the same rows in the same order give the same result."""
+        ...
+
     def read(
         self, stream_id: str, from_ms: int, to_ms: int, *, limit: int = 10_000, after: Cursor | None = None
     ) -> Page:
@@ -110,43 +183,93 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-def row_of(site: str, edge: str, epoch: str, numbered: Numbered, received_at_ms: int) -> Row:
-    """The row of a dated reading; raises ValueError for an undated one."""
-    reading = numbered.fact
-    if not isinstance(reading, Reading) or reading.sampled_at_ms is None:
-        raise ValueError("only dated readings have rows")
-    return Row(
-        site=site,
-        stream_id=reading.stream_id,
-        t_ms=reading.sampled_at_ms,
-        value=reading.value,
-        quality=reading.quality,
-        origin=reading.origin,
-        device_seq=reading.device_seq,
-        variant=0,
-        edge=edge,
-        epoch=epoch,
-        seq=numbered.seq,
-        sync=reading.stamp.sync,
-        max_error_ms=reading.stamp.max_error_ms,
-        received_at_ms=received_at_ms,
+def batch_of(site: str, edge: str, epoch: str, received_at_ms: int, columns: StreamColumns) -> StreamBatch:
+    """The dated readings of one stream of an upload; what has no date is left out."""
+    dated = columns.t_ms
+    times = [t for t in dated if t is not None]
+    batch = StreamBatch(
+        site,
+        columns.stream_id,
+        edge,
+        epoch,
+        columns.sync,
+        columns.origin,
+        columns.max_error_ms,
+        received_at_ms,
+        columns.seq,
+        times,
+        columns.milli,
+        columns.device_seq,
+        columns.quality,
     )
+    if len(times) == len(dated):
+        return batch
+    places = [i for i, t in enumerate(dated) if t is not None]
+    return replace(replace(batch, t_ms=[0 if t is None else t for t in dated]).pick(places), t_ms=times)
+
+
+def batches_of(rows: Iterable[Row]) -> list[StreamBatch]:
+    """Rows that passed ``refusal`` as columns. The order of each stream's rows is kept, that between streams is not."""
+    batches: list[StreamBatch] = []
+    last: dict[str, tuple[object, StreamBatch]] = {}
+    for row in rows:
+        numbered = row.device_seq is not None
+        fields = (row.site, row.stream_id, row.edge, row.epoch, row.sync, row.origin, row.max_error_ms)
+        key = (*fields, row.received_at_ms, numbered)
+        held = last.get(row.stream_id)
+        if held is None or held[0] != key:
+            batch = StreamBatch(*fields, row.received_at_ms, device_seq=[] if numbered else None)
+            batches.append(batch)
+            held = last[row.stream_id] = (key, batch)
+        _add(held[1], row)
+    return batches
+
+
+def _add(batch: StreamBatch, row: Row) -> None:
+    if row.quality is not Quality.GOOD:
+        batch.quality[len(batch)] = row.quality
+    batch.seq.append(row.seq)
+    batch.t_ms.append(row.t_ms)
+    batch.milli.append(thousandths(row.value))
+    if batch.device_seq is not None and row.device_seq is not None:
+        batch.device_seq.append(row.device_seq)
 
 
 def refusal(row: Row) -> str | None:
     """Why this row can never be stored, or None. Checked by every store before it writes anything."""
-    try:
-        parse_stream_id(row.stream_id)
-    except ContractError as error:
-        return error.reason
-    if not _SITE.fullmatch(row.site):
-        return "bad_site"
+    reason = _name_refusal(row.site, row.stream_id)
+    if reason is not None:
+        return reason
     value = row.value
     if value is not None and (not value.is_finite() or abs(value) >= 1_000_000_000 or value != round(value, 3)):
         return "bad_value"
-    if not 0 <= row.t_ms < 1 << 43:
+    if not 0 <= row.t_ms < _T_END_MS:
         return "bad_time"
     return None
+
+
+@lru_cache(100_000)
+def _name_refusal(site: str, stream_id: str) -> str | None:
+    try:
+        parse_stream_id(stream_id)
+    except ContractError as error:
+        return error.reason
+    return None if _SITE.fullmatch(site) else "bad_site"
+
+
+def refusals(batch: StreamBatch) -> dict[int, str]:
+    """``refusal`` for columns: {position: reason}; empty for a batch that can be stored whole."""
+    reason = _name_refusal(batch.site, batch.stream_id)
+    if reason is not None:
+        return dict.fromkeys(range(len(batch)), reason)
+    if not batch:
+        return {}
+    values = [v for v in batch.milli if v is not None] or [0]
+    good = min(values) > -_MILLI_END and max(values) < _MILLI_END
+    if good and min(batch.t_ms) >= 0 and max(batch.t_ms) < _T_END_MS:
+        return {}
+    bad = {i: "bad_time" for i, t in enumerate(batch.t_ms) if not 0 <= t < _T_END_MS}
+    return bad | {i: "bad_value" for i, v in enumerate(batch.milli) if v is not None and abs(v) >= _MILLI_END}
 
 
 def thousandths(value: Decimal | None) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from ingest.sqlite_file import prepare, told, transaction
 from ingest.store import stream_ids
-from ingest.store.identity import Identity, Said, said, sort_rows
-from ingest.store.model import AppendResult, Cursor, Page, Row, from_thousandths
+from ingest.store.identity import Fresh, append_rows, divide
+from ingest.store.model import AppendResult, Cursor, Page, Row, Said, StreamBatch, from_thousandths
 from ingest.store.stream_ids import StreamIds
 from telemetry.errors import ConfigError
 from telemetry.readings import Origin, Quality, Sync
@@ -76,44 +76,63 @@ class SqliteStore:
     # --- write ------------------------------------------------------------------------------------------------
 
     def append(self, rows: Sequence[Row]) -> AppendResult:
+        return append_rows(self, rows)
+
+    def append_columns(self, batches: Sequence[StreamBatch]) -> AppendResult:
         if self._read_only:
             raise ConfigError("ingest.store.path", "this store was opened for reading only")
         with self._lock, self._down():
             try:
                 with transaction(self._db):
-                    result = self._append(rows)
+                    result = self._append(batches)
             except BaseException:
                 self._forget_ids()
                 raise
         return result
 
-    def _append(self, rows: Sequence[Row]) -> AppendResult:
-        divided = sort_rows(rows, self._contents)
-        self._db.executemany(
-            "INSERT INTO readings VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", [self._columns(row) for row in divided.fresh]
-        )
-        return AppendResult(len(divided.fresh), divided.duplicates, divided.conflicts, tuple(divided.rejected))
+    def _append(self, batches: Sequence[StreamBatch]) -> AppendResult:
+        divided = divide(batches, self)
+        for fresh in divided.fresh:
+            self._insert(fresh)
+        committed = sum(len(fresh.batch) for fresh in divided.fresh)
+        return AppendResult(committed, divided.duplicates, divided.conflicts, tuple(divided.rejected))
 
-    def _contents(self, identity: Identity) -> list[Said]:
-        """What is stored of an identity, by variant."""
-        name, by_number, number = identity
-        stream = self._streams.find(name)
-        if stream is None:
-            return []
-        where = "device_seq = ?" if by_number else "t_ms = ? AND device_seq = -1"
+    def mark(self, stream_id: str, *, numbered: bool) -> int:
+        stream = self._streams.find(stream_id)
+        query = "SELECT max(t_ms) FROM readings WHERE stream = ?"
+        if numbered:
+            query = "SELECT max(device_seq) FROM readings WHERE stream = ? AND device_seq >= 0"
+        found = self._db.execute(query, (stream,)).fetchone()[0]
+        return -1 if found is None else int(found)
+
+    def at_times(self, stream_id: str, times: Sequence[int]) -> Mapping[int, list[Said]]:
+        return self._contents(stream_id, "t_ms = ? AND device_seq = -1", times)
+
+    def at_numbers(self, stream_id: str, numbers: Sequence[int]) -> Mapping[int, list[Said]]:
+        return self._contents(stream_id, "device_seq = ?", numbers)
+
+    def _contents(self, stream_id: str, where: str, keys: Sequence[int]) -> Mapping[int, list[Said]]:
+        """What is stored of identities, by variant."""
+        stream = self._streams.find(stream_id)
         query = f"SELECT value, quality FROM readings WHERE stream = ? AND {where} ORDER BY variant"  # noqa: S608
-        return [(value, quality) for value, quality in self._db.execute(query, (stream, number))]
+        return {key: [(v, Quality(q)) for v, q in self._db.execute(query, (stream, key))] for key in keys}
 
-    def _columns(self, row: Row) -> tuple[object, ...]:
-        stream = self._streams.make(row.stream_id)
-        if (row.site, stream) not in self._known_sites:
-            self._db.execute("INSERT OR IGNORE INTO stream_sites VALUES (?,?)", (row.site, stream))
-            self._known_sites.add((row.site, stream))
-        value, quality = said(row)
-        cursor = row.cursor
-        source = self._source_id((row.site, row.edge, row.epoch))
-        places = (stream, row.t_ms, cursor.device_seq, row.variant, value, quality, row.origin.value)
-        return (*places, source, row.seq, row.sync.value, row.max_error_ms, row.received_at_ms)
+    def _insert(self, fresh: Fresh) -> None:
+        batch = fresh.batch
+        stream = self._streams.make(batch.stream_id)
+        if (batch.site, stream) not in self._known_sites:
+            self._db.execute("INSERT OR IGNORE INTO stream_sites VALUES (?,?)", (batch.site, stream))
+            self._known_sites.add((batch.site, stream))
+        source = self._source_id((batch.site, batch.edge, batch.epoch))
+        tail = (batch.sync.value, batch.max_error_ms, batch.received_at_ms)
+        numbers = batch.device_seq or [-1] * len(batch)
+        self._db.executemany(
+            "INSERT INTO readings VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            [
+                (stream, t_ms, numbers[i], fresh.variant(i), *batch.said(i), batch.origin.value, source, seq, *tail)
+                for i, (t_ms, seq) in enumerate(zip(batch.t_ms, batch.seq, strict=True))
+            ],
+        )
 
     def _source_id(self, source: tuple[str, str, str]) -> int:
         if source not in self._sources:
