@@ -115,13 +115,12 @@ class FillerState(SqliteFile):
 
     def _anchor(self, source: Source, event: Event, known: dict[_Boot, list[tuple[int, int]]]) -> None:
         boot = _boot(source, event.stamp.boot_id)
-        anchor = (event.stamp.boottime_ns, event.stamp.wall_ms)
-        self._db.execute("INSERT OR IGNORE INTO anchors VALUES (?,?,?,?,?)", (*boot, *anchor))
-        first = not self._anchors_of(boot, known) or known[boot] == [anchor]
+        has_one = bool(self._anchors_of(boot, known))
+        at_ns, utc_ms = event.stamp.boottime_ns, event.stamp.wall_ms
+        self._db.execute("INSERT OR IGNORE INTO anchors VALUES (?,?,?,?,?)", (*boot, at_ns, utc_ms))
         del known[boot]
-        if not first:
+        if has_one:
             return  # readings wait only as long as their boot has no anchor
-        at_ns, utc_ms = self._anchors_of(boot, known)[0]
         # Whole ms, rounded down as date_by_anchor does; SQLite's own division rounds towards zero.
         since_ns = "(boottime_ns - :at_ns)"
         self._db.execute(

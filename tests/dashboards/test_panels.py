@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ import pytest
 import yaml
 
 from ingest.store import Row
+from ingest.store.identity import Fresh
 from ingest.store.influx import InfluxStore
-from ingest.store.line_protocol import reading_line, series_key
+from ingest.store.line_protocol import lines_of
 from ingest.store.local_influx import LocalInflux
+from ingest.store.model import batches_of
 from telemetry.quantities import QUANTITIES
 from telemetry.readings import Origin, Quality, Sync
 
@@ -201,10 +203,16 @@ def test_the_panels_tell_the_truth(bench: Bench) -> None:
 
 def test_every_name_is_in_the_stores_schema() -> None:
     """Measurement, tags and fields of the queries are those that the store writes."""
-    row = demo_rows()[0]
-    line = reading_line(series_key(row.site, row.stream_id, 0, 1), row)
+    usual = demo_rows()[0]
+    odd = replace(
+        usual, quality=Quality.INVALID, origin=Origin.FILE, sync=Sync.UNSYNCED, device_seq=1, value=Decimal(1)
+    )
+    line = lines_of(Fresh(batches_of([odd])[0]), [2])[0]
     tags = {part.partition("=")[0] for part in line.split(" ")[0].split(",")[1:]}
-    columns = {part.partition("=")[0] for part in line.split(" ")[1].split(",")} | {"device_seq"}
+    columns = {part.partition("=")[0] for part in line.split(" ")[1].split(",")}
+    assert {
+        part.partition("=")[0] for part in lines_of(Fresh(batches_of([usual])[0]))[0].split(" ")[1].split(",")
+    } <= columns
     assert columns <= {f.name for f in fields(Row)}
     measurement = line.partition(",")[0]
     for query in [t["query"] for p in DASHBOARD["panels"] for t in p["targets"]] + [v["query"] for v in VARIABLES]:

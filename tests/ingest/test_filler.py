@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.journal import Entry, SqliteJournal
 from ingest.config import Config
 from ingest.filler import Filler
 from ingest.store import Row, SqliteStore
-from ingest.undated import FillerState, read_undated
+from ingest.undated import FillerState, Source, read_undated
 from telemetry.contract import encode_upload
 from telemetry.errors import NeighbourDownError
-from telemetry.readings import Stamp, Sync, date_by_anchor
+from telemetry.readings import Event, Numbered, Reading, Stamp, Sync, date_by_anchor
 
 S = "T1/temperature_c"
 
@@ -117,12 +121,12 @@ def test_a_kill_between_store_and_offset_stores_nothing_twice(bench: Bench, make
 
 def test_a_dead_store_keeps_the_offset_where_it_was(bench: Bench, make: Any) -> None:
     bench.put(make, [make.reading(1)])
-    append = bench.store.append
-    bench.store.append = lambda rows: (_ for _ in ()).throw(NeighbourDownError("store", "gone"))  # type: ignore[method-assign]
+    append = bench.store.append_columns
+    bench.store.append_columns = lambda batches: (_ for _ in ()).throw(NeighbourDownError("store", "gone"))  # type: ignore[method-assign]
     for _ in range(3):
         with pytest.raises(NeighbourDownError):
             bench.filler.step()
-    bench.store.append = append  # type: ignore[method-assign]
+    bench.store.append_columns = append  # type: ignore[method-assign]
     bench.fill()
     assert [r.seq for r in bench.rows()] == [1]
 
@@ -250,7 +254,7 @@ def test_a_kill_between_any_two_steps_of_dating_loses_and_doubles_nothing(
     if where == "learn":
         bench.state.learn = kill  # type: ignore[method-assign]
     elif where == "store":
-        bench.store.append = kill  # type: ignore[method-assign]
+        bench.store.append_columns = kill  # type: ignore[method-assign]
     else:
         bench.state.done = kill  # type: ignore[method-assign]
     with pytest.raises(RuntimeError):
@@ -267,10 +271,61 @@ def test_a_kill_between_any_two_steps_of_dating_loses_and_doubles_nothing(
 def test_a_boot_id_may_hold_any_text(
     bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
 ) -> None:
-    bench.put(make, [undated(1, 10, boot_id="\ud800\x00ä")])
-    bench.put(make, [anchor(2, 11, make.t0, boot_id="\ud800\x00ä")], "events")
+    bench.put(make, [undated(1, 10, boot_id="\x00ä'\u2028")])
+    bench.put(make, [anchor(2, 11, make.t0, boot_id="\x00ä'\u2028")], "events")
     bench.fill()
     assert [r.t_ms - make.t0 for r in bench.rows()] == [-1000]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["reading", "anchor"]), st.integers(0, 40), st.integers(0, 2_500_000)),
+        min_size=1,
+        max_size=25,
+    ),
+    st.integers(1, 25),
+)
+@settings(max_examples=60, deadline=None)
+def test_dating_is_by_journal_order_whatever_the_cut(facts: list[tuple[str, int, int]], cut: int) -> None:
+    """Against the rule as it reads: at each fact, date all that wait by the nearest anchor known (docs/contract.md)."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = FillerState(Path(folder) / "f.db")
+        source = Source("SITE1", "E1", "epoch1", 5)
+        numbered, expected, anchors, waiting = [], {}, {}, {}
+        for seq, (kind, at_s, ns) in enumerate(facts):
+            at_ns, utc_ms = at_s * 10**9 + ns, 1_000_000 + at_s * 1_001 + seq
+            stamp = Stamp("boot1", at_ns, utc_ms, Sync.SYNCED)
+            if kind == "anchor":
+                numbered.append(Numbered(seq, Event("clock_anchored", "E1", utc_ms, stamp)))
+                anchors.setdefault(at_ns, utc_ms)
+            else:
+                numbered.append(Numbered(seq, Reading(S, Decimal(1), None, stamp)))
+                waiting[seq] = at_ns
+            for n, t in list(waiting.items()) if anchors else ():
+                nearest = min(anchors, key=lambda a: (abs(a - t), a))
+                expected[n] = date_by_anchor(anchors[nearest], nearest, waiting.pop(n))
+        found: dict[int, int] = {}
+        for start in range(0, len(numbered), cut):
+            rows = state.learn([(source, n) for n in numbered[start : start + cut]], 3)
+            while rows:
+                found |= {r.seq: r.t_ms for r in rows}
+                state.done(start, rows)
+                rows = state.learn([], 3)
+        assert found == expected
+        state.close()
+
+
+def test_very_many_undated_readings_of_one_boot_are_dated_by_one_anchor(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    """Work grows with the readings and not with their square: here 20,000, in well under the test's time-out."""
+    for start in range(1, 20_000, 500):
+        bench.put(make, [undated(n, n) for n in range(start, start + 500)])
+    bench.put(make, [anchor(20_001, 30_000, make.t0)], "events")
+    bench.put(make, [undated(20_002, 30_001)])
+    bench.fill()
+    assert bench.store.count(S) == 20_001
+    assert read_undated(bench.folder / "store.db") == []
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.store import Row
+from ingest.store.identity import Fresh
 from ingest.store.influx import InfluxStore
-from ingest.store.influx_index import InfluxIndex
-from ingest.store.line_protocol import WINDOW_MS, quoted, reading_line, series_key, string, tag
+from ingest.store.line_protocol import WINDOW_MS, lines_of, quoted, row_of_point, string, tag
 from ingest.store.local_influx import LocalInflux
+from ingest.store.model import batches_of
 from telemetry.errors import NeighbourDownError
+from telemetry.readings import Origin, Quality, Sync
 
 pytestmark = pytest.mark.neighbour("influxdb")
 S = "T1/temperature_c"
@@ -38,15 +40,35 @@ def admin(influx: LocalInflux, query: str, db: str = "") -> dict[str, Any]:
     return found
 
 
+def line(row: Row, *, slot: int = 0, variant: int = 0) -> str:
+    (batch,) = batches_of([row])
+    return lines_of(Fresh(batch, [variant] if variant else None), [slot] if slot else None)[0]
+
+
 def test_a_line_is_what_the_module_says(row: RowMaker) -> None:
-    line = reading_line(series_key("SITE1", S, 0, 0), row(1, "4.125"))
-    assert line == (
-        "readings,site=SITE1,stream=T1/temperature_c,variant=0 value=4.125,max_error_ms=50i,"
-        f'quality="good",origin="live",edge="E1",epoch="ep1",seq=2i,sync="synced",received_at_ms={T0 + 1000}i'
-        f" {T0 + 60_000}"
+    assert line(row(1, "4.125")) == (
+        "readings,site=SITE1,source=E1/ep1,stream=T1/temperature_c,variant=0 "
+        f"value=4.125,seq=2i,received_at_ms={T0 + 1000}i,max_error_ms=50i {T0 + 60_000}"
     )
-    numbered = reading_line(series_key("SITE1", S, 2, 1), row(1, None, device_seq=9))
-    assert numbered.startswith("readings,site=SITE1,slot=1,stream=T1/temperature_c,variant=2 device_seq=9i,")
+    odd = row(1, None, device_seq=9, origin=Origin.MEMORY, sync=Sync.UNSYNCED, max_error_ms=None)
+    assert line(odd, slot=1, variant=2) == (
+        "readings,origin=memory,quality=sensor_fault,site=SITE1,slot=1,source=E1/ep1,stream=T1/temperature_c,"
+        f"sync=unsynced,variant=2 device_seq=9i,seq=2i,received_at_ms={T0 + 1000}i {T0 + 60_000}"
+    )
+    strange = line(row(1, "0.001", epoch='a "b" \\'))
+    assert strange.startswith("readings,site=SITE1,stream=T1/temperature_c,variant=0 value=0.001,seq=2i,")
+    assert 'edge="E1",epoch="a \\"b\\" \\\\"' in strange
+
+
+def test_a_point_from_before_decision_0018_is_read(row: RowMaker) -> None:
+    """They had edge, epoch, quality, origin and sync as fields; beside new points InfluxQL renames one of the two."""
+    point = {
+        "time": T0, "site": "SITE1", "stream": S, "variant": "0", "value": Decimal("5.0"), "max_error_ms": 50,
+        "edge": "E1", "epoch": "ep1", "quality": "unstable", "quality_1": None, "origin": None, "origin_1": "memory",
+        "seq": 1, "sync": "synced", "received_at_ms": T0 + 1000,
+    }  # fmt: skip
+    assert row_of_point(point) == row(0, origin=Origin.MEMORY, quality=Quality.UNSTABLE)
+    assert row_of_point(point | {"seq": None}) is None
 
 
 @pytest.mark.parametrize(
@@ -63,8 +85,9 @@ def test_escapes(made: str, expected: str) -> None:
 
 @given(st.integers(-(10**12) + 1, 10**12 - 1))
 def test_three_decimals_below_1e9_survive_the_way_through_a_double(thousandths: int) -> None:
-    value = Decimal(thousandths) / 1000
-    assert Decimal(repr(float(f"{value:f}"))) == value
+    printed = f"{thousandths / 1000}"
+    assert "e" not in printed
+    assert Decimal(repr(float(printed))) == Decimal(printed) == Decimal(thousandths) / 1000
 
 
 def test_names_with_odd_signs_come_back(open_influx: Opener, row: RowMaker) -> None:
@@ -175,17 +198,19 @@ def test_a_bucket_that_drops_old_data_costs_no_reading(
     assert store.read(S, *FOREVER).rows == (row(0),)
 
 
-@pytest.mark.parametrize("cut", ["before the server", "after the server"])
-def test_a_kill_between_index_and_server_leaves_each_point_at_one_place(
+@pytest.mark.parametrize("cut", ["before the server", "after the server", "after half of it"])
+def test_a_kill_between_mark_and_server_leaves_each_point_at_one_place(
     open_influx: Opener, row: RowMaker, cut: str
 ) -> None:
     """Even when the caller repeats in another order, with another time for the same device number."""
     store = open_influx()
     write = store._write
 
-    def killed(lines: Any) -> Any:
+    def killed(fresh: Any, numbered: Any) -> Any:
         if cut == "after the server":
-            write(lines)
+            write(fresh, numbered)
+        if cut == "after half of it":
+            write(fresh[:1], [])
         raise RuntimeError("SIGKILL")
 
     store._write = killed  # type: ignore[method-assign]
@@ -196,8 +221,65 @@ def test_a_kill_between_index_and_server_leaves_each_point_at_one_place(
     again = open_influx()
     again.append([memory, row(3, "6"), row(3, "5")])
     found = again.read(S, *FOREVER).rows
-    assert [(r.t_ms - T0, r.value, r.variant) for r in found] == [(60_000, 5, 0), (180_000, 5, 0), (180_000, 6, 1)]
-    assert again.count(S) == 3
+    assert len(found) == again.count(S) == 3
+    assert {(r.t_ms, r.value) for r in found if r.device_seq is None} == {(T0 + 180_000, 5), (T0 + 180_000, 6)}
+    assert [r.variant for r in found if r.device_seq is None] == [0, 1]
+    (numbered,) = (r for r in found if r.device_seq == 7)
+    assert numbered.t_ms == (T0 + 60_000 if cut == "after the server" else T0 + 61_500)
+    assert again.append([live, memory, row(3, "5"), row(3, "6")]).duplicates == 4
+
+
+def test_a_lost_index_is_rebuilt_from_the_database(open_influx: Opener, row: RowMaker, tmp_path: Path) -> None:
+    rows = [row(1), row(1, "9"), row(2, device_seq=5), row(2, device_seq=6), row(9_000)]
+    other = row(3, stream_id="T2/temperature_c")
+    store = open_influx()
+    store.append([*rows, other])
+    store.close()
+    for name in ("index.db", "index.db-wal", "index.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    again = open_influx()
+    late = row(2, device_seq=7)
+    result = again.append([*rows, other, late, row(9_001)])
+    assert (result.committed, result.duplicates, result.conflicts) == (2, 6, 0)
+    assert again.append([row(2, "7", device_seq=5), row(1, "10")]).conflicts == 2
+    found = again.read(S, *FOREVER).rows
+    assert len(found) == again.count(S) == 9
+    assert again.streams() == [S, "T2/temperature_c"]
+
+
+def test_live_data_ask_the_database_nothing(open_influx: Opener, row: RowMaker) -> None:
+    store = open_influx()
+    store.append([row(0)])
+    asked: list[str] = []
+    store._http.event_hooks["request"].append(lambda request: asked.append(str(request.url)))
+    store.append([row(n, stream_id=f"T{n % 3}/temperature_c") for n in range(1, 100)])
+    store.append([row(100), row(101), row(7, device_seq=3)])
+    assert asked == []
+    store.append([row(50), row(51), row(52)])
+    assert len(asked) == 1
+
+
+def test_many_bad_lines_cost_a_bounded_number_of_requests(
+    influx: LocalInflux, open_influx: Opener, bucket: str, row: RowMaker
+) -> None:
+    """Each second line meets a type conflict: halving alone would ask 4,000 times."""
+    store = open_influx()
+    user, _, password = influx.token.partition(":")
+    httpx.post(
+        f"{influx.url}/api/v2/write", params={"bucket": bucket, "precision": "ms"},
+        headers={"Authorization": f"Token {user}:{password}"},
+        content=f'readings,site=BAD,source=E1/ep1,stream=T2/temperature_c,variant=0 seq="text" {T0}',
+    ).raise_for_status()  # fmt: skip
+    admin(influx, "DROP SERIES FROM \"readings\" WHERE site = 'BAD'", bucket)
+    asked: list[str] = []
+    post = store._post
+    store._post = lambda body: (asked.append(body), post(body))[1]  # type: ignore[method-assign,func-returns-value]
+    rows = [row(n, str(n % 90)) for n in range(2_000)]
+    old = [row(n, stream_id="T3/temperature_c", seq=n) for n in range(2_000)]
+    result = store.append([r for pair in zip(rows, old, strict=True) for r in pair])
+    assert result.committed + len(result.rejected) == 4_000
+    assert store.count(S) + store.count("T3/temperature_c") == result.committed
+    assert len(asked) < 150
 
 
 def test_no_read_spans_more_than_72_hours(open_influx: Opener, row: RowMaker) -> None:
@@ -215,17 +297,6 @@ def test_no_read_spans_more_than_72_hours(open_influx: Opener, row: RowMaker) ->
     for query in asked:
         low, high = re.findall(r"time [<>]=? (\d+)ms", query)
         assert int(high) - int(low) <= WINDOW_MS, query
-
-
-def test_the_index_keeps_nothing_of_a_settled_batch_but_identities(tmp_path: Path, row: RowMaker) -> None:
-    index = InfluxIndex(tmp_path / "i.db")
-    lines = index.intend([row(1), row(2)])
-    assert [line.line for line in index.left_over()] == [line.line for line in lines]
-    index.settle([lines[0]])
-    assert index.left_over() == []
-    assert index.contents(row(1).identity) == []
-    assert index.contents(row(2).identity) == [(5000, "good")]
-    index.close()
 
 
 def test_more_rows_at_one_time_than_a_page_holds(open_influx: Opener, row: RowMaker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.store import Cursor, Row, Store
+from ingest.store import AppendResult, Cursor, Row, Store
+from ingest.store.model import batches_of
 from telemetry.errors import ConfigError
 from telemetry.readings import Origin, Quality, Sync
 
@@ -251,3 +253,45 @@ def test_whatever_order_and_repetition_each_content_of_each_identity_is_stored_o
     assert len(found) == len(expected) == store.count(stream)
     assert store.append(made[::-1]).committed == 0
     assert everything(store, stream) == found
+
+
+ENTRIES = st.tuples(
+    st.integers(-1, 8), st.none() | st.integers(0, 4), st.none() | VALUES, st.sampled_from(Quality), st.booleans()
+)
+
+
+def same(result: AppendResult) -> tuple[int, int, int, list[tuple[int, str]]]:
+    return result.committed, result.duplicates, result.conflicts, [(r.seq, why) for r, why in result.rejected]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ENTRIES, max_size=25), st.integers(1, 25), st.integers(1, 10))
+def test_rows_and_columns_are_the_same_to_a_store(
+    store: Store, row: RowMaker, entries: list[Any], cut: int, columns_cut: int
+) -> None:
+    """However the columns are cut: the same counts, refusals and rows. Minute -1 is a time that is refused."""
+    by_rows, by_columns = (f"{kind}{uuid.uuid4().hex}/temperature_c" for kind in "RC")
+    made = [
+        replace(
+            row(0),
+            t_ms=-1 if minute < 0 else T0 + minute * 60_000,
+            value=value,
+            quality=quality,
+            seq=n,
+            device_seq=number,
+            origin=Origin.LIVE if live else Origin.MEMORY,
+        )
+        for n, (minute, number, value, quality, live) in enumerate(entries)
+    ]
+    for start in range(0, len(made), cut):
+        part = made[start : start + cut]
+        rows = [replace(r, stream_id=by_rows) for r in part]
+        columns = [replace(r, stream_id=by_columns) for r in part]
+        batches = [
+            batch
+            for first in range(0, len(columns), columns_cut)
+            for batch in batches_of(columns[first : first + columns_cut])
+        ]
+        assert same(store.append(rows)) == same(store.append_columns(batches))
+    again = [replace(r, stream_id=by_columns) for r in everything(store, by_rows)]
+    assert everything(store, by_columns) == again
