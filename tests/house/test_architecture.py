@@ -85,7 +85,7 @@ def test_the_index_lists_every_page_and_every_decision() -> None:
     assert {p for p in pages if f"`{p}`" not in INDEX} == set()
     numbers = sorted(p.name[:4] for p in (ROOT / "docs/decisions").glob("*.md"))
     assert numbers == sorted(re.findall(r"^\| (\d{4}) \|", INDEX, re.MULTILINE))
-    assert numbers == [f"{n:04}" for n in range(1, len(numbers) + 1)]
+    assert len(set(numbers)) == len(numbers)  # given out before they are written, so one may be missing for a while
 
 
 def test_a_decision_named_by_its_number_is_there() -> None:
