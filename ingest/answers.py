@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ingest.epochs import EpochKey, EpochState
 from ingest.gaps import GapWatch
-from ingest.ledger import EpochKey, EpochState
 from telemetry.contract import Receipt, Request
 
 PRESSED_MS = 250
@@ -31,6 +31,8 @@ class Books(Protocol):
     def states(self) -> Mapping[EpochKey, EpochState]: ...
 
     def current_keys(self) -> list[EpochKey]: ...
+
+    def is_current(self, key: EpochKey) -> bool: ...
 
     def receipt(self, key: EpochKey) -> Receipt: ...
 
@@ -80,14 +82,13 @@ class Answers:
         due = [key for key, at_ms in self._soon.items() if at_ms <= latest_ms]
         if not due:
             return []
-        current = set(books.current_keys())
         told = []
-        for key in sorted(due, key=lambda k: k in current):
+        for key in sorted(due, key=books.is_current):
             del self._soon[key]
             self._later.pop(key, None)
             state = books.states.get(key)
             if state is not None and state.shard:  # a ledger made anew from the journal learns the shard by a message
-                told.append(Answer(state.shard, key, books.receipt(key), key in current))
+                told.append(Answer(state.shard, key, books.receipt(key), books.is_current(key)))
         return told
 
     def _sort_out(self, books: Books, now_ms: int) -> None:

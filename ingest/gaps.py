@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ingest.ledger import EpochKey
+from ingest.epochs import EpochKey
 from telemetry.contract import Request
 from telemetry.readings import Ranges
 

@@ -159,11 +159,29 @@ class Ranges:
     def spans(self) -> tuple[tuple[int, int], ...]:
         return self._spans
 
+    @classmethod
+    def _made(cls, spans: tuple[tuple[int, int], ...]) -> Ranges:
+        """Of spans that are sorted, disjoint and not adjacent already."""
+        made = cls.__new__(cls)
+        made._spans = spans
+        return made
+
     def __or__(self, other: Ranges) -> Ranges:
-        return Ranges((*self._spans, *other._spans))
+        mine, new = self._spans, other._spans
+        if not new or not mine:
+            return self if mine else other
+        (low, high), (first_low, first_high) = mine[-1], new[0]
+        if first_low > high + 1:  # numbers mostly come in their order: after all others, or right after the last
+            return Ranges._made(mine + new)
+        if len(new) == 1 and first_low >= low:
+            return self if first_high <= high else Ranges._made((*mine[:-1], (low, first_high)))
+        return Ranges((*mine, *new))
 
     def __sub__(self, other: Ranges) -> Ranges:
         """Linear in the spans of both."""
+        mine, theirs = self._spans, other._spans
+        if not mine or not theirs or theirs[-1][1] < mine[0][0] or theirs[0][0] > mine[-1][1]:
+            return self
         rest: list[tuple[int, int]] = []
         place, cuts = 0, other._spans
         for span_low, high in self._spans:
@@ -179,7 +197,7 @@ class Ranges:
             if low <= high:
                 rest.append((low, high))
             place = max(place, at - 1)
-        return Ranges(rest)
+        return Ranges._made(tuple(rest))
 
     def __and__(self, other: Ranges) -> Ranges:
         return self - (self - other)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.answers import PRESSED_MS, Answer, Answers
+from ingest.epochs import EpochKey, EpochState, current_of
 from ingest.gaps import GapWatch
-from ingest.ledger import EpochKey, EpochState, current_of
 from telemetry.contract import Receipt, Request
 from telemetry.readings import Ranges
 
@@ -26,6 +26,9 @@ class Books:
 
     def current_keys(self) -> list[EpochKey]:
         return current_of(self.states)
+
+    def is_current(self, key: EpochKey) -> bool:
+        return key in self.current_keys()
 
     def receipt(self, key: EpochKey) -> Receipt:
         return Receipt(key.epoch, self.states[key].have, self.states[key].quarantined)
