@@ -3,6 +3,9 @@
     topic, bytes ─▶ parse_up ─▶ standing, MAC ─▶ decode_upload ─▶ address, kind, epoch ─▶ each fact: device, clock ─▶ Checked
                        └──────────────┴────────────────┴─ whole message to quarantine      └─ these facts to quarantine
 
+Readings are checked as columns: a device once a stream, clocks by the extremes of a column. Only where something is
+at fault a message is taken apart into single facts.
+
 A whole-message fault keeps the bytes as they came; if it names its edge and epoch it is answered by a receipt too.
 What comes without a MAC that should have one, or with a wrong one, may be anybody's: what it says of itself is not
 believed, it marks nothing in the ledger.
@@ -12,21 +15,24 @@ rest is journaled.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from ingest.epochs import dated_of
 from ingest.quarantine import Fault, Reason, plain
-from telemetry.contract import Upload, decode_upload, encode_upload
+from telemetry.columns import ReadingsUpload, StreamColumns, facts_of
+from telemetry.contract import Upload, claim, decode_readings, decode_upload, encode_upload, verify
 from telemetry.errors import ContractError
-from telemetry.mac import MAC_BYTES, check_mac, verify_json
-from telemetry.readings import Event, Fact, Numbered, Ranges, Reading, Sync
+from telemetry.readings import Event, Fact, Numbered, Origin, Ranges, Reading, Sync
 from telemetry.topics import EdgeAddress, parse_up
 
 # facts/cold-chain.md 10: later than the receive time + 5 min is a bad clock, not a reading.
 CLOCK_AHEAD_MS = 5 * 60 * 1000
+# 2020-01-01: no edge of this house ran before. A clock that claims to be synchronised and says less is broken (a
+# battery that died, a counter that wrapped); one that does not claim it gave no date at all (decision 0016).
+FIRST_MS = 1_577_836_800_000
 # An epoch is a random id; it becomes a database key and part of names, so it keeps to the letters of a topic.
 _EPOCH = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
@@ -37,6 +43,8 @@ _FAULTS_OF_DATA = frozenset(
 
 # Refusals of who speaks, not of what is said.
 _NOT_BELIEVED = frozenset(("no_mac", "bad_mac", Reason.EDGE_REVOKED.value, Reason.UNKNOWN_EDGE.value))
+
+READINGS = "readings"
 
 Registry = Callable[[str], str | None]
 """The site at which a device serial is registered, or None. May raise NeighbourDownError."""
@@ -83,7 +91,8 @@ class Checked:
     """
 
     address: EdgeAddress | None = None
-    upload: Upload | None = None
+    upload: Upload | ReadingsUpload | None = None
+    kind: str = ""
     payload: bytes | None = None
     accepted: Ranges = field(default_factory=Ranges)
     faults: tuple[Fault, ...] = ()
@@ -104,8 +113,8 @@ def check(arrived: Arrived, registry: Registry, edges: Edges = no_keys) -> Check
     if isinstance(read, Checked):
         return read
     # Outside the guards: what the registry raises is its own trouble and not the message's.
-    homes = {serial: registry(serial) for serial in {device_of(n.fact)[0] for n in read.facts}}
-    return _guarded(arrived, address, lambda: _check_facts(arrived, address, read, homes))
+    homes = {serial: registry(serial) for serial in _serials(read)}
+    return _guarded(arrived, address, lambda: _check(arrived, address, kind, read, homes))
 
 
 def _authenticate(payload: bytes, standing: Standing) -> None:
@@ -116,14 +125,6 @@ def _authenticate(payload: bytes, standing: Standing) -> None:
         verify(payload, standing.keys)
     elif standing.required:
         raise ContractError(Reason.UNKNOWN_EDGE, "this edge was never enrolled")
-
-
-def verify(payload: bytes, keys: Sequence[bytes]) -> None:
-    """Raises ContractError("no_mac") or ("bad_mac")."""
-    if payload[:1] == b"{":
-        verify_json(payload, keys)
-    else:
-        check_mac(payload[:-MAC_BYTES], payload[-MAC_BYTES:].hex().encode(), keys)
 
 
 T = TypeVar("T")
@@ -139,16 +140,61 @@ def _guarded(arrived: Arrived, address: EdgeAddress, decide: Callable[[], T]) ->
         return _refused(arrived, Reason.DECODER_FAULT, repr(error), address)
 
 
-def _read(arrived: Arrived, address: EdgeAddress, kind: str) -> Upload:
+def _read(arrived: Arrived, address: EdgeAddress, kind: str) -> Upload | ReadingsUpload:
     """The upload, if it is of the edge and the kind that the topic says; raises ContractError."""
-    upload = decode_upload(arrived.payload)
+    if kind == READINGS:
+        upload: Upload | ReadingsUpload = decode_readings(arrived.payload)
+    else:
+        upload = decode_upload(arrived.payload)
     if upload.edge != address.edge:
         raise ContractError(Reason.ADDRESS_MISMATCH, f"upload says edge {upload.edge!r}")
-    if upload.kind != kind:
+    if isinstance(upload, Upload) and upload.kind != kind:
         raise ContractError(Reason.KIND_MISMATCH, f"upload says {upload.kind}, topic {kind}")
     if not _EPOCH.fullmatch(upload.epoch):
         raise ContractError(Reason.BAD_EPOCH, repr(upload.epoch))
     return upload
+
+
+def _serials(upload: Upload | ReadingsUpload) -> set[str]:
+    if isinstance(upload, ReadingsUpload):
+        return {s.stream_id.partition("/")[0] for s in upload.streams}
+    return {device_of(n.fact)[0] for n in upload.facts}
+
+
+def _check(
+    arrived: Arrived,
+    address: EdgeAddress,
+    kind: str,
+    upload: Upload | ReadingsUpload,
+    homes: Mapping[str, str | None],
+) -> Checked:
+    if isinstance(upload, ReadingsUpload):
+        if all(_column_is_good(s, address, arrived.received_at_ms, homes) for s in upload.streams):
+            return Checked(address, upload, kind, arrived.payload, upload.ranges)
+        upload = as_facts(upload)
+    return _check_facts(arrived, address, upload, homes)
+
+
+def as_facts(upload: ReadingsUpload) -> Upload:
+    """The same upload with single facts."""
+    facts = sorted(facts_of(upload.streams), key=lambda n: n.seq)
+    return Upload(
+        READINGS, upload.edge, upload.epoch, upload.sent_at_ms, tuple(facts), mac=upload.mac, lazy=upload.lazy
+    )
+
+
+def _column_is_good(
+    s: StreamColumns, address: EdgeAddress, received_at_ms: int, homes: Mapping[str, str | None]
+) -> bool:
+    """Whether each reading of a column is good by ``_verdict``; False where only a look at each can tell."""
+    if homes[s.stream_id.partition("/")[0]] != address.site:
+        return False
+    if s.sync is not Sync.SYNCED or not s.seq:
+        return True
+    times = dated_of(s.t_ms)
+    if times and max(times) > received_at_ms + CLOCK_AHEAD_MS:
+        return False
+    return min(s.wall_ms) >= FIRST_MS and (s.origin is not Origin.LIVE or not times or min(times) >= FIRST_MS)
 
 
 def _refused(arrived: Arrived, reason: str, detail: str, address: EdgeAddress | None = None) -> Checked:
@@ -174,17 +220,11 @@ def _claim(payload: bytes, edge: str) -> tuple[str, int]:
     An edge whose window is never named by receipts halves it down to one fact. That last message is known by its one
     number: it waits here with its reason, its receipt says "quarantined", and it is not sent for ever.
     """
-    try:
-        body = json.loads(payload)
-        epoch, ranges = body["epoch"], body.get("ranges")
-        if body["edge"] != edge or not _EPOCH.fullmatch(epoch):
-            return "", 0
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    said = claim(payload)
+    if said is None or said.edge != edge or not _EPOCH.fullmatch(said.epoch):
         return "", 0
-    match ranges:
-        case [[int(low), int(high)]] if low == high and 0 < low < 1 << 62 and not isinstance(low, bool):
-            return epoch, low
-    return epoch, 0
+    numbers = said.ranges
+    return said.epoch, numbers.spans[0][0] if len(numbers) == 1 else 0
 
 
 def _check_facts(arrived: Arrived, address: EdgeAddress, upload: Upload, homes: Mapping[str, str | None]) -> Checked:
@@ -197,15 +237,15 @@ def _check_facts(arrived: Arrived, address: EdgeAddress, upload: Upload, homes: 
         else:
             bad.setdefault((reason, serial), []).append(numbered)
     if not bad:
-        return Checked(address, upload, arrived.payload, upload.ranges)
+        return Checked(address, upload, upload.kind, arrived.payload, upload.ranges)
     faults = tuple(
         _fault_of(arrived, address, upload, reason, serial, facts) for (reason, serial), facts in bad.items()
     )
     rest = replace(upload, facts=tuple(good), mac=None)
-    return Checked(address, rest, _encoded(rest) if good else None, rest.ranges, faults)
+    return Checked(address, rest, rest.kind, encoded(rest) if good else None, rest.ranges, faults)
 
 
-def _encoded(upload: Upload) -> bytes:
+def encoded(upload: Upload) -> bytes:
     """Our own words for part of an upload, proved to say the same."""
     payload = encode_upload(upload)
     if decode_upload(payload).facts != upload.facts:
@@ -223,9 +263,15 @@ def _verdict(
         return Reason.UNKNOWN_DEVICE, serial
     if home is not None and home != address.site:
         return Reason.WRONG_SITE, serial
-    ahead = fact.sampled_at_ms is not None and fact.sampled_at_ms > received_at_ms + CLOCK_AHEAD_MS
-    if ahead and fact.stamp.sync is Sync.SYNCED:
+    if fact.stamp.sync is not Sync.SYNCED:
+        return None, serial
+    at_ms = fact.sampled_at_ms
+    if at_ms is not None and at_ms > received_at_ms + CLOCK_AHEAD_MS:
         return Reason.CLOCK_AHEAD, serial
+    # A reading out of a device's memory or a file may be older than any edge.
+    by_edge = not isinstance(fact, Reading) or fact.origin is Origin.LIVE
+    if fact.stamp.wall_ms < FIRST_MS or (by_edge and at_ms is not None and at_ms < FIRST_MS):
+        return Reason.CLOCK_BEHIND, serial
     return None, serial
 
 
@@ -251,7 +297,7 @@ def _fault_of(
         str(reason),
         f"{len(facts)} {upload.kind} of {serial}",
         plain(arrived.topic),
-        _encoded(own),
+        encoded(own),
         arrived.received_at_ms,
         address.site,
         address.edge,

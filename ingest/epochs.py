@@ -8,10 +8,10 @@ A number is counted once, in the first of these that holds: received, quarantine
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from telemetry.columns import ReadingsUpload, StreamColumns, columns_of
 from telemetry.contract import MAX_SPANS, Receipt, Upload
@@ -170,19 +170,24 @@ def _tallies(streams: Iterable[StreamColumns], received_at_ms: int, only: Ranges
         count = len(times)
         if not count:
             continue
-        dated = [t for t in times if t is not None] if None in times else times
-        undated = count - len(dated)
+        dated = dated_of(times)
         late, worst, newest = 0, 0, 0
         if dated:
-            newest = max(dated)  # type: ignore[type-var]  (no None is left)
-            worst = received_at_ms - min(dated)  # type: ignore[type-var,operator]
+            newest = max(dated)
+            worst = received_at_ms - min(dated)
             if worst > LATE_MS:
                 limit_ms = received_at_ms - LATE_MS
-                late = sum(t < limit_ms for t in dated)  # type: ignore[operator,misc]
+                late = sum(t < limit_ms for t in dated)
             else:
                 worst = 0
+        undated = count - len(dated)
         found.append(Tally(s.stream_id, count, late, worst, undated, newest))
     return tuple(found)
+
+
+def dated_of(times: Sequence[int | None]) -> Sequence[int]:
+    """The times that are known."""
+    return [t for t in times if t is not None] if None in times else cast(Sequence[int], times)
 
 
 def _thinned(facts: Iterable[Numbered], fresh: Ranges) -> tuple[Ranges, tuple[tuple[str, int], ...]]:
@@ -440,7 +445,8 @@ class Cause(StrEnum):
     QUARANTINE = "quarantine"
 
 
-class Absent(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Absent:
     """``count`` numbers and why they are not here; ``detail`` is the edge's reason for what it lost."""
 
     cause: Cause

@@ -1,23 +1,37 @@
 """From messages to the journal: the part of ingest that a broker is not needed for.
 
-    check ─▶ quarantine (durable) ─▶ journal (durable) ─▶ ledger (durable) ─▶ [acknowledge, receipt]
+    check ─▶ [numbers that come again: the same?] ─▶ quarantine (durable) ─▶ journal (durable) ─▶ ledger ─▶ [PUBACK, receipt]
 
 A kill between any two of these loses nothing: nothing was acknowledged or receipted yet, so the same messages come
 again; quarantine swallows what it holds, the ledger catches up from the journal, and numbers that the ledger holds
 are counted as duplicates and not journaled twice.
+
+A number that comes again is compared with what the journal holds under it. The same: a duplicate. Another content: two
+edges number in one epoch (a copied card), and the newcomer's fact waits in quarantine. Not to be had any more, or too
+much to look up: it is journaled again, and the store decides by the identity of the reading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.journal import Entry, Journal
-from ingest.check import Arrived, Checked, Edges, Registry, check, no_keys
-from ingest.ledger import Change, EpochKey, Ledger, change_of
-from ingest.quarantine import Fault, QuarantinePort, Waiting
-from telemetry.contract import decode_upload
-from telemetry.readings import Ranges
+from ingest.check import Arrived, Checked, Edges, Registry, as_facts, check, encoded, no_keys
+from ingest.epochs import Change, EpochKey, change_of
+from ingest.ledger import Ledger, Run, decoded
+from ingest.number_conflicts import Print, differing, prints_of
+from ingest.quarantine import Fault, QuarantinePort, Reason, Waiting, plain
+from telemetry.columns import ReadingsUpload
+from telemetry.contract import Upload, decode_upload
+from telemetry.errors import ContractError
+from telemetry.readings import Ranges, Sync
+
+# How many runs of the journal one batch may read to compare, how many are remembered, and entries a read.
+_LOOKS = 8
+_REMEMBERED = 16
+_STEP = 500
 
 
 @dataclass(slots=True)
@@ -29,6 +43,8 @@ class Counters:
     facts: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    conflicts: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -39,14 +55,29 @@ class _Batch:
     changes: list[Change] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: dict[EpochKey, Ranges] = field(default_factory=dict)
+    uploads: dict[EpochKey, list[Upload | ReadingsUpload]] = field(default_factory=dict)
+    printed: dict[EpochKey, dict[int, Print]] = field(default_factory=dict)
     lazy: dict[EpochKey, bool] = field(default_factory=dict)
+    looks: int = _LOOKS
 
     def answer(self, key: EpochKey, *, may_wait: bool = False) -> None:
         self.lazy[key] = may_wait and self.lazy.get(key, True)
 
+    def prints(self, key: EpochKey) -> Mapping[int, Print]:
+        """Those of the facts that this very batch journals."""
+        known = self.printed.setdefault(key, {})
+        for upload in self.uploads.pop(key, ()):
+            for number, print_ in prints_of(upload).items():
+                known.setdefault(number, print_)
+        return known
+
+    def add(self, key: EpochKey, entry: Entry, upload: Upload | ReadingsUpload) -> None:
+        self.entries.append(entry)
+        self.uploads.setdefault(key, []).append(upload)
+
 
 class Intake:
-    """Takes messages in batches; belongs to one thread."""
+    """Takes messages in batches; belongs to one thread. ``journaled`` is called as soon as the journal has a batch."""
 
     def __init__(
         self,
@@ -55,12 +86,15 @@ class Intake:
         quarantine: QuarantinePort,
         registry: Registry,
         edges: Edges = no_keys,
+        journaled: Callable[[], None] = lambda: None,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
         self._quarantine = quarantine
         self._registry = registry
         self._edges = edges
+        self._journaled = journaled
+        self._prints: OrderedDict[tuple[EpochKey, Run], dict[int, Print]] = OrderedDict()
         self.counters = Counters()
 
     @property
@@ -74,9 +108,8 @@ class Intake:
     def take(self, messages: Sequence[Arrived]) -> dict[EpochKey, bool]:
         """Check, keep and count a batch; the epochs that deserve a receipt, True where it may wait.
 
-        All durable at return.
-
-        Raises NeighbourDownError when registry, quarantine, journal or ledger do not answer: take the batch again.
+        All durable at return, or to be had from the journal. Raises NeighbourDownError when registry, quarantine,
+        journal or ledger do not answer: take the batch again.
         """
         batch = _Batch()
         for message in messages:
@@ -107,6 +140,8 @@ class Intake:
                 keys += self.replay(serial)
         return keys
 
+    # --- one message --------------------------------------------------------------------------------------------
+
     def _sort(self, checked: Checked, message: Arrived, batch: _Batch) -> None:
         """Put one checked message where it belongs."""
         if checked.upload is None or checked.address is None:
@@ -116,21 +151,114 @@ class Intake:
         key = EpochKey(checked.address.site, checked.address.edge, checked.upload.epoch)
         state = self._ledger.state(key)
         known = batch.seen.get(key, state.have)
-        faults = [f for f in checked.faults if f.seqs - known - state.quarantined]
         fresh = checked.accepted - known
-        if checked.payload is not None and (fresh or not checked.accepted):
-            batch.entries.append(_entry(key, checked.upload.kind, message.received_at_ms, checked.payload))
-        duplicates = len(checked.accepted) - len(fresh) + _already(checked, faults)
-        batch.seen[key] = known | checked.accepted
+        faults = checked.faults
+        if faults:
+            faults = tuple(f for f in faults if f.seqs - known - state.quarantined)
+        duplicates = sum(len(f.seqs) for f in checked.faults) - sum(len(f.seqs) for f in faults)
+        conflicts = 0
+        if fresh == checked.accepted:
+            if checked.payload is not None:
+                batch.add(key, _entry(key, checked.kind, message.received_at_ms, checked.payload), checked.upload)
+        else:
+            again = checked.accepted - fresh
+            conflict = self._sort_again(key, checked, again, fresh, message, batch)
+            conflicts = 0 if conflict is None else len(conflict.seqs)
+            duplicates += len(again) - conflicts
+            if conflict is not None:
+                faults = (*faults, conflict)
+        batch.seen[key] = known | fresh
         batch.faults += faults
-        batch.answer(key, may_wait=checked.upload.lazy and not duplicates and not checked.faults)
-        batch.changes.append(
-            replace(
-                _change(key, checked, message.received_at_ms),
-                quarantined=_union(f.seqs for f in faults) - known,
-                duplicates=duplicates,
-            )
+        batch.answer(key, may_wait=checked.upload.lazy and not duplicates and not conflicts and not checked.faults)
+        batch.changes.append(self._change(key, checked, message, known, faults, duplicates, conflicts))
+
+    def _change(
+        self,
+        key: EpochKey,
+        checked: Checked,
+        message: Arrived,
+        known: Ranges,
+        faults: Sequence[Fault],
+        duplicates: int,
+        conflicts: int,
+    ) -> Change:
+        assert checked.upload is not None  # noqa: S101  (the caller asked)
+        assert checked.address is not None  # noqa: S101
+        change = change_of(key, checked.upload, message.received_at_ms, known)
+        extra: dict[str, object] = {}
+        if faults or checked.faults:
+            highest = max((f.seqs.spans[-1][1] for f in checked.faults if f.seqs), default=0)
+            extra = {
+                "quarantined": Ranges(span for f in faults for span in f.seqs.spans) - known,
+                "numbered_to": max(change.numbered_to, highest),
+            }
+        if message.fresh and checked.accepted:
+            synced, max_error_ms = _claimed(checked.upload)
+            extra |= {"sent_at_ms": checked.upload.sent_at_ms, "synced": synced, "max_error_ms": max_error_ms}
+        shard = checked.address.shard
+        return replace(change, shard=shard, duplicates=duplicates, conflicts=conflicts, **extra)  # type: ignore[arg-type]
+
+    def _sort_again(
+        self, key: EpochKey, checked: Checked, again: Ranges, fresh: Ranges, message: Arrived, batch: _Batch
+    ) -> Fault | None:
+        """A message with numbers that we hold: journal what is new or can not be compared; the fault for what differs."""
+        upload = checked.upload
+        assert upload is not None  # noqa: S101  (the caller asked)
+        kept = self._kept(key, again, batch)
+        facts = (as_facts(upload) if isinstance(upload, ReadingsUpload) else upload).facts
+        other = differing((n for n in facts if n.seq in again), kept)
+        unsure = any(n not in kept for n in again)
+        if not other:
+            if (fresh or unsure) and checked.payload is not None:
+                batch.add(key, _entry(key, checked.kind, message.received_at_ms, checked.payload), upload)
+            return None
+        whole = as_facts(upload) if isinstance(upload, ReadingsUpload) else upload
+        rest = replace(whole, facts=tuple(n for n in facts if n.seq not in other), mac=None)
+        if rest.facts and (fresh or unsure):
+            batch.add(key, _entry(key, checked.kind, message.received_at_ms, encoded(rest)), rest)
+        # A sending time of its own would make the same facts, sent again, another item of the quarantine.
+        own = replace(whole, facts=tuple(n for n in facts if n.seq in other), mac=None, sent_at_ms=0, lazy=False)
+        return Fault(
+            Reason.NUMBER_CONFLICT,
+            f"{len(other)} {checked.kind} under numbers that hold other content",
+            plain(message.topic),
+            encoded(own),
+            message.received_at_ms,
+            key.site,
+            key.edge,
+            key.epoch,
+            seqs=own.ranges,
         )
+
+    def _kept(self, key: EpochKey, again: Ranges, batch: _Batch) -> Mapping[int, Print]:
+        """Prints of what is journaled under these numbers, as far as it can be looked up in bounds."""
+        found: dict[int, Print] = dict(batch.prints(key))
+        for run in self._ledger.runs(key, again):
+            if all(n in found for n in again):
+                break
+            found = {**found, **self._prints_of_run(key, run, batch)}
+        return found
+
+    def _prints_of_run(self, key: EpochKey, run: Run, batch: _Batch) -> Mapping[int, Print]:
+        known = self._prints.get((key, run))
+        if known is not None:
+            self._prints.move_to_end((key, run))
+            return known
+        if batch.looks <= 0:
+            return {}
+        batch.looks -= 1
+        prints: dict[int, Print] = {}
+        offset = run.after_offset
+        while offset < run.to_offset and (entries := self._journal.after(offset, _STEP)):
+            for at, entry in entries:
+                if at <= run.to_offset and (entry.site, entry.edge, entry.epoch) == key:
+                    for number, print_ in _readable_prints(entry).items():
+                        prints.setdefault(number, print_)
+            offset = entries[-1][0]
+        self._prints[key, run] = prints
+        if len(self._prints) > _REMEMBERED:
+            self._prints.popitem(last=False)
+        return prints
 
     def _sort_refused(self, checked: Checked, fault: Fault, batch: _Batch) -> None:
         """A message refused as a whole; its edge is answered, so that it learns that we are here."""
@@ -163,38 +291,51 @@ class Intake:
         upload = decode_upload(item.payload)
         known = batch.seen.get(key, self._ledger.state(key).have)
         if upload.ranges - known:
-            batch.entries.append(_entry(key, upload.kind, item.received_at_ms, item.payload))
-            batch.changes.append(change_of(key, upload, item.received_at_ms))
+            batch.add(key, _entry(key, upload.kind, item.received_at_ms, item.payload), upload)
+            batch.changes.append(change_of(key, upload, item.received_at_ms, known))
             batch.seen[key] = known | upload.ranges
             batch.answer(key)
 
     def _keep(self, batch: _Batch) -> None:
         if batch.faults:
             self._quarantine.put(batch.faults)
-        offset = self._journal.append(batch.entries) if batch.entries else self._ledger.offset
+        offset = self._ledger.offset
+        if batch.entries:
+            offset = self._journal.append(batch.entries)
+            self._journaled()
         if batch.changes:
             self._ledger.commit(batch.changes, offset)
-        self.counters.journaled += len(batch.entries)
-        self.counters.quarantined += len(batch.faults)
-        self.counters.duplicates += sum(c.duplicates for c in batch.changes)
-        self.counters.facts += sum(len(c.received) for c in batch.changes)
+        self._count(batch)
+
+    def _count(self, batch: _Batch) -> None:
+        counters = self.counters
+        counters.journaled += len(batch.entries)
+        counters.quarantined += len(batch.faults)
+        for change in batch.changes:
+            counters.duplicates += change.duplicates
+            counters.conflicts += change.conflicts
+            counters.facts += len(change.received)
+        for fault in batch.faults:
+            counters.reasons[str(fault.reason)] = counters.reasons.get(str(fault.reason), 0) + 1
 
 
 def _entry(key: EpochKey, kind: str, received_at_ms: int, payload: bytes) -> Entry:
     return Entry(key.site, key.edge, key.epoch, kind, received_at_ms, payload)
 
 
-def _change(key: EpochKey, checked: Checked, received_at_ms: int) -> Change:
-    assert checked.upload is not None  # noqa: S101  (the caller asked)
-    assert checked.address is not None  # noqa: S101
-    change = change_of(key, checked.upload, received_at_ms)
-    highest = max((f.seqs.spans[-1][1] for f in checked.faults if f.seqs), default=0)
-    return replace(change, shard=checked.address.shard, numbered_to=max(change.numbered_to, highest))
+def _readable_prints(entry: Entry) -> dict[int, Print]:
+    try:
+        return prints_of(decoded(entry))
+    except ContractError:
+        return {}
 
 
-def _already(checked: Checked, faults: list[Fault]) -> int:
-    return sum(len(f.seqs) for f in checked.faults) - sum(len(f.seqs) for f in faults)
-
-
-def _union(ranges: Iterable[Ranges]) -> Ranges:
-    return Ranges(span for r in ranges for span in r.spans)
+def _claimed(upload: Upload | ReadingsUpload) -> tuple[bool, int | None]:
+    """Whether the edge's clock claims to be synchronised, and its own bound of error, by the newest fact."""
+    if isinstance(upload, ReadingsUpload):
+        newest = upload.streams[-1] if upload.streams else None
+        return (False, None) if newest is None else (newest.sync is Sync.SYNCED, newest.max_error_ms)
+    if not upload.facts:
+        return False, None
+    stamp = upload.facts[-1].fact.stamp
+    return stamp.sync is Sync.SYNCED, stamp.max_error_ms

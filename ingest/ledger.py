@@ -40,7 +40,7 @@ from ingest.epochs import (
 from ingest.identities import HelloSeen, Identity, identities, seen
 from ingest.sqlite_file import SqliteFile, peek
 from telemetry.columns import ReadingsUpload
-from telemetry.contract import Receipt, Upload, decode_upload
+from telemetry.contract import Receipt, Upload, decode_readings, decode_upload
 from telemetry.errors import ContractError
 from telemetry.readings import Ranges
 
@@ -334,7 +334,7 @@ class Ledger(SqliteFile):
 
 def decoded(entry: Entry) -> Upload | ReadingsUpload:
     """What a journal entry holds; raises ContractError."""
-    return decode_upload(entry.payload)
+    return decode_readings(entry.payload) if entry.kind == "readings" else decode_upload(entry.payload)
 
 
 def _rank(key: EpochKey, state: EpochState) -> tuple[int, int, EpochKey]:
@@ -425,9 +425,10 @@ def read_ledger(path: str | Path) -> list[EdgeSummary]:
 
 def read_clocks(path: str | Path) -> list[ClockOff]:
     """The edges whose clock is off now."""
-    edges = peek(path, _load_edges, {})
+    none: dict[tuple[str, str], _EdgeState] = {}
+    edges = peek(path, _load_edges, none)
     return [
-        ClockOff(*edge, state.clock.off_ms, state.clock.since_ms, state.clock.synced)
+        ClockOff(edge[0], edge[1], state.clock.off_ms, state.clock.since_ms, state.clock.synced)
         for edge, state in sorted(edges.items())
         if state.clock.off_ms
     ]

@@ -12,14 +12,14 @@ class Outage:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._is_down = False
+        self.is_down = False
 
     def down(self, error: object) -> None:
-        if not self._is_down:
-            self._is_down = True
+        if not self.is_down:
+            self.is_down = True
             _log.warning("%s does not answer, trying on: %s", self._name, error)
 
     def up(self) -> None:
-        if self._is_down:
-            self._is_down = False
+        if self.is_down:
+            self.is_down = False
             _log.warning("%s answers again", self._name)

@@ -20,11 +20,13 @@ class Reason(StrEnum):
     UNKNOWN_DEVICE = "unknown_device"
     WRONG_SITE = "wrong_site"
     CLOCK_AHEAD = "clock_ahead"
+    CLOCK_BEHIND = "clock_behind"
     ADDRESS_MISMATCH = "address_mismatch"
     KIND_MISMATCH = "kind_mismatch"
     BAD_EPOCH = "bad_epoch"
     EDGE_REVOKED = "edge_revoked"
     UNKNOWN_EDGE = "unknown_edge"
+    NUMBER_CONFLICT = "number_conflict"
     DECODER_FAULT = "decoder_fault"
     STORE_REJECTED = "store_rejected"
 

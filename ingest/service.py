@@ -81,9 +81,9 @@ def _receive(
         stack.callback(journal.close)
         ledger = Ledger(config.ledger_path)
         stack.callback(ledger.close)
-        intake = Intake(journal, ledger, quarantine, registry, edges)
+        intake = Intake(journal, ledger, quarantine, registry, edges, filler_wake.set)
         if _try_on("journal", lambda: (intake.start(),), halt, config.retry_s) is not None:
-            Receiver(config, intake, clock, filler_wake.set).run(halt)
+            Receiver(config, intake, clock).run(halt)
 
 
 def _fill(config: Config, quarantine: QuarantinePort, wake: threading.Event, halt: threading.Event) -> None:
