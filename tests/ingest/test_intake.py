@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from hypothesis import strategies as st
 
 from gateway.journal import Entry
 from ingest.check import Arrived
-from ingest.ledger import EpochKey, read_ledger
-from telemetry.contract import Receipt, decode_upload
+from ingest.identities import IdentityKind
+from ingest.ledger import Change, EpochKey, Ledger, read_clocks, read_identities, read_ledger
+from telemetry.contract import Receipt, decode_upload, encode_upload
 from telemetry.errors import NeighbourDownError
 from telemetry.readings import Ranges
 
@@ -280,3 +283,135 @@ def test_however_uploads_overlap_and_batches_fall_every_number_is_journaled(
 
 def numbers_of(entries: Iterable[Entry]) -> set[int]:
     return {number for entry in entries for number in decode_upload(entry.payload).ranges}
+
+
+# --- numbers that come again ---------------------------------------------------------------------------------
+
+
+def conflicts_of(pipeline: Any) -> list[tuple[int, ...]]:
+    """The numbers of each item that waits for this reason."""
+    rows = [row for row in pipeline.quarantine.rows() if row[0] == "number_conflict"]
+    return [tuple(decode_upload(row[3]).ranges) for row in rows]
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_one_number_with_other_content_waits_in_quarantine_and_is_counted(
+    pipeline: Any, make: Any, flushed: bool
+) -> None:
+    """Two Pis that run copies of one card: to swallow the second as a repeat would lose a reading unseen."""
+    pipeline.intake.take([make.message([make.reading(n, "5.0") for n in (1, 2, 3)])])
+    if flushed:
+        pipeline.restart()
+    other = make.message([make.reading(1, "5.0"), make.reading(2, "9.9"), make.reading(3, "8.8"), make.reading(4)])
+    assert pipeline.intake.take([other]) == {KEY: False}
+    assert conflicts_of(pipeline) == [(2, 3)]
+    assert journaled(pipeline) == [1, 2, 3, 1, 4]
+    (line,) = lines_of(pipeline)
+    assert (line.received, line.conflicts, line.duplicates, line.streams[0].received) == (4, 2, 1, 4)
+
+
+def test_a_conflict_sent_again_waits_once_and_a_third_content_waits_beside_it(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.message([make.reading(1, "5.0")])])
+    for value in ("6.0", "6.0", "7.0"):
+        message = make.message([make.reading(1, value)])
+        later = make.upload([make.reading(1, value)], sent_at_ms=make.t0 + 5_000)
+        pipeline.intake.take([message, Arrived(message.topic, encode_upload(later), message.received_at_ms)])
+    assert conflicts_of(pipeline) == [(1,), (1,)]
+
+
+def test_a_conflict_within_one_batch_is_seen(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.message([make.reading(1, "5.0")]), make.message([make.reading(1, "6.0")])])
+    assert conflicts_of(pipeline) == [(1,)]
+    assert journaled(pipeline) == [1]
+
+
+def test_a_reading_dated_meanwhile_is_the_same_reading(pipeline: Any, make: Any) -> None:
+    pipeline.intake.take([make.message([make.reading(1, sampled_at_ms=None)])])
+    pipeline.intake.take([make.message([make.reading(1)])])
+    assert conflicts_of(pipeline) == []
+    assert pipeline.ledger.state(KEY).duplicates == 1
+
+
+def test_what_cannot_be_compared_any_more_is_journaled_again(pipeline: Any, make: Any) -> None:
+    """The store decides by the identity of the reading; a doubt costs room, never a reading."""
+    pipeline.intake.take([make.message([make.reading(1, "5.0")])])
+    pipeline.ledger.flush()
+    pipeline.journal.forget(pipeline.journal.last_offset() + 1)
+    pipeline.intake.take([make.message([make.reading(1, "6.0")])])
+    assert journaled(pipeline) == [1]
+
+
+def test_a_storm_of_repeats_costs_bounded_looks_into_the_journal(pipeline: Any, make: Any) -> None:
+    for n in range(1, 101):
+        pipeline.intake.take([make.message([make.reading(n)])])
+        pipeline.ledger.flush()
+    reads: list[int] = []
+    after = pipeline.journal.after
+    pipeline.journal.after = lambda offset, limit: (reads.append(offset), after(offset, limit))[1]
+    pipeline.intake.take([make.message([make.reading(n)]) for n in range(1, 101)])
+    assert len(reads) <= 16
+    assert pipeline.ledger.state(KEY).duplicates == 100
+
+
+@pytest.mark.parametrize("kind", ["events", "weighings"])
+def test_other_facts_are_compared_too(pipeline: Any, make: Any, kind: str) -> None:
+    def message(word: str) -> Arrived:
+        fact = (
+            make.event(1, "power_lost", word) if kind == "events" else make.weighing(1, {"a": "W1", "b": "T1"}[word])
+        )
+        return make.message([fact], kind)
+
+    pipeline.intake.take([message("a")])
+    pipeline.intake.take([message("a"), message("b")])
+    assert conflicts_of(pipeline) == [(1,)]
+
+
+def test_an_edge_whose_clock_is_behind_is_named(pipeline: Any, make: Any) -> None:
+    for n in range(1, 7):
+        message = make.message([make.reading(n)], at_ms=make.t0 + 300_000)
+        pipeline.intake.take([replace(message, fresh=True)])
+    pipeline.ledger.flush()
+    (off,) = read_clocks(pipeline.folder / "ledger.db")
+    assert (off.edge, off.off_ms, off.synced) == ("E1", -300_000, True)
+
+
+def test_cards_and_machines_are_told_from_hellos(pipeline: Any, make: Any) -> None:
+    for n, (epoch, reason) in enumerate([("epoch1", "new"), ("epoch2", "restored")]):
+        make.epoch = epoch
+        info = {"numbered_to": 1, "machine": "m1", "epoch_reason": reason, "previous_epoch": "epoch1"}
+        payload = encode_upload(make.upload((), "hello", info=info))
+        pipeline.intake.take([Arrived(make.address.up("hello"), payload, make.t0 + n)])
+    pipeline.restart()
+    pipeline.ledger.flush()
+    (found,) = read_identities(pipeline.folder / "ledger.db")
+    assert (found.kind, found.epoch, found.previous_epoch) == (IdentityKind.RESTORED, "epoch2", "epoch1")
+
+
+def test_a_lazy_upload_may_wait_for_its_receipt_and_nothing_else_may(pipeline: Any, make: Any) -> None:
+    def lazy(*numbers: int, stream: str = "T1/temperature_c") -> Arrived:
+        upload = make.upload([make.reading(n, stream=stream) for n in numbers], lazy=True)
+        return Arrived(make.address.up("readings"), encode_upload(upload), make.t0 + 100_000_000)
+
+    assert pipeline.intake.take([lazy(1, 2)]) == {KEY: True}
+    assert pipeline.intake.take([lazy(2, 3)]) == {KEY: False}
+    assert pipeline.intake.take([lazy(4, stream="NEW/temperature_c")]) == {KEY: False}
+    assert pipeline.intake.take([lazy(5), make.message([make.reading(6)])]) == {KEY: False}
+    assert pipeline.intake.take([lazy(7), make.hello(9)]) == {KEY: False}
+
+
+def test_a_ledger_of_an_older_version_is_read_on(pipeline: Any, make: Any) -> None:
+    path = pipeline.folder / "old.db"
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            "CREATE TABLE epochs(site TEXT NOT NULL, edge TEXT NOT NULL, epoch TEXT NOT NULL, shard TEXT NOT NULL,"
+            " numbered_to INTEGER NOT NULL, have TEXT NOT NULL, quarantined TEXT NOT NULL, thinned TEXT NOT NULL,"
+            " duplicates INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL, hello_ms INTEGER NOT NULL,"
+            " PRIMARY KEY(site, edge, epoch));"
+            "INSERT INTO epochs VALUES ('SITE1', 'E1', 'epoch1', 's1', 3, '[[1,3]]', '[]', '[]', 0, 5, 5);"
+        )
+    db.close()
+    assert read_ledger(path)[0].received == 3
+    ledger = Ledger(path)
+    ledger.commit([Change(KEY, 9, received=Ranges([(4, 4)]))], 1)
+    ledger.close()
+    assert read_ledger(path)[0].received == 4
