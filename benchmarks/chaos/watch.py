@@ -1,0 +1,96 @@
+"""A reader of the edge's outbox file from outside: what was accepted, by whatever number, before anything can undo it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from urllib.parse import quote
+
+from benchmarks.chaos.judge import Accepted
+
+EVERY_S = 0.4
+PENDING = 0
+_ROWS = """SELECT f.seq, f.state, w.text, f.boottime_ns, f.value FROM fact f JOIN word w ON w.id = f.stream
+  WHERE f.kind = 'r' AND f.seq > ?"""
+
+
+@dataclass
+class Watch:
+    """``look`` may be called from any thread; the loop of ``start`` calls it too."""
+
+    path: Path
+    t0_ms: int
+    accepted: dict[tuple[str, int], Accepted] = field(default_factory=dict)
+    numbers: dict[tuple[str, int], list[Accepted]] = field(default_factory=dict)
+    epochs: list[str] = field(default_factory=list)
+    _seen: dict[str, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            self.look()
+
+    def look(self) -> bool:
+        """Take in what is new; False while the file cannot be read (being made, being replaced)."""
+        try:
+            with self._lock, closing(_open(self.path)) as db:
+                db.execute("BEGIN")
+                epoch = str(db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()[0])
+                rows = db.execute(_ROWS, (self._seen.get(epoch, 0),)).fetchall()
+        except (sqlite3.Error, TypeError):
+            return False
+        if epoch not in self._seen:
+            self.epochs.append(epoch)
+        top = self._seen.setdefault(epoch, 0)
+        for seq, _, stream, boottime_ns, value in rows:
+            true_ms = self.t0_ms + boottime_ns // 1_000_000
+            one = Accepted(stream, boottime_ns, true_ms, None if value is None else Decimal(value))
+            one = self.accepted.setdefault((stream, boottime_ns), one)
+            meant = self.numbers.setdefault((epoch, seq), [])
+            if one not in meant:  # a restored file may give a number twice
+                meant.append(one)
+            top = max(top, seq)
+        self._seen[epoch] = top
+        return True
+
+    def read_again(self) -> None:
+        """The file was replaced: look at every number anew."""
+        with self._lock:
+            self._seen = dict.fromkeys(self._seen, 0)
+
+    def pending(self) -> tuple[str, set[tuple[str, int]]] | None:
+        """(epoch, identities of the readings that no receipt has named) as the file stands now; None: unreadable."""
+        try:
+            with closing(_open(self.path)) as db:
+                epoch = str(db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()[0])
+                rows = db.execute(_ROWS, (0,)).fetchall()
+        except (sqlite3.Error, TypeError):
+            return None
+        return epoch, {(stream, ns) for _, state, stream, ns, _ in rows if state == PENDING}
+
+    def unreceipted(self) -> int | None:
+        """How many facts of any kind wait for a receipt; None: unreadable now."""
+        try:
+            with closing(_open(self.path)) as db:
+                return int(db.execute("SELECT count(*) FROM fact WHERE state = 0").fetchone()[0])
+        except (sqlite3.Error, TypeError):
+            return None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)
