@@ -57,7 +57,7 @@ def _one(args: argparse.Namespace, seed: int, store: str) -> Done:
     print(f"seed {seed}, store {store}{', sabotage ' + args.sabotage if args.sabotage else ''}", flush=True)
     say = print if args.loud else (lambda _: None)
     began = time.monotonic()
-    run = Run(folder, seed, args.seconds, args.gap, store, args.sabotage or "", say=say)
+    run = Run(folder, seed, args.seconds, args.gap, store, args.sabotage or "", args.quiet, tuple(args.only), say)
     verdict = run.go()
     v = verdict
     print(
@@ -90,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sabotage", choices=sorted(SABOTAGES), help="break a promise; good means: caught")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/smile-iot-chaos"))
     parser.add_argument("--table", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
+    parser.add_argument("--quiet", type=float, default=120.0, help="real seconds in which the line must come to rest")
+    parser.add_argument("--only", action="append", default=[], help="faults whose name holds this text; repeat")
     parser.add_argument("--loud", action="store_true", help="print every fault")
     return parser
 

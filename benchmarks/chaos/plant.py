@@ -236,9 +236,10 @@ class Plant:
     def _write_edge(self, outbox: Path | None = None, name: str = "edge") -> Path:
         parts = [
             f'[edge]\nid = "{EDGE}"\nsite = "{SITE}"\nshard = "{SHARD}"\noutbox = "{outbox or self.outbox}"\n'
-            "anchor_every_s = 1\n"
+            "anchor_every_s = 1\ncommit_after_s = 0.6\n"
             f'[mqtt]\nhost = "127.0.0.1"\nport = {self.edge_link.port}\nreceipt_timeout_s = 1.5\n'
-            "reconnect_max_s = 1.5\nkeepalive_s = 5\nhello_every_s = 10.0\nwindow_facts = 300\nlinger_s = 0.3\n"
+            f"reconnect_max_s = 1.5\nkeepalive_s = 5\nhello_every_s = 10.0\nwindow_facts = 600\nflush_facts = 100\n"
+            f"flush_after_s = 0.4\nreceipt_every_s = {self.seed % 2 * 2.0}\n"
             "[ble]\nwatchdog_s = 6.0\nreconnect_max_s = 1.5\n"
         ]
         if outbox is None:

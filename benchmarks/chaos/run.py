@@ -42,6 +42,7 @@ class Run:
     store: str = "sqlite"
     sabotage: str = ""
     quiet_s: float = 120.0
+    only: tuple[str, ...] = ()
     say: Callable[[str], None] = print
     counts: Counter[str] = field(default_factory=Counter)
     deaf: list[Window] = field(default_factory=list)
@@ -98,6 +99,8 @@ class Run:
         keep = True
         try:
             self.plant.start()
+            self.deaf_from("started")
+            self._waiting_for_edge = True
             self.watch.start()
             self._rage(random.Random(self.seed))
             trouble = self._rest()
@@ -146,6 +149,8 @@ class Run:
         held = {need for a in self._active for need in a.fault.needs}
         have = {"": True, "influx": self.plant.influx is not None, "disks": self.plant.small_disks}
         free = [f for f in FAULTS if not f.needs & held and have[f.wants]]
+        if self.only:
+            free = [f for f in free if any(text in f.name for text in self.only)]
         if self._waiting_for_edge:
             free = [f for f in free if "edge" not in f.needs or rng.random() < 0.2]
         if not free:
@@ -249,10 +254,24 @@ class Run:
             self.deaf,
         )
         verdict = judge(books, self.plant.rules())
+        self._judge_vanished(verdict)
         missing = {s.epoch: s.missing.to_lists() for s in self.plant.ledger() if s.missing}
         if missing:
             self.say(f"  the ledger names as missing: {json.dumps(missing)[:300]}")
         return verdict
+
+    def _judge_vanished(self, verdict: Verdict) -> None:
+        """A number that was given, and whose fact nobody saw and the journal does not have, is a lost fact too."""
+        with closing(sqlite3.connect(f"file:{self.plant.data / 'ledger.db'}?mode=ro", uri=True)) as db:
+            had = {
+                epoch: {n for text in texts for low, high in json.loads(text) for n in range(low, high + 1)}
+                for epoch, *texts in db.execute("SELECT epoch, have, quarantined, thinned FROM epochs")
+            }
+        for epoch, numbers in self.watch.vanished().items():
+            gone = numbers - had.get(epoch, set())
+            if gone:
+                verdict.lost += len(gone)
+                verdict.say(f"lost: {len(gone)} numbers of epoch {epoch} were given and their facts are nowhere")
 
     def _made(self) -> list[Made]:
         made = []

@@ -8,8 +8,6 @@ Each patch stands at an interface that does not change with the code behind it.
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,7 +19,6 @@ def forget_on_puback() -> None:
 
     from edge.outbox import SqliteOutbox
     from telemetry.contract import decode_upload
-    from telemetry.readings import Ranges
 
     boxes: list[SqliteOutbox] = []
     made, publish = SqliteOutbox.__init__, aiomqtt.Client.publish
@@ -35,28 +32,28 @@ def forget_on_puback() -> None:
         if boxes and "/up/" in str(topic) and isinstance(payload, bytes):
             facts = decode_upload(payload).facts
             if facts:
-                boxes[-1].received(Ranges.of(n.seq for n in facts), Ranges())
+                box = boxes[-1]
+                for n in facts:
+                    box._db.execute("DELETE FROM fact WHERE seq = ?", (n.seq,))
 
     SqliteOutbox.__init__ = remember  # type: ignore[method-assign]
     aiomqtt.Client.publish = publish_and_forget  # type: ignore[method-assign,assignment]
 
 
-def receipt_before_journal() -> None:
-    """Ingest's journal says "on disk" and writes a second later."""
+def journal_loses_one_in_five() -> None:
+    """Ingest's journal says "on disk" and does not write every fifth entry: a receipt without the data."""
     from gateway.journal.sqlite import SqliteJournal
 
     really = SqliteJournal.append
-    last = {"offset": 0}
+    count = {"n": 0}
 
     def append(self: Any, entries: Sequence[Any]) -> int:
-        last["offset"] = max(last["offset"], self.last_offset()) + len(entries)
-
-        def later() -> None:
-            time.sleep(1.0)
-            really(self, entries)
-
-        threading.Thread(target=later, daemon=True).start()
-        return last["offset"]
+        kept = []
+        for entry in entries:
+            count["n"] += 1
+            if count["n"] % 5:
+                kept.append(entry)
+        return really(self, kept)
 
     SqliteJournal.append = append  # type: ignore[method-assign,assignment]
 
@@ -81,7 +78,7 @@ def stamp_again_when_sent() -> None:
         setattr(uplink, name, encode)
 
 
-SABOTAGES = {f.__name__: f for f in (forget_on_puback, receipt_before_journal, stamp_again_when_sent)}
+SABOTAGES = {f.__name__: f for f in (forget_on_puback, journal_loses_one_in_five, stamp_again_when_sent)}
 
 
 def main() -> int:

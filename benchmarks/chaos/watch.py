@@ -14,8 +14,8 @@ from benchmarks.chaos.judge import Accepted
 
 EVERY_S = 0.4
 PENDING = 0
-_ROWS = """SELECT f.seq, f.state, w.text, f.boottime_ns, f.value FROM fact f JOIN word w ON w.id = f.stream
-  WHERE f.kind = 'r' AND f.seq > ?"""
+_ROWS = """SELECT f.seq, f.state, w.text, f.boottime_ns, f.value, f.kind FROM fact f JOIN word w ON w.id = f.stream
+  WHERE f.seq > ?"""
 
 
 @dataclass
@@ -26,6 +26,8 @@ class Watch:
     t0_ms: int
     accepted: dict[tuple[str, int], Accepted] = field(default_factory=dict)
     numbers: dict[tuple[str, int], list[Accepted]] = field(default_factory=dict)
+    seqs: dict[str, set[int]] = field(default_factory=dict)
+    numbered_to: dict[str, int] = field(default_factory=dict)
     epochs: list[str] = field(default_factory=list)
     _seen: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -51,20 +53,25 @@ class Watch:
             with self._lock, closing(_open(self.path)) as db:
                 db.execute("BEGIN")
                 epoch = str(db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()[0])
+                top = int(db.execute("SELECT value FROM meta WHERE key='numbered_to'").fetchone()[0])
                 rows = db.execute(_ROWS, (self._seen.get(epoch, 0),)).fetchall()
         except (sqlite3.Error, TypeError):
             return False
+        self.numbered_to[epoch] = max(self.numbered_to.get(epoch, 0), top)
         if epoch not in self._seen:
             self.epochs.append(epoch)
         top = self._seen.setdefault(epoch, 0)
-        for seq, _, stream, boottime_ns, value in rows:
+        for seq, _, stream, boottime_ns, value, kind in rows:
+            self.seqs.setdefault(epoch, set()).add(seq)
+            top = max(top, seq)
+            if kind != "r":
+                continue
             true_ms = self.t0_ms + boottime_ns // 1_000_000
             one = Accepted(stream, boottime_ns, true_ms, None if value is None else Decimal(value))
             one = self.accepted.setdefault((stream, boottime_ns), one)
             meant = self.numbers.setdefault((epoch, seq), [])
             if one not in meant:  # a restored file may give a number twice
                 meant.append(one)
-            top = max(top, seq)
         self._seen[epoch] = top
         return True
 
@@ -81,7 +88,15 @@ class Watch:
                 rows = db.execute(_ROWS, (0,)).fetchall()
         except (sqlite3.Error, TypeError):
             return None
-        return epoch, {(stream, ns) for _, state, stream, ns, _ in rows if state == PENDING}
+        return epoch, {(r[2], r[3]) for r in rows if r[1] == PENDING and r[5] == "r"}
+
+    def vanished(self) -> dict[str, set[int]]:
+        """Numbers that were given and whose facts were never seen, by epoch: gone before anyone could look."""
+        return {
+            epoch: gone
+            for epoch, top in self.numbered_to.items()
+            if (gone := set(range(1, top + 1)) - self.seqs.get(epoch, set()))
+        }
 
     def unreceipted(self) -> int | None:
         """How many facts of any kind wait for a receipt; None: unreadable now."""

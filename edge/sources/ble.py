@@ -25,7 +25,9 @@ from edge.decoders import ADVERT_DECODERS
 from edge.decoders.frames import Advert, FrameError
 from edge.history import hole_between
 from edge.outbox import Outbox
-from edge.supervisor import Outage
+from edge.sources.pulse import beating
+from edge.stall import Stall
+from edge.supervisor import Outage, end
 from telemetry.clock import Clock, stamp
 from telemetry.errors import NeighbourDownError
 from telemetry.readings import Fact, Stamp
@@ -62,9 +64,13 @@ class BleSource:
         """One scanner's life; raises one of EXPECTED or NeighbourDownError when a new one is needed."""
         queue: asyncio.Queue[tuple[BLEDevice, Advert, Stamp]] = asyncio.Queue(_QUEUE)
         heard_anyone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stall = Stall(loop.time())
 
         def on_advert(device: BLEDevice, data: AdvertisementData) -> None:
             heard_anyone.set()
+            if stall.stale(loop.time()):
+                return  # of unknown age; what is still on the air will be heard again
             if device.address.upper() in self._devices and not queue.full():  # full: it will be heard again
                 advert = Advert(device.address.upper(), data.rssi, data.service_data, data.manufacturer_data)
                 queue.put_nowait((device, advert, stamp(self._clock)))
@@ -75,11 +81,11 @@ class BleSource:
         scanner = BleakScanner(on_advert, bluez=bluez)
         await scanner.start()
         consumer = asyncio.create_task(self._consume(queue), name="ble-consumer")
+        pulse = asyncio.create_task(beating(stall), name="ble-pulse")
         try:
             await self._watch(heard_anyone, consumer)
         finally:
-            consumer.cancel()
-            await asyncio.gather(consumer, return_exceptions=True)
+            await end(consumer, pulse)
             try:
                 await scanner.stop()
             except EXPECTED as error:  # after a restart of bluetoothd: "No discovery started"

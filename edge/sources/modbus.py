@@ -20,7 +20,9 @@ from edge.config import DeviceSettings
 from edge.decoders import modbus_probe
 from edge.decoders.frames import FrameError, Measurement
 from edge.outbox import Outbox
-from edge.supervisor import Outage
+from edge.sources.pulse import beating
+from edge.stall import DRAIN_S, Stall
+from edge.supervisor import Outage, end
 from telemetry.clock import Clock, stamp
 from telemetry.errors import NeighbourDownError
 
@@ -49,6 +51,9 @@ class ModbusSource:
     async def run(self) -> None:
         """One life of the port; raises one of EXPECTED or NeighbourDownError when it must be opened again."""
         client = _client(self._device)
+        loop = asyncio.get_running_loop()
+        stall = Stall(loop.time())
+        pulse = asyncio.create_task(beating(stall), name=f"{self._device.serial}-pulse")
         try:
             if not await client.connect():
                 raise NeighbourDownError(
@@ -58,6 +63,9 @@ class ModbusSource:
                 await self._wait_for_slot()
                 slot = self._clock.now_ms() // self._interval_ms
                 measurements = await self._ask(client)
+                if stall.stale(loop.time()):
+                    await asyncio.sleep(DRAIN_S)  # the answer may have waited for us: ask again
+                    continue
                 now = stamp(self._clock)
                 self._outbox.append(readings_of(self._device.serial, measurements, now), {self._key: str(slot)})
                 self._polled = slot
@@ -65,6 +73,7 @@ class ModbusSource:
                 self._outage.ended()
         finally:
             client.close()
+            await end(pulse)
 
     async def _wait_for_slot(self) -> None:
         while (now_ms := self._clock.now_ms()) // self._interval_ms == self._polled:
