@@ -1,12 +1,12 @@
-"""The contract on the wire, JSON form, version 1 (``docs/contract.md`` has the same examples).
+"""The contract on the wire, version 1 (``docs/contract.md`` has the same examples).
 
 Upload   edge -> ingest   numbered facts of one kind, with the ranges of numbers it holds
 Receipt  ingest -> edge   the ranges the journal holds (retained; answers every upload and hello)
 Request  ingest -> edge   numbers or times wanted again
 
-The first byte of a payload names its encoding: ``{`` is JSON. Fields may be added, never change meaning.
-Values travel as JSON numbers of at most three decimals and are decimals on both sides: a float is only the
-writer's way to print one, and reading goes straight from the digits.
+The first byte of a payload names its encoding: ``{`` is JSON, 0x01 the compact form of readings. Fields may be
+added, never change meaning. Values have at most three decimals and are exact on both sides: in JSON a float is only
+the writer's way to print one, and reading goes straight from the digits (``telemetry.json_readings``).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from enum import Enum
 from itertools import chain
 from typing import Any
 
+from telemetry import compact
 from telemetry.columns import ReadingsUpload, columns_of, facts_of
 from telemetry.errors import ContractError
 from telemetry.json_readings import DECODER as READINGS_DECODER
@@ -104,7 +105,10 @@ def parse_iso_utc(text: str) -> int:
         raise ContractError("bad_time", repr(text)[:60]) from error
     if at.tzinfo is None:
         raise ContractError("bad_time", f"{text} has no offset")
-    return round(at.timestamp() * 1000)
+    ms = round(at.timestamp() * 1000)
+    if not 0 <= ms <= MAX_MS:
+        raise ContractError("bad_time", f"{text} is no time of ours"[:80])
+    return ms
 
 
 def _number(value: Decimal | None) -> float | int | None:
@@ -157,7 +161,7 @@ def encode_upload(upload: Upload, encoding: Encoding = Encoding.JSON) -> bytes:
 def encode_readings(upload: ReadingsUpload, encoding: Encoding = Encoding.JSON) -> bytes:
     """The bytes of an upload that is in columns; raises ContractError for what the encoding cannot hold."""
     if encoding is Encoding.COMPACT:
-        raise NotImplementedError("the compact encoding is on its way")
+        return compact.encode(upload)
     return _json_upload(upload, "readings", {"streams": encode_streams(upload.streams)})
 
 
@@ -282,6 +286,8 @@ def decode_readings(payload: bytes) -> ReadingsUpload:
 
     A message of another kind is refused as ``kind_mismatch``.
     """
+    if payload[:1] == compact.FIRST_BYTE:
+        return compact.decode(payload)
     body = _load(payload, READINGS_DECODER)
     kind = text(body.get("kind"), "kind", 16)
     if kind != "readings":
@@ -335,6 +341,8 @@ class Claim:
 def claim(payload: bytes) -> Claim | None:
     """Edge, epoch and numbers that a message names, also of one that is refused; None where it names no edge."""
     try:
+        if payload[:1] == compact.FIRST_BYTE:
+            return Claim(*compact.claimed(payload))
         body = _load(payload)
         edge, epoch = text(body.get("edge"), "edge", 64), text(body.get("epoch"), "epoch", 64)
     except ContractError:
@@ -347,12 +355,15 @@ def claim(payload: bytes) -> Claim | None:
 
 def sign(payload: bytes, key: bytes) -> bytes:
     """The message with the edge's MAC; ``payload`` is unsigned, as the encoders make it."""
-    return sign_json(payload, key)
+    return compact.sign(payload, key) if payload[:1] == compact.FIRST_BYTE else sign_json(payload, key)
 
 
 def verify(payload: bytes, keys: Sequence[bytes]) -> None:
     """Raises ContractError("no_mac") or ("bad_mac") unless one of these keys signed the message."""
-    verify_json(payload, keys)
+    if payload[:1] == compact.FIRST_BYTE:
+        compact.verify(payload, keys)
+    else:
+        verify_json(payload, keys)
 
 
 # --- events, weighings, hello -----------------------------------------------------------------------------------
