@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 
+from edge.clock_guard import REFERENCE_HINT, reference_of
 from edge.outbox import Outbox
 from telemetry.clock import Clock, stamp
 from telemetry.readings import CLOCK_ANCHORED, Event, Sync
@@ -28,6 +29,10 @@ class Anchorer:
         self._outbox = outbox
         self._anchored_boot = outbox.hint(_HINT)
         self.synced = False
+
+    def anew(self) -> None:
+        """The clock stepped and its new time is believed (edge/clock_guard.py): it anchors this boot once more."""
+        self._anchored_boot, self.synced = None, False
 
     def look(self, sent_to: int) -> bool:
         """Anchor this boot if it has none and its clock is good; True if facts changed.
@@ -52,6 +57,7 @@ class Anchorer:
             "max_error_ms": max_error_ms,
             "source": "adjtimex",
         }
-        self._outbox.append([Event(CLOCK_ANCHORED, self._edge, now.wall_ms, now, detail)], {_HINT: boot_id})
+        hints = {_HINT: boot_id, REFERENCE_HINT: reference_of(now).to_text()}
+        self._outbox.append([Event(CLOCK_ANCHORED, self._edge, now.wall_ms, now, detail)], hints)
         self._anchored_boot = boot_id
         return True

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.anchor import Anchorer
+from edge.clock_guard import REFERENCE_HINT, ClockGuard, GuardedClock, load_reference, stepped
 from edge.commit import GroupCommit
 from edge.config import Config, DeviceSettings, load
 from edge.decoders import ADVERT_DECODERS, LINE_DECODERS
@@ -21,7 +22,7 @@ from edge.sources.ruuvi_history import RuuviHistory
 from edge.supervisor import Backoff, Outage, end, supervise
 from edge.uplink import EXPECTED as UPLINK_ERRORS
 from edge.uplink import Uplink
-from telemetry.clock import Clock
+from telemetry.clock import Clock, stamp
 from telemetry.errors import ConfigError, NeighbourDownError
 
 __all__ = ["load", "run"]
@@ -45,6 +46,8 @@ class Agent:
 
     def __init__(self, config: Config, clock: Clock, outbox: Outbox) -> None:
         self._config = config
+        self._guard = ClockGuard(load_reference(outbox.hint(REFERENCE_HINT)))
+        clock = GuardedClock(clock, self._guard)
         self._clock = clock
         self._outbox = GroupCommit(
             outbox, clock, config.edge.commit_after_s, config.limits, lambda: self._uplink.wake()
@@ -118,14 +121,28 @@ class Agent:
         return supervise(source.run, outage, serial_port.EXPECTED, Backoff(high_s=10.0), self._rng)
 
     async def _anchor(self) -> None:
-        """Watch the kernel's word on the clock; anchor a boot when it becomes good."""
+        """Watch the kernel's word on the clock; anchor a boot when it becomes good, tell when it jumps."""
+        anew = self._guard.anew
         while True:
             try:
+                self._tell_steps()
+                if self._guard.anew != anew:
+                    anew = self._guard.anew
+                    self._anchorer.anew()
                 if self._anchorer.look(self._uplink.sent_to):
                     self._uplink.wake()
             except NeighbourDownError as error:
                 log.warning("cannot keep a clock anchor: %s", error)
             await asyncio.sleep(self._config.edge.anchor_every_s)
+
+    def _tell_steps(self) -> None:
+        made = stamp(self._clock)
+        while self._guard.steps:
+            step = self._guard.steps[0]
+            self._outbox.append([stepped(self._config.edge.id, step, made)])
+            self._guard.steps.popleft()
+            log.warning("the clock jumped by %d ms while it claimed to be right", step.delta_ms)
+            self._uplink.wake()
 
     async def _keep_house(self) -> None:
         """Drop what is receipted and older than the retention, only by a clock that claims to be right."""

@@ -5,7 +5,9 @@ machine; ``VirtualClock`` runs ``t0 + (monotonic - m0) x speed`` with the same n
 demo (CLOCK_MONOTONIC is one for the whole machine). Network, serial and BLE timers stay real.
 
 The environment variable ``SMILE_IOT_CLOCK`` chooses the virtual one:
-``t0_ms:m0_ns:speed[:synced|unsynced[:until_ms:then_speed]]``.
+``t0_ms:m0_ns:speed[:synced|unsynced[:until_ms:then_speed]][;steps=at_ms:delta_ms[:synced|unsynced],...]``.
+A step is a fault of the wall clock that a plan asks for (docs/decisions/0015): from the true virtual time ``at_ms`` on
+the wall clock is ``delta_ms`` further than before, and claims what is written there; boot time runs on.
 """
 
 from __future__ import annotations
@@ -14,10 +16,12 @@ import ctypes
 import os
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from telemetry.errors import ConfigError
+from telemetry.limits import MAX_MS
 from telemetry.readings import Stamp, Sync
 
 ENVIRONMENT_KEY = "SMILE_IOT_CLOCK"
@@ -27,6 +31,11 @@ _STA_UNSYNC = 0x0040
 _TIME_ERROR = 5
 # devices.md 7: an anchor needs STA_UNSYNC clear and maxerror < 1 s.
 _MAX_ERROR_SYNCED_US = 1_000_000
+# The process may be stopped between reading one clock and the other: then they are read again.
+_APART_NS = 1_000_000
+_TRIES = 3
+# This software is younger: a clock that says less is wrong, whatever it claims (2026-01-01).
+_EARLIEST_MS = 1_767_225_600_000
 
 
 class Clock(Protocol):
@@ -47,10 +56,28 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
+class PairedClock(Protocol):
+    """A clock that can say wall and boot time of one instant."""
+
+    def moment(self) -> tuple[int, int]:
+        """(wall ms, boot time ns)."""
+        ...
+
+
+def moment(clock: Clock) -> tuple[int, int]:
+    """Wall ms and boot time ns of one instant, as well as the clock can."""
+    return clock.moment() if isinstance(clock, PairedClock) else (clock.now_ms(), clock.boottime_ns())
+
+
 def stamp(clock: Clock) -> Stamp:
-    """Stamp the present instant."""
+    """Stamp the present instant; boot time is whole milliseconds.
+
+    The claim of sync is read last: a step between the two is then never believed.
+    """
+    wall_ms, boottime_ns = moment(clock)
     state, max_error_ms = clock.sync()
-    return Stamp(clock.boot_id(), clock.boottime_ns(), clock.now_ms(), state, max_error_ms)
+    return Stamp(clock.boot_id(), boottime_ns // 1_000_000 * 1_000_000, wall_ms, state, max_error_ms)
 
 
 class _Timex(ctypes.Structure):
@@ -77,31 +104,58 @@ def kernel_sync() -> tuple[Sync, int | None]:
     return Sync.SYNCED, max(1, timex.maxerror // 1000)
 
 
+@cache
+def _boot_id() -> str:
+    return _BOOT_ID_FILE.read_text().strip()
+
+
 @dataclass(frozen=True, slots=True)
 class SystemClock:
     """The machine's clocks as they are."""
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        """Within what the contract can say: a clock before 1970 or beyond 2248 is wrong and unsynced anyway."""
+        return min(max(0, time.time_ns() // 1_000_000), MAX_MS)
 
     def boot_id(self) -> str:
-        return _BOOT_ID_FILE.read_text().strip()
+        return _boot_id()
 
     def boottime_ns(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
+    def moment(self) -> tuple[int, int]:
+        for _ in range(_TRIES):
+            before_ns, wall_ms, boottime_ns = self.boottime_ns(), self.now_ms(), self.boottime_ns()
+            if boottime_ns - before_ns <= _APART_NS:
+                break
+        return wall_ms, boottime_ns
+
     def sync(self) -> tuple[Sync, int | None]:
-        return kernel_sync()
+        """The kernel's claim, which is not believed of a time that cannot be."""
+        return kernel_sync() if _EARLIEST_MS <= self.now_ms() < MAX_MS else (Sync.UNSYNCED, None)
 
     def real_seconds(self, virtual_s: float) -> float:
         return virtual_s
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """At true time ``at_ms`` the wall clock jumps by ``delta_ms`` and claims ``sync`` from then on (None: as before)."""
+
+    at_ms: int
+    delta_ms: int
+    sync: Sync | None = None
+
+    def to_text(self) -> str:
+        text = f"{self.at_ms}:{self.delta_ms}"
+        return text if self.sync is None else f"{text}:{self.sync}"
+
+
+@dataclass(frozen=True, slots=True)
 class VirtualClock:
     """``t0_ms + (monotonic - m0_ns) x speed``; from virtual time ``until_ms`` on it runs at ``then_speed``.
 
-    Boot time runs with it; the sync state is planned.
+    Boot time runs with it; the sync state and the steps of the wall clock are planned.
     """
 
     t0_ms: int
@@ -110,6 +164,7 @@ class VirtualClock:
     planned_sync: Sync = Sync.SYNCED
     until_ms: int | None = None
     then_speed: float = 1.0
+    steps: tuple[PlannedStep, ...] = ()
 
     def _elapsed_ns(self) -> int:
         real_ns = time.monotonic_ns() - self.m0_ns
@@ -121,25 +176,40 @@ class VirtualClock:
             return elapsed_ns
         return until_ns + int((real_ns - until_ns / self.speed) * self.then_speed)
 
-    def now_ms(self) -> int:
+    def true_ms(self) -> int:
+        """The virtual time without the steps: what the simulator knows to be true."""
         return self.t0_ms + self._elapsed_ns() // 1_000_000
 
+    def _wall_ms(self, true_ms: int) -> int:
+        return min(max(0, true_ms + sum(s.delta_ms for s in self.steps if s.at_ms <= true_ms)), MAX_MS)
+
+    def now_ms(self) -> int:
+        return self._wall_ms(self.true_ms())
+
+    def moment(self) -> tuple[int, int]:
+        elapsed_ns = self._elapsed_ns()
+        return self._wall_ms(self.t0_ms + elapsed_ns // 1_000_000), max(0, elapsed_ns)
+
     def boot_id(self) -> str:
-        return _BOOT_ID_FILE.read_text().strip()
+        return _boot_id()
 
     def boottime_ns(self) -> int:
         return max(0, self._elapsed_ns())
 
     def sync(self) -> tuple[Sync, int | None]:
-        return (Sync.SYNCED, 50) if self.planned_sync is Sync.SYNCED else (Sync.UNSYNCED, None)
+        true_ms = self.true_ms()
+        claims = [self.planned_sync, *(s.sync for s in self.steps if s.at_ms <= true_ms and s.sync is not None)]
+        return (Sync.SYNCED, 50) if claims[-1] is Sync.SYNCED else (Sync.UNSYNCED, None)
 
     def real_seconds(self, virtual_s: float) -> float:
-        past = self.until_ms is not None and self.now_ms() >= self.until_ms
+        past = self.until_ms is not None and self.true_ms() >= self.until_ms
         return virtual_s / (self.then_speed if past else self.speed)
 
     def to_environment(self) -> str:
         text = f"{self.t0_ms}:{self.m0_ns}:{self.speed}:{self.planned_sync}"
-        return text if self.until_ms is None else f"{text}:{self.until_ms}:{self.then_speed}"
+        if self.until_ms is not None:
+            text += f":{self.until_ms}:{self.then_speed}"
+        return f"{text};steps={','.join(s.to_text() for s in self.steps)}" if self.steps else text
 
 
 def clock_from_environment(value: str | None = None) -> Clock:
@@ -147,13 +217,24 @@ def clock_from_environment(value: str | None = None) -> Clock:
     text = os.environ.get(ENVIRONMENT_KEY, "") if value is None else value
     if not text:
         return SystemClock()
-    parts = text.split(":")
+    main, _, more = text.partition(";")
+    parts = main.split(":")
     try:
         planned = Sync(parts[3]) if len(parts) > 3 else Sync.SYNCED
         until_ms = int(parts[4]) if len(parts) > 4 else None
         then_speed = float(parts[5]) if len(parts) > 5 else 1.0
-        return VirtualClock(int(parts[0]), int(parts[1]), float(parts[2]), planned, until_ms, then_speed)
+        steps = _steps(more)
+        return VirtualClock(int(parts[0]), int(parts[1]), float(parts[2]), planned, until_ms, then_speed, steps)
     except (ValueError, IndexError) as error:
-        raise ConfigError(
-            ENVIRONMENT_KEY, f"{text!r} is not t0_ms:m0_ns:speed[:sync[:until_ms:then_speed]]"
-        ) from error
+        form = "t0_ms:m0_ns:speed[:sync[:until_ms:then_speed]][;steps=at_ms:delta_ms[:sync],...]"
+        raise ConfigError(ENVIRONMENT_KEY, f"{text!r} is not {form}") from error
+
+
+def _steps(text: str) -> tuple[PlannedStep, ...]:
+    """``steps=at_ms:delta_ms[:sync],...``, or nothing; raises ValueError or IndexError."""
+    if not text:
+        return ()
+    if not text.startswith("steps="):
+        raise ValueError(text)
+    parts = [step.split(":") for step in text.removeprefix("steps=").split(",")]
+    return tuple(PlannedStep(int(p[0]), int(p[1]), Sync(p[2]) if len(p) > 2 else None) for p in parts)

@@ -9,13 +9,17 @@ import pytest
 
 from telemetry.clock import (
     ENVIRONMENT_KEY,
+    PlannedStep,
     SystemClock,
     VirtualClock,
     clock_from_environment,
     kernel_sync,
+    moment,
     stamp,
 )
+from telemetry.contract import iso_utc, parse_iso_utc
 from telemetry.errors import ConfigError
+from telemetry.limits import MAX_MS
 from telemetry.readings import Sync
 
 T0 = 1_790_000_000_000
@@ -83,3 +87,96 @@ def test_the_kernel_is_asked_and_answers_one_of_two() -> None:
     assert (state is Sync.SYNCED and bound is not None and 1 <= bound < 1000) or (
         state is Sync.UNSYNCED and bound is None
     )
+
+
+# --- planned steps, and times that cannot be ------------------------------------------------------------------------
+
+
+def test_a_planned_step_moves_the_wall_and_its_claim_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = (PlannedStep(T0 + 10_000, 3_600_000, Sync.UNSYNCED), PlannedStep(T0 + 20_000, -3_600_500, Sync.SYNCED))
+    clock = VirtualClock(T0, 0, 1.0, steps=steps)
+    seen = []
+    for second in (9, 10, 20):
+        monkeypatch.setattr(time, "monotonic_ns", lambda second=second: second * 1_000_000_000)
+        assert (clock.true_ms(), clock.boottime_ns()) == (T0 + second * 1000, second * 1_000_000_000)
+        assert clock.moment() == (clock.now_ms(), clock.boottime_ns())
+        seen.append((clock.now_ms() - clock.true_ms(), clock.sync()[0]))
+    assert seen == [(0, Sync.SYNCED), (3_600_000, Sync.UNSYNCED), (-500, Sync.SYNCED)]
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [
+        VirtualClock(5, 6, 7.0, steps=(PlannedStep(9, -1),)),
+        VirtualClock(5, 6, 7.0, Sync.UNSYNCED, 100, 2.0, (PlannedStep(9, 5, Sync.SYNCED), PlannedStep(11, -5))),
+    ],
+)
+def test_planned_steps_go_through_the_environment(clock: VirtualClock) -> None:
+    assert clock_from_environment(clock.to_environment()) == clock
+
+
+@pytest.mark.parametrize("text", ["5:6:7;steps=", "5:6:7;step=1:2", "5:6:7;steps=1", "5:6:7;steps=1:2:so"])
+def test_steps_that_cannot_be_read_are_a_named_setting(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        clock_from_environment(text)
+    assert caught.value.key == ENVIRONMENT_KEY
+
+
+def test_boot_time_is_stamped_in_whole_milliseconds_of_the_same_instant() -> None:
+    made = stamp(SystemClock())
+    assert made.boottime_ns % 1_000_000 == 0
+    wall_ms, boottime_ns = moment(SystemClock())
+    offset_ms = wall_ms - boottime_ns // 1_000_000
+    assert abs(made.wall_ms - made.boottime_ns // 1_000_000 - offset_ms) <= 3
+
+
+@pytest.mark.parametrize(
+    ("real_s", "wall_ms", "believed"),
+    [
+        (-3600, 0, False),  # before 1970
+        (0, 0, False),
+        (1_767_225_599, 1_767_225_599_000, False),  # older than this software
+        (1_800_000_000, 1_800_000_000_000, True),
+        (2_147_483_648, 2_147_483_648_000, True),  # 2038-01-19, one second after 32 bits end
+        (4_102_444_800, 4_102_444_800_000, True),  # 2100
+        (10_000_000_000, MAX_MS, False),  # 2286: beyond what the contract can say
+        (400_000_000_000, MAX_MS, False),  # the year 14645
+    ],
+)
+def test_a_time_that_cannot_be_is_unsynced_whatever_the_kernel_claims(
+    monkeypatch: pytest.MonkeyPatch, real_s: int, wall_ms: int, believed: bool
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: real_s * 1_000_000_000)
+    monkeypatch.setattr("telemetry.clock.kernel_sync", lambda: (Sync.SYNCED, 7))
+    made = stamp(SystemClock())
+    assert (made.wall_ms, made.sync is Sync.SYNCED) == (wall_ms, believed)
+    assert parse_iso_utc(iso_utc(made.wall_ms)) == wall_ms, "every stamped time can be said"
+
+
+@pytest.mark.parametrize("zone", ["Asia/Jakarta", "Asia/Makassar", "Asia/Jayapura", "UTC"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-12-31T16:59:59.999Z",  # a millisecond before midnight in WIB (UTC+7)
+        "2026-12-31T17:00:00.000Z",
+        "2026-12-31T15:59:59.999Z",  # WITA (UTC+8)
+        "2026-12-31T14:59:59.999Z",  # WIT (UTC+9)
+        "2026-12-31T23:59:59.999Z",  # UTC
+        "2028-02-29T00:00:00.000Z",
+        "2038-01-19T03:14:08.000Z",
+    ],
+)
+def test_the_machines_zone_changes_no_time(monkeypatch: pytest.MonkeyPatch, zone: str, text: str) -> None:
+    """Times are UTC on the wire and on disk; a day begins somewhere only where it is displayed."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        at_ms = parse_iso_utc(text)
+        assert iso_utc(at_ms) == text
+        monkeypatch.setattr(time, "time_ns", lambda: at_ms * 1_000_000)
+        assert stamp(SystemClock()).wall_ms == at_ms
+        local = text.replace("Z", "+00:00")
+        assert parse_iso_utc(local) == at_ms
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
