@@ -60,7 +60,7 @@ class MqttSettings:
     window_facts: int = 2000
     flush_facts: int = 500
     flush_after_s: float = 0.0
-    encoding: str = "json"
+    encoding: str = "compact"
     receipt_timeout_s: float = 20.0
     receipt_every_s: float = 0.0
     hello_every_s: float = 3600.0
