@@ -5,11 +5,12 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check chaos lock clean
+.PHONY: help demo test test-ble-real check bench chaos lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
 	@echo "make test-ble-real   our agent with the real bluetoothd and kernel in QEMU, 4 minutes (docs/ble-real.md)"
+	@echo "make bench           how fast, lean and exact the data path is, in one table (benchmarks/bench.md)"
 	@echo "make chaos           kill campaign: at least 500 faults on the real line, 30-40 minutes (docs/proof.md)"
 	@echo "make check           style, types and import rules only"
 	@echo "make lock            make the lock files anew"
@@ -25,6 +26,10 @@ test:
 
 test-ble-real:
 	@scripts/test-ble-real $(TEST_ARGS)
+
+bench:
+	@scripts/setup bench
+	@$(PYTHON) -m benchmarks.bench $(BENCH_ARGS)
 
 chaos:
 	@scripts/setup test

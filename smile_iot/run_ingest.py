@@ -27,20 +27,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
 
 
+LOOK_EVERY_S = 0.5
+
+
 class RegistryLookup:
-    """Which site a serial is registered at; read again when the registry's version moved."""
+    """Which site a serial is registered at; read again when the registry's version moved.
+
+    Asked for every device of every message, so the records are asked for their version twice a second at most: a new
+    device waits that much longer in quarantine, from which ingest's sweep takes it.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
         self._lock = threading.Lock()
         self._known: Registry | None = None
+        self._look_at_s = 0.0
 
     def __call__(self, serial: str) -> str | None:
         with self._lock:
-            if self._known is None or self._known.version != self._records.registry_version():
-                self._known = self._records.registry()
-            device = self._known.device(serial)
+            device = self._registry().device(serial)
         return None if device is None else device.site
+
+    def _registry(self) -> Registry:
+        now_s = time.monotonic()
+        if self._known is not None and now_s < self._look_at_s:
+            return self._known
+        if self._known is None or self._known.version != self._records.registry_version():
+            self._known = self._records.registry()
+        self._look_at_s = now_s + LOOK_EVERY_S
+        return self._known
 
 
 class EdgesLookup:

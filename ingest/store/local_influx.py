@@ -118,6 +118,17 @@ class LocalInflux:
     def token(self) -> str:
         return f"{_USER}:{self._password}"
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """{"influxd": .., "nginx": ..} of those that run."""
+        running = {"influxd": self._influxd, "nginx": self._nginx}
+        return {name: process.pid for name, process in running.items() if process is not None}
+
+    @property
+    def direct_url(self) -> str:
+        """InfluxDB itself, without nginx: ``/write`` of 1.x."""
+        return f"http://127.0.0.1:{self._influx_port}"
+
     def start(self) -> None:
         """Both programs run and the database is there at return; raises NeighbourDownError otherwise."""
         missing = missing_programs()

@@ -23,6 +23,7 @@ class Mosquitto:
     port: int = 0
     password_files: dict[str, Path] = field(default_factory=dict)
     program: Program | None = None
+    more: str = ""  # further lines of its configuration
 
     @staticmethod
     def binary() -> str | None:
@@ -56,7 +57,7 @@ class Mosquitto:
             "allow_anonymous false\n"
             f"password_file {passwords}\nacl_file {acl}\nuser {getpass.getuser()}\n"
             f"persistence true\npersistence_location {self.folder}/\nautosave_interval 30\n"
-            "max_queued_messages 1000000\nmax_queued_bytes 104857600\nlog_dest stdout\n"
+            f"max_queued_messages 1000000\nmax_queued_bytes 104857600\nlog_dest stdout\n{self.more}"
         )
         self.program = Program("mosquitto", [binary, "-c", str(config)], self.folder)
         self.program.start()
