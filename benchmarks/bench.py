@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(folder: Path, sizes: Sizes, only: Sequence[str]) -> tuple[list[Row], dict[str, object]]:
     """All rows of the named sections, grouped by section."""
     now_ms = SystemClock().now_ms()
-    bench = Bench(folder, build(folder), folder / "records.db", sizes, now_ms, _say)
-    make_records(bench.records, bench.fleet, now_ms)
+    fleet = make_records(folder / "records.db", sizes.edges, now_ms)
+    bench = Bench(folder, build(folder), folder / "records.db", fleet, sizes, now_ms, _say)
     rows = [row for name, section in SECTIONS.items() if name in only for row in section(bench)]
     order = list(dict.fromkeys(row.section for row in rows))
     return sorted(rows, key=lambda row: order.index(row.section)), bench.raw

@@ -1,7 +1,7 @@
 """InfluxDB's ceiling: prebuilt line protocol sent by wrk, as fast as the server answers "on disk".
 
-Two kinds of lines: bare points (one tag, one field: the least a reading can be, and what the goals are set against),
-and the very lines that our store writes, caught on their way.
+Two kinds of lines: bare points (a sensor, a value, a number: what ``facts/data-path.md`` set the goals against), and the
+very lines that our store writes, caught on their way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.bench_cpu import threads_s
-from benchmarks.bench_messages import MINUTE_MS, SENSORS, Fleet, rows
+from benchmarks.bench_messages import MINUTE_MS, SENSORS, batches
 from ingest.store.influx import InfluxStore
 from ingest.store.local_influx import LocalInflux
 from telemetry.errors import NeighbourDownError
@@ -49,7 +49,7 @@ class Ceiling:
 
 
 def bare_bodies(count: int, points: int, now_ms: int) -> Iterator[bytes]:
-    """Bodies of points with one tag and one field, 1,000 series, minute by minute."""
+    """Bodies of points with one tag, a value and a number, 1,000 series, minute by minute."""
     streams = [f"m,sensor=T{edge:04d}-{sensor}/temperature_c" for edge in range(100) for sensor in range(SENSORS)]
     first_ms = now_ms - MINUTE_MS * (count * points // len(streams) + 2)
     minute = 0
@@ -57,7 +57,8 @@ def bare_bodies(count: int, points: int, now_ms: int) -> Iterator[bytes]:
         lines: list[str] = []
         while len(lines) < points:
             t_ms = first_ms + minute * MINUTE_MS
-            lines += [f"{key} value={4 + (minute * 7 + n) % 300 / 100:.2f} {t_ms}" for n, key in enumerate(streams)]
+            values = (f"value={4 + (minute * 7 + n) % 300 / 100:.2f},seq={minute}i" for n in range(len(streams)))
+            lines += [f"{key} {value} {t_ms}" for key, value in zip(streams, values, strict=True)]
             minute += 1
         yield "\n".join(lines[:points]).encode()
 
@@ -66,10 +67,11 @@ def our_bodies(folder: Path, count: int, points: int, now_ms: int) -> list[bytes
     """The bodies that ``InfluxStore`` posts for the readings of the bench's fleet."""
     with _catching() as (url, caught):
         store = InfluxStore(url, "o", "b", "t", index_path=folder / "caught_index.db")
-        fleet = Fleet(100)
-        minutes = points // (fleet.edges * SENSORS)
-        for body in range(count):
-            store.append(rows(fleet, body * minutes, minutes, now_ms - MINUTE_MS * (count * minutes + 2), now_ms))
+        edges, minutes = 100, 5
+        total = count * points // (edges * SENSORS)
+        first_ms = now_ms - MINUTE_MS * (total + 2)
+        for minute in range(0, total, minutes):
+            store.append_columns(batches(edges, minute, minutes, first_ms, now_ms))
         store.close()
     return _joined(caught, points)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.bench_client import Client
 from benchmarks.bench_cpu import threads_s
-from benchmarks.bench_messages import Fleet
+from benchmarks.bench_messages import SENSORS, Fleet, address, serial
 from gateway.records import Actor, Device, Site, open_records
 from ingest.store.local_influx import LocalInflux
 from smile_iot.demo.mosquitto import Mosquitto
@@ -52,18 +52,23 @@ def client_of(program: Path, broker: Broker) -> Client:
     return Client(program, broker.port, ACCOUNT, broker.password_files[ACCOUNT].read_text())
 
 
-def make_records(path: Path, fleet: Fleet, now_ms: int) -> None:
-    """A registry in which every sensor of the fleet stands at its edge's site."""
-    actor = Actor.system("bench")
+def make_records(path: Path, edges: int, now_ms: int) -> Fleet:
+    """Records in which every sensor is registered and every edge enrolled; the fleet with its keys."""
+    system, person = Actor.system("bench"), Actor("bench", "manager")
+    keys: list[bytes] = []
     with open_records(str(path)) as records, records.together():
-        for edge in range(fleet.edges):
-            at = fleet.address(edge)
+        for edge in range(edges):
+            at = address(edge)
             records.upsert_site(
-                Site(at.site, at.site, "bench", "Asia/Jakarta", at.shard, "puskesmas"), actor, "", now_ms
+                Site(at.site, at.site, "bench", "Asia/Jakarta", at.shard, "puskesmas"), system, "", now_ms
             )
-            for sensor in range(10):
-                device = Device(fleet.serial(edge, sensor), at.site, at.edge, "bthome", interval_s=60)
-                records.upsert_device(device, actor, "", now_ms)
+            code = records.invite_edge(at.site, at.edge, person, "", now_ms)
+            enrolled = records.enrol_edge(code.text, f"machine-{edge}", now_ms, password_hash="-").edge
+            keys.append(enrolled.upload_key or b"")
+            for sensor in range(SENSORS):
+                device = Device(serial(edge, sensor), at.site, at.edge, "bthome", interval_s=60)
+                records.upsert_device(device, system, "", now_ms)
+    return Fleet(tuple(keys))
 
 
 @dataclass(slots=True)

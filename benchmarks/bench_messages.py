@@ -6,21 +6,18 @@ A fleet of edges with ten sensors each; one reading a minute a sensor, numbered 
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
-from ingest.store.model import Row, row_of
-from telemetry import contract
-from telemetry.contract import Upload, encode_upload
-from telemetry.mac import sign_json
+from ingest.store.model import StreamBatch, batch_of
+from telemetry.columns import ReadingsUpload, StreamColumns
+from telemetry.contract import Encoding, encode_readings, sign
 from telemetry.quantities import stream_id
-from telemetry.readings import Numbered, Origin, Reading, Stamp, Sync
+from telemetry.readings import Origin, Ranges, Sync
 from telemetry.topics import EdgeAddress
 
 SENSORS = 10
@@ -32,44 +29,39 @@ _BOOT_ID = "7f4df7f2-1f8e-4f0e-9a57-0d6a3f1c2b4e"
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a message holds: ``readings`` of them (1, or a multiple of SENSORS), as "json" or "compact"."""
+    """What a message holds: ``readings`` of them, 1 or a multiple of SENSORS."""
 
     name: str
     readings: int
-    encoding: str = "json"
-
-    @property
-    def possible(self) -> bool:
-        """False as long as the contract has no such encoding."""
-        return self.encoding == "json" or hasattr(contract, "Encoding")
+    encoding: Encoding = Encoding.JSON
 
 
 SINGLE = Shape("single JSON", 1)
 JSON_50 = Shape("JSON uploads of 50", 50)
-COMPACT_50 = Shape("compact uploads of 50", 50, "compact")
-COMPACT_500 = Shape("compact uploads of 500", 500, "compact")
+COMPACT_50 = Shape("compact uploads of 50", 50, Encoding.COMPACT)
+COMPACT_500 = Shape("compact uploads of 500", 500, Encoding.COMPACT)
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """``edges`` Pis with SENSORS sensors each; edge i is ``E<i>`` of site ``S<i // EDGES_A_SITE>``."""
+    """Pis with SENSORS sensors each, one for each of ``keys``; edge i is ``E<i>`` of site ``S<i // EDGES_A_SITE>``."""
 
-    edges: int
+    keys: tuple[bytes, ...]
 
-    def address(self, edge: int) -> EdgeAddress:
-        return EdgeAddress("s0", f"S{edge // EDGES_A_SITE:04d}", f"E{edge}")
+    @property
+    def edges(self) -> int:
+        return len(self.keys)
 
-    def serial(self, edge: int, sensor: int) -> str:
-        return f"T{edge:04d}-{sensor}"
+    def first(self, edges: int) -> Fleet:
+        return Fleet(self.keys[:edges])
 
-    def stream(self, edge: int, sensor: int) -> str:
-        return stream_id(self.serial(edge, sensor), "temperature_c")
 
-    def key(self, edge: int) -> bytes:
-        return hashlib.sha256(f"bench {edge}".encode()).digest()
+def address(edge: int) -> EdgeAddress:
+    return EdgeAddress("s0", f"S{edge // EDGES_A_SITE:04d}", f"E{edge}")
 
-    def streams(self) -> list[str]:
-        return [self.stream(edge, sensor) for edge in range(self.edges) for sensor in range(SENSORS)]
+
+def serial(edge: int, sensor: int) -> str:
+    return f"T{edge:04d}-{sensor}"
 
 
 def write_messages(path: Path, fleet: Fleet, shape: Shape, messages: int, now_ms: int) -> int:
@@ -79,9 +71,13 @@ def write_messages(path: Path, fleet: Fleet, shape: Shape, messages: int, now_ms
     first_ms = now_ms - (minutes + 1) * MINUTE_MS
     with path.open("wb") as out:
         for number in range(messages):
-            edge, nth = number % fleet.edges, number // fleet.edges
-            payload = _message(fleet, edge, shape, nth * shape.readings, first_ms, now_ms)
-            topic = fleet.address(edge).up("readings").encode()
+            nth, edge = divmod(number, fleet.edges)
+            first = nth * shape.readings
+            streams = _streams(edge, range(first, first + shape.readings), first_ms)
+            numbers = Ranges([(first + 1, first + shape.readings)])
+            upload = ReadingsUpload(f"E{edge}", EPOCH, now_ms, streams, numbers)
+            payload = sign(encode_readings(upload, shape.encoding), fleet.keys[edge])
+            topic = address(edge).up("readings").encode()
             out.write(struct.pack("<HII", len(topic), len(payload), shape.readings) + topic + payload)
     return messages * shape.readings
 
@@ -97,40 +93,39 @@ def read_messages(path: Path) -> Iterator[tuple[bytes, int]]:
         at += length
 
 
-def _message(fleet: Fleet, edge: int, shape: Shape, first: int, first_ms: int, now_ms: int) -> bytes:
-    facts = tuple(Numbered(n + 1, _reading(fleet, edge, n, first_ms)) for n in range(first, first + shape.readings))
-    upload = Upload("readings", f"E{edge}", EPOCH, now_ms, facts)
-    if shape.encoding == "json":
-        return sign_json(encode_upload(upload), fleet.key(edge))
-    compact: bytes = contract.encode_upload(upload, contract.Encoding.COMPACT)  # type: ignore[attr-defined, call-arg]
-    signed: bytes = contract.sign(compact, fleet.key(edge))  # type: ignore[attr-defined]
-    return signed
-
-
-def _reading(fleet: Fleet, edge: int, n: int, first_ms: int) -> Reading:
-    minute, sensor = divmod(n, SENSORS)
-    t_ms = first_ms + minute * MINUTE_MS + sensor * 137
-    boot_ns = (1_000_000 + minute * MINUTE_MS + sensor * 137) * 1_000_000
-    stamp = Stamp(_BOOT_ID, boot_ns, t_ms, Sync.SYNCED, 50)
-    return Reading(
-        fleet.stream(edge, sensor), _value(edge * SENSORS + sensor, minute), t_ms, stamp, None, Origin.LIVE
-    )
-
-
-def rows(fleet: Fleet, first_minute: int, minutes: int, first_ms: int, received_at_ms: int) -> list[Row]:
-    """The same readings as rows of a store, minute by minute."""
+def batches(edges: int, first_minute: int, minutes: int, first_ms: int, now_ms: int) -> list[StreamBatch]:
+    """The same readings as a store takes them, a batch a stream."""
     numbers = range(first_minute * SENSORS, (first_minute + minutes) * SENSORS)
     return [
-        row_of(at.site, at.edge, EPOCH, Numbered(n + 1, _reading(fleet, edge, n, first_ms)), received_at_ms)
-        for n in numbers
-        for edge in range(fleet.edges)
-        if (at := fleet.address(edge))
+        batch
+        for edge in range(edges)
+        for columns in _streams(edge, numbers, first_ms)
+        if (batch := batch_of(address(edge).site, f"E{edge}", EPOCH, now_ms, columns))
     ]
 
 
-_NOISE = [random.Random(1).gauss(0.0, 0.03) for _ in range(4096)]
+def _streams(edge: int, numbers: range, first_ms: int) -> list[StreamColumns]:
+    """Readings number ``numbers`` (from 0) of an edge: number n is minute n // SENSORS of sensor n % SENSORS."""
+    streams: dict[int, StreamColumns] = {}
+    for n in numbers:
+        minute, sensor = divmod(n, SENSORS)
+        columns = streams.get(sensor)
+        if columns is None:
+            name = stream_id(serial(edge, sensor), "temperature_c")
+            columns = streams[sensor] = StreamColumns(name, Origin.LIVE, _BOOT_ID, Sync.SYNCED, 50)
+        t_ms = first_ms + minute * MINUTE_MS + sensor * 137
+        columns.seq.append(n + 1)
+        columns.t_ms.append(t_ms)
+        columns.milli.append(_milli(edge * SENSORS + sensor, minute))
+        columns.boottime_ns.append((1_000_000 + minute * MINUTE_MS + sensor * 137) * 1_000_000)
+        columns.wall_ms.append(t_ms)
+    return list(streams.values())
 
 
-def _value(stream: int, minute: int) -> Decimal:
+_RANDOM = random.Random(1)
+_NOISE = [_RANDOM.gauss(0.0, 0.03) for _ in range(4096)]
+
+
+def _milli(stream: int, minute: int) -> int:
     wave = math.sin(minute / 37 + stream)
-    return Decimal(round((5 + wave + _NOISE[(stream * 31 + minute) % len(_NOISE)]) * 100)) / 100
+    return round((5 + wave + _NOISE[(stream * 31 + minute) % len(_NOISE)]) * 100) * 10

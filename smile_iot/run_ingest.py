@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 
 UNKNOWN_DEVICE = "unknown_device"
 EDGES_FRESH_S = 1.0
+REGISTRY_FRESH_S = 0.5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
-
-
-LOOK_EVERY_S = 0.5
 
 
 class RegistryLookup:
@@ -54,7 +52,7 @@ class RegistryLookup:
             return self._known
         if self._known is None or self._known.version != self._records.registry_version():
             self._known = self._records.registry()
-        self._look_at_s = now_s + LOOK_EVERY_S
+        self._look_at_s = now_s + REGISTRY_FRESH_S
         return self._known
 
 
