@@ -35,6 +35,15 @@ class Shape:
     readings: int
     encoding: Encoding = Encoding.JSON
 
+    @property
+    def possible(self) -> bool:
+        """False as long as the contract has no such encoding."""
+        try:
+            encode_readings(ReadingsUpload("E0", EPOCH, 0, _streams(0, range(1), 0), Ranges([(1, 1)])), self.encoding)
+        except NotImplementedError:
+            return False
+        return True
+
 
 SINGLE = Shape("single JSON", 1)
 JSON_50 = Shape("JSON uploads of 50", 50)
