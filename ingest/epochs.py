@@ -25,6 +25,7 @@ MAX_NUMBER = 1 << 62
 # Bounds on what one epoch can make us keep, whatever it says of itself.
 MAX_STREAMS = 1_000
 MAX_REASONS = 8
+_NONE = Ranges()
 
 
 class EpochKey(NamedTuple):
@@ -48,15 +49,8 @@ class StreamTally:
     newest_ms: int = 0
 
 
-class Tally(NamedTuple):
-    """What one message adds to a stream."""
-
-    stream_id: str
-    received: int
-    late: int
-    worst_late_ms: int
-    undated: int
-    newest_ms: int
+Tally = tuple[str, int, int, int, int, int]
+"""What one message adds to a stream: its id, received, late, worst lateness in ms, undated, newest time in ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +99,22 @@ class EpochState:
         return rest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """What one message adds. ``sent_at_ms`` is 0 unless the message says something of the edge's clock."""
 
     key: EpochKey
     received_at_ms: int
-    received: Ranges = field(default_factory=Ranges)
-    quarantined: Ranges = field(default_factory=Ranges)
-    thinned: Ranges = field(default_factory=Ranges)
+    received: Ranges = _NONE
+    quarantined: Ranges = _NONE
+    thinned: Ranges = _NONE
     duplicates: int = 0
     numbered_to: int = 0
     hello: bool = False
     shard: str = ""
     tallies: tuple[Tally, ...] = ()
     thinned_streams: tuple[tuple[str, int], ...] = ()
-    lost: Mapping[str, Ranges] = field(default_factory=dict)
+    lost: Mapping[str, Ranges] | None = None
     info: HelloInfo | None = None
     conflicts: int = 0
     sent_at_ms: int = 0
@@ -132,62 +126,77 @@ class Change:
 
 
 def change_of(
-    key: EpochKey, upload: Upload | ReadingsUpload, received_at_ms: int, known: Ranges | None = None
+    key: EpochKey,
+    upload: Upload | ReadingsUpload,
+    received_at_ms: int,
+    known: Ranges | None = None,
+    spans: Sequence[Span] | None = None,
 ) -> Change:
     """The change that one accepted upload makes (without quarantine, duplicates and shard).
 
-    Numbers in ``known`` are counted in no stream: they were when they came first.
+    Numbers in ``known`` are counted in no stream: they were when they came first. ``spans`` as ``span_of`` gives them.
     """
     ranges = upload.ranges
     top = ranges.spans[-1][1] if ranges else 0
     fresh = ranges if known is None else ranges - known
     if isinstance(upload, ReadingsUpload):
-        tallies = _tallies(upload.streams, received_at_ms, None if fresh == ranges else fresh)
-        return Change(key, received_at_ms, ranges, numbered_to=top, tallies=tallies)
-    if upload.kind == "hello":
+        streams, whole = upload.streams, fresh is ranges or fresh == ranges
+    elif upload.kind == "readings":
+        streams, whole, spans = columns_of(upload.facts), fresh == ranges, None
+    elif upload.kind == "hello":
         info = hello_info(upload)
         return Change(key, received_at_ms, numbered_to=info.numbered_to, hello=True, info=info)
-    if upload.kind == "readings":
-        tallies = _tallies(columns_of(upload.facts), received_at_ms, fresh)
-        return Change(key, received_at_ms, ranges, numbered_to=top, tallies=tallies)
-    thinned, streams = _thinned(upload.facts, fresh)
-    return Change(
-        key,
-        received_at_ms,
-        ranges,
-        thinned=thinned,
-        numbered_to=top,
-        thinned_streams=streams,
-        lost=_lost_events(upload.facts),
-    )
+    else:
+        thinned, by_stream = _thinned(upload.facts, fresh)
+        lost = _lost_events(upload.facts)
+        return Change(
+            key, received_at_ms, ranges, thinned=thinned, numbered_to=top, thinned_streams=by_stream, lost=lost
+        )
+    if whole:
+        tallies = _tallies(streams, spans or [span_of(s.t_ms) for s in streams], received_at_ms)
+    else:
+        tallies = _tallies_of_some(streams, received_at_ms, fresh)
+    return Change(key, received_at_ms, ranges, numbered_to=top, tallies=tallies)
 
 
-def _tallies(streams: Iterable[StreamColumns], received_at_ms: int, only: Ranges | None) -> tuple[Tally, ...]:
-    """One tally a column; ``only`` these numbers, None for all."""
-    found = []
-    for s in streams:
-        times = s.t_ms if only is None else [t for seq, t in zip(s.seq, s.t_ms, strict=True) if seq in only]
-        count = len(times)
-        if not count:
-            continue
-        dated = dated_of(times)
-        late, worst, newest = 0, 0, 0
-        if dated:
-            newest = max(dated)
-            worst = received_at_ms - min(dated)
-            if worst > LATE_MS:
-                limit_ms = received_at_ms - LATE_MS
-                late = sum(t < limit_ms for t in dated)
-            else:
-                worst = 0
-        undated = count - len(dated)
-        found.append(Tally(s.stream_id, count, late, worst, undated, newest))
+Span = tuple[int, int, int]
+"""(oldest ms, newest ms, how many have no date) of a column of times; 0, 0 where none has a date."""
+
+
+def span_of(times: Sequence[int | None]) -> Span:
+    """Found once a column and used by every check of it."""
+    if None in times:
+        dated = [t for t in times if t is not None]
+        return (min(dated), max(dated), len(times) - len(dated)) if dated else (0, 0, len(times))
+    known = cast(Sequence[int], times)
+    return (min(known), max(known), 0) if known else (0, 0, 0)
+
+
+def _tallies(streams: Sequence[StreamColumns], spans: Sequence[Span], received_at_ms: int) -> tuple[Tally, ...]:
+    """One tally a column."""
+    limit_ms = received_at_ms - LATE_MS
+    found: list[Tally] = []
+    for s, (oldest_ms, newest_ms, undated) in zip(streams, spans, strict=True):
+        count = len(s.seq)
+        if oldest_ms < limit_ms and undated < count:
+            late = sum(t < limit_ms for t in s.t_ms if t is not None)
+            found.append((s.stream_id, count, late, received_at_ms - oldest_ms, undated, newest_ms))
+        elif count:
+            found.append((s.stream_id, count, 0, 0, undated, newest_ms))
     return tuple(found)
 
 
-def dated_of(times: Sequence[int | None]) -> Sequence[int]:
-    """The times that are known."""
-    return [t for t in times if t is not None] if None in times else cast(Sequence[int], times)
+def _tallies_of_some(streams: Iterable[StreamColumns], received_at_ms: int, only: Ranges) -> tuple[Tally, ...]:
+    """The tallies of these numbers alone."""
+    parts = []
+    for s in streams:
+        part = StreamColumns(s.stream_id, s.origin, s.boot_id, s.sync, s.max_error_ms)
+        for seq, t_ms in zip(s.seq, s.t_ms, strict=True):
+            if seq in only:
+                part.seq.append(seq)
+                part.t_ms.append(t_ms)
+        parts.append(part)
+    return _tallies(parts, [span_of(p.t_ms) for p in parts], received_at_ms)
 
 
 def _thinned(facts: Iterable[Numbered], fresh: Ranges) -> tuple[Ranges, tuple[tuple[str, int], ...]]:
@@ -271,7 +280,8 @@ def _lost_said(said: object) -> dict[str, Ranges]:
 
 def apply(state: EpochState, change: Change) -> None:
     """Change the state. A number that is received is quarantined no more."""
-    state.have = state.have | change.received
+    if change.received:
+        state.have = state.have | change.received
     if change.quarantined:
         state.quarantined = state.quarantined | change.quarantined
     if state.quarantined and change.received:
@@ -282,15 +292,27 @@ def apply(state: EpochState, change: Change) -> None:
     if change.conflicts:
         state.conflicts += change.conflicts
         state.conflict_ms = change.received_at_ms
-    state.numbered_to = max(state.numbered_to, change.numbered_to)
-    state.last_seen_ms = max(state.last_seen_ms, change.received_at_ms)
+    if change.numbered_to > state.numbered_to:
+        state.numbered_to = change.numbered_to
+    if change.received_at_ms > state.last_seen_ms:
+        state.last_seen_ms = change.received_at_ms
     state.shard = change.shard or state.shard
-    for tally in change.tallies:
-        _count_stream(state, tally)
+    streams = state.streams
+    for stream_id, count, late, worst_late_ms, undated, newest_ms in change.tallies:
+        counted = streams.get(stream_id) or _stream(state, stream_id)
+        if counted is not None:
+            counted.received += count
+            if newest_ms > counted.newest_ms:
+                counted.newest_ms = newest_ms
+            if undated or late:
+                counted.undated += undated
+                counted.late += late
+                counted.worst_late_ms = max(counted.worst_late_ms, worst_late_ms)
     for stream_id, count in change.thinned_streams:
         if (counted := _stream(state, stream_id)) is not None:
             counted.thinned += count
-    _lose(state, change.lost)
+    if change.lost:
+        _lose(state, change.lost)
     if change.hello:
         state.hello_ms = max(state.hello_ms, change.received_at_ms)
     if change.info is not None:
@@ -303,18 +325,6 @@ def _stream(state: EpochState, stream_id: str) -> StreamTally | None:
     if found is None and len(state.streams) < MAX_STREAMS:
         found = state.streams[stream_id] = StreamTally()
     return found
-
-
-def _count_stream(state: EpochState, tally: Tally) -> None:
-    found = _stream(state, tally.stream_id)
-    if found is None:
-        return
-    found.received += tally.received
-    found.undated += tally.undated
-    found.newest_ms = max(found.newest_ms, tally.newest_ms)
-    if tally.late:
-        found.late += tally.late
-        found.worst_late_ms = max(found.worst_late_ms, tally.worst_late_ms)
 
 
 def _lose(state: EpochState, lost: Mapping[str, Ranges]) -> None:

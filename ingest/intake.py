@@ -55,7 +55,7 @@ class _Batch:
     changes: list[Change] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     seen: dict[EpochKey, Ranges] = field(default_factory=dict)
-    uploads: dict[EpochKey, list[Upload | ReadingsUpload]] = field(default_factory=dict)
+    unprinted: dict[EpochKey, list[Entry]] = field(default_factory=dict)
     printed: dict[EpochKey, dict[int, Print]] = field(default_factory=dict)
     lazy: dict[EpochKey, bool] = field(default_factory=dict)
     looks: int = _LOOKS
@@ -66,14 +66,18 @@ class _Batch:
     def prints(self, key: EpochKey) -> Mapping[int, Print]:
         """Those of the facts that this very batch journals."""
         known = self.printed.setdefault(key, {})
-        for upload in self.uploads.pop(key, ()):
-            for number, print_ in prints_of(upload).items():
+        for entry in self.unprinted.pop(key, ()):
+            for number, print_ in _readable_prints(entry).items():
                 known.setdefault(number, print_)
         return known
 
-    def add(self, key: EpochKey, entry: Entry, upload: Upload | ReadingsUpload) -> None:
+    def add(self, key: EpochKey, entry: Entry) -> None:
         self.entries.append(entry)
-        self.uploads.setdefault(key, []).append(upload)
+        waiting = self.unprinted.get(key)
+        if waiting is None:
+            self.unprinted[key] = [entry]
+        else:
+            waiting.append(entry)
 
 
 class Intake:
@@ -155,11 +159,12 @@ class Intake:
         faults = checked.faults
         if faults:
             faults = tuple(f for f in faults if f.seqs - known - state.quarantined)
-        duplicates = sum(len(f.seqs) for f in checked.faults) - sum(len(f.seqs) for f in faults)
-        conflicts = 0
-        if fresh == checked.accepted:
+        duplicates = conflicts = 0
+        if checked.faults:
+            duplicates = sum(len(f.seqs) for f in checked.faults) - sum(len(f.seqs) for f in faults)
+        if fresh is checked.accepted or fresh == checked.accepted:
             if checked.payload is not None:
-                batch.add(key, _entry(key, checked.kind, message.received_at_ms, checked.payload), checked.upload)
+                batch.add(key, _entry(key, checked.kind, message.received_at_ms, checked.payload))
         else:
             again = checked.accepted - fresh
             conflict = self._sort_again(key, checked, again, fresh, message, batch)
@@ -184,19 +189,16 @@ class Intake:
     ) -> Change:
         assert checked.upload is not None  # noqa: S101  (the caller asked)
         assert checked.address is not None  # noqa: S101
-        change = change_of(key, checked.upload, message.received_at_ms, known)
-        extra: dict[str, object] = {}
+        change = change_of(key, checked.upload, message.received_at_ms, known, checked.spans)
+        change.shard, change.duplicates, change.conflicts = checked.address.shard, duplicates, conflicts
         if faults or checked.faults:
             highest = max((f.seqs.spans[-1][1] for f in checked.faults if f.seqs), default=0)
-            extra = {
-                "quarantined": Ranges(span for f in faults for span in f.seqs.spans) - known,
-                "numbered_to": max(change.numbered_to, highest),
-            }
+            change.quarantined = Ranges(span for f in faults for span in f.seqs.spans) - known
+            change.numbered_to = max(change.numbered_to, highest)
         if message.fresh and checked.accepted:
-            synced, max_error_ms = _claimed(checked.upload)
-            extra |= {"sent_at_ms": checked.upload.sent_at_ms, "synced": synced, "max_error_ms": max_error_ms}
-        shard = checked.address.shard
-        return replace(change, shard=shard, duplicates=duplicates, conflicts=conflicts, **extra)  # type: ignore[arg-type]
+            change.sent_at_ms = checked.upload.sent_at_ms
+            change.synced, change.max_error_ms = _claimed(checked.upload)
+        return change
 
     def _sort_again(
         self, key: EpochKey, checked: Checked, again: Ranges, fresh: Ranges, message: Arrived, batch: _Batch
@@ -210,12 +212,12 @@ class Intake:
         unsure = any(n not in kept for n in again)
         if not other:
             if (fresh or unsure) and checked.payload is not None:
-                batch.add(key, _entry(key, checked.kind, message.received_at_ms, checked.payload), upload)
+                batch.add(key, _entry(key, checked.kind, message.received_at_ms, checked.payload))
             return None
         whole = as_facts(upload) if isinstance(upload, ReadingsUpload) else upload
         rest = replace(whole, facts=tuple(n for n in facts if n.seq not in other), mac=None)
         if rest.facts and (fresh or unsure):
-            batch.add(key, _entry(key, checked.kind, message.received_at_ms, encoded(rest)), rest)
+            batch.add(key, _entry(key, checked.kind, message.received_at_ms, encoded(rest)))
         # A sending time of its own would make the same facts, sent again, another item of the quarantine.
         own = replace(whole, facts=tuple(n for n in facts if n.seq in other), mac=None, sent_at_ms=0, lazy=False)
         return Fault(
@@ -291,7 +293,7 @@ class Intake:
         upload = decode_upload(item.payload)
         known = batch.seen.get(key, self._ledger.state(key).have)
         if upload.ranges - known:
-            batch.add(key, _entry(key, upload.kind, item.received_at_ms, item.payload), upload)
+            batch.add(key, _entry(key, upload.kind, item.received_at_ms, item.payload))
             batch.changes.append(change_of(key, upload, item.received_at_ms, known))
             batch.seen[key] = known | upload.ranges
             batch.answer(key)

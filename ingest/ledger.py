@@ -118,10 +118,9 @@ class _EdgeState:
 
 @dataclass(slots=True)
 class _Unwritten:
-    """What memory knows and the disk does not."""
+    """What memory knows and the disk does not: epochs that changed and which of their streams, and so on."""
 
-    epochs: set[EpochKey] = field(default_factory=set)
-    streams: set[tuple[EpochKey, str]] = field(default_factory=set)
+    streams: dict[EpochKey, set[str]] = field(default_factory=dict)
     edges: set[tuple[str, str]] = field(default_factory=set)
     runs: dict[EpochKey, Run] = field(default_factory=dict)
     closed: list[tuple[EpochKey, Run]] = field(default_factory=list)
@@ -211,11 +210,13 @@ class Ledger(SqliteFile):
         if state is None:
             state = self._states[key] = EpochState()
         apply(state, change)
-        new.epochs.add(key)
+        streams = new.streams.get(key)
+        if streams is None:
+            streams = new.streams[key] = set()
         for tally in change.tallies:
-            new.streams.add((key, tally.stream_id))
-        for stream_id, _ in change.thinned_streams:
-            new.streams.add((key, stream_id))
+            streams.add(tally[0])
+        if change.thinned_streams:
+            streams.update(stream_id for stream_id, _ in change.thinned_streams)
         if change.received and offset > self._offset:
             self._extend_run(key, change.received, offset)
         current = self._current.get(key[:2])
@@ -250,7 +251,7 @@ class Ledger(SqliteFile):
                 at_ms,
                 info.sent_at_ms,
             )
-            self._unwritten.streams.update((change.key, stream_id) for stream_id in info.produced)
+            self._unwritten.streams[change.key].update(info.produced)
         if change.sent_at_ms:
             state.clock = observed(
                 state.clock, change.sent_at_ms, at_ms, synced=change.synced, max_error_ms=change.max_error_ms
@@ -260,16 +261,17 @@ class Ledger(SqliteFile):
     def flush(self) -> None:
         """Write what changed since the last flush; on disk at return. Raises NeighbourDownError with nothing forgotten."""
         new = self._unwritten
-        if not new.epochs and self._offset == self._written_offset:
+        if not new.streams and self._offset == self._written_offset:
             return
         runs = [*new.closed, *new.runs.items()]
         with self._transaction():
-            self._db.executemany(_put("epochs", _COLUMNS, 15), [_row(key, self._states[key]) for key in new.epochs])
+            self._db.executemany(_put("epochs", _COLUMNS, 15), [_row(key, self._states[key]) for key in new.streams])
             self._db.executemany(
                 _put("streams", f"site, edge, epoch, stream, {_STREAM_COLUMNS}", 11),
                 [
                     (*key, name, *astuple(tally))
-                    for key, name in new.streams
+                    for key, names in new.streams.items()
+                    for name in names
                     if (tally := self._states[key].streams.get(name)) is not None
                 ],
             )
@@ -294,7 +296,7 @@ class Ledger(SqliteFile):
         state = self._states.get(key)
         if state is not None:
             state.have = state.have - numbers
-            self._unwritten.epochs.add(key)
+            self._unwritten.streams.setdefault(key, set())
             self.flush()
 
     # --- questions --------------------------------------------------------------------------------------------
