@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ingest.quarantine import Fault, Waiting
 
 UNKNOWN_DEVICE = "unknown_device"
-EDGES_FRESH_S = 1.0
 REGISTRY_FRESH_S = 0.5
+EDGES_FRESH_S = 1.0
+_WHILE_CHANGING = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,32 +60,35 @@ class RegistryLookup:
 class EdgesLookup:
     """An edge's standing; read again when the version of the edges moved (``ingest.check.Edges``).
 
-    The version is asked for at most once in ``EDGES_FRESH_S`` for edges whose keys are known, so a revocation is felt
-    within that time; for others at every message: who was just enrolled is not refused.
+    The version is asked for at most once in ``EDGES_FRESH_S``, so a revocation is felt within that time; for an edge
+    that would be refused at every message: who was just enrolled is not. Used from one thread.
     """
 
     def __init__(self, records: Records, clock: Clock, *, required: bool, unsigned: str) -> None:
         """``required``: who was never enrolled is not heard, but for the edge ``unsigned`` (imports of files)."""
         self._records, self._clock = records, clock
         self._required, self._unsigned = required, unsigned
-        self._lock = threading.Lock()
         self._known: Mapping[tuple[str, str], Edge] = {}
+        self._standings: dict[tuple[str, str], Standing] = {}
         self._version, self._looked_at = -1, float("-inf")
 
     def __call__(self, site: str, edge: str) -> Standing:
-        with self._lock:
-            found = self._known.get((site, edge))
-            stale = time.monotonic() - self._looked_at > EDGES_FRESH_S
-            if stale or found is None or not found.upload_key:
-                self._look()
-                found = self._known.get((site, edge))
-        return standing_of(found, self._clock.now_ms(), required=self._required and edge != self._unsigned)
+        found = self._standings.get((site, edge))
+        refused = found is None or (found.required and not found.keys)
+        if found is None or refused or time.monotonic() - self._looked_at > EDGES_FRESH_S:
+            self._look()
+            required = self._required and edge != self._unsigned
+            found = standing_of(self._known.get((site, edge)), self._clock.now_ms(), required=required)
+            if len(found.keys) < _WHILE_CHANGING:  # two keys: the old one ends by the clock
+                self._standings[site, edge] = found
+        return found
 
     def _look(self) -> None:
         version = self._records.edges_version()
         if version != self._version:
             self._known = {(e.site, e.edge): e for e in self._records.edges()}
         self._version, self._looked_at = version, time.monotonic()
+        self._standings.clear()
 
 
 def standing_of(edge: Edge | None, now_ms: int, *, required: bool) -> Standing:
