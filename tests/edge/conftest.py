@@ -192,6 +192,27 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     running.stop()
 
 
+def make_certificate(folder: Path) -> None:
+    """``cert.pem`` and ``key.pem`` of an authority that is the server too."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def tls_broker(broker: Broker) -> Broker:
+    """The same with TLS; its authority is ``cert.pem`` in its folder."""
+    make_certificate(broker.folder)
+    config = broker.folder / "mosquitto.conf"
+    config.write_text(config.read_text() + f"certfile {broker.folder}/cert.pem\nkeyfile {broker.folder}/key.pem\n")
+    broker.stop()
+    broker.start()
+    return broker
+
+
 class Simulator:
     """``python -m firmware_sim``: reached by bytes and its own files only."""
 

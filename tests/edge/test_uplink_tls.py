@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -17,15 +15,6 @@ from edge.uplink import Uplink
 from telemetry.topics import EdgeAddress
 
 pytestmark = pytest.mark.neighbour("mosquitto, openssl")
-
-
-def make_certificate(folder: Path) -> None:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")],
-        check=True, capture_output=True,
-    )  # fmt: skip
 
 
 async def connects(settings: MqttSettings, clock: Any) -> bool:
@@ -43,12 +32,8 @@ async def connects(settings: MqttSettings, clock: Any) -> bool:
     return False
 
 
-def test_tls_with_the_right_authority_only(broker: Any, clock: Any, tmp_path: Path) -> None:
-    make_certificate(broker.folder)
-    config = broker.folder / "mosquitto.conf"
-    config.write_text(config.read_text() + f"certfile {broker.folder}/cert.pem\nkeyfile {broker.folder}/key.pem\n")
-    broker.stop()
-    broker.start()
+def test_tls_with_the_right_authority_only(tls_broker: Any, clock: Any) -> None:
+    broker = tls_broker
     common = {
         "host": "127.0.0.1",
         "port": broker.port,
