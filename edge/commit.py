@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from edge.limits import Limits
-from edge.outbox import Outbox, OutboxUsage
+from edge.outbox import Identity, Outbox, OutboxUsage
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
-from telemetry.readings import Event, Fact, Numbered, Origin, Ranges, Weighing
+from telemetry.readings import Event, Fact, Numbered, Origin, Ranges, Stamp, Weighing
 
 log = logging.getLogger(__name__)
 GROUP_FACTS = 2_000
@@ -202,6 +202,15 @@ class GroupCommit:
 
     def forget_receipted(self, before_ms: int) -> int:
         return self._outbox.forget_receipted(before_ms)
+
+    def keep_age(self, now: Stamp) -> int:
+        return self._outbox.keep_age(now)
+
+    def produced(self) -> dict[str, int]:
+        return self._outbox.produced()
+
+    def identity(self) -> Identity:
+        return self._outbox.identity()
 
     def usage(self) -> OutboxUsage:
         return self._outbox.usage()

@@ -88,6 +88,11 @@ def make() -> Make:
     return Make()
 
 
+@pytest.fixture(scope="module")
+def facts_maker() -> Make:
+    return Make()
+
+
 @pytest.fixture(params=["sqlite", "memory", "grouped"])
 def outbox(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Iterator[Outbox]:
     """Every outbox there is. The grouped one has no window here: ``test_commit.py`` opens it."""

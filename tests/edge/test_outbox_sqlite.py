@@ -112,7 +112,7 @@ def test_the_file_stops_growing_while_the_disk_can_still_take_a_deletion(
 ) -> None:
     """Found on a real full disk (tmpfs): with no byte left the deletion is refused as well, for want of a WAL."""
     free = [1 << 30]
-    monkeypatch.setattr("edge.outbox.shutil.disk_usage", lambda path: SimpleNamespace(free=free[0], path=path))
+    monkeypatch.setattr("edge.outbox_sqlite.shutil.disk_usage", lambda path: SimpleNamespace(free=free[0], path=path))
     box = SqliteOutbox(tmp_path / "o.db")
     box.append([make.reading()] * 5000)
     box.received(Ranges([(1, 5000)]), Ranges())
