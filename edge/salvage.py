@@ -379,7 +379,7 @@ def migrate(path: Path) -> None:
             body["inode"] = building.stat().st_ino if at_home else 0
             first = old.execute("SELECT min(seq) FROM fact WHERE seq > 0").fetchone()[0] or body["numbered_to"] + 1
             forgotten = [(1, first - 1)] if first > 1 else []
-            _keep(db, _BLANK | body | {"digest_to": 0}, found, Ranges([*named, *forgotten]), None, word)
+            _keep(db, _BLANK | body | {"digest_to": -(1 << 62)}, found, Ranges([*named, *forgotten]), None, word)
     finally:
         old.close()
     building.replace(_whole(path))

@@ -16,7 +16,8 @@ from edge.clock_guard import REFERENCE_HINT, ClockGuard, GuardedClock, load_refe
 from edge.commit import GroupCommit
 from edge.config import Config, DeviceSettings, load
 from edge.decoders import ADVERT_DECODERS, LINE_DECODERS
-from edge.outbox import Outbox, SqliteOutbox
+from edge.machine import machine_id
+from edge.outbox import Outbox, Quota, SqliteOutbox
 from edge.sources import POLLED, ble, ruuvi_history, serial, serial_port
 from edge.sources.ruuvi_history import RuuviHistory
 from edge.supervisor import Backoff, Outage, end, supervise
@@ -34,11 +35,19 @@ _HOUSEKEEPING_S = 3600.0
 
 async def run(config: Config, clock: Clock, stop: asyncio.Event) -> None:
     """Run the agent until ``stop``; raises NeighbourDownError if the outbox cannot be opened."""
-    outbox = SqliteOutbox(Path(config.edge.outbox))
+    outbox = SqliteOutbox(
+        Path(config.edge.outbox), quota=quota_of(config), machine=machine_id(), now=lambda: stamp(clock)
+    )
     try:
         await Agent(config, clock, outbox).run(stop)
     finally:
         outbox.close()
+
+
+def quota_of(config: Config) -> Quota:
+    """What the outbox may keep."""
+    e = config.edge
+    return Quota(e.quota_mb << 20, e.quota_days * _DAY_MS, config.limits, e.id)
 
 
 class Agent:
@@ -151,6 +160,7 @@ class Agent:
             before_ms = self._clock.now_ms() - self._config.edge.retention_days * _DAY_MS
             try:
                 count = self._outbox.forget_receipted(before_ms) if self._anchorer.synced else 0
+                self._outbox.keep_age(stamp(self._clock))
             except NeighbourDownError as error:
                 log.warning("retention: %s", error)
                 continue

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from edge.outbox import SqliteOutbox
+from edge.outbox import EpochReason, SqliteOutbox
 from telemetry.errors import NeighbourDownError
 from telemetry.readings import Ranges
 
@@ -153,7 +155,7 @@ _WRITER = """
 import sys
 from decimal import Decimal
 from pathlib import Path
-from edge.outbox import SqliteOutbox
+from edge.outbox import EpochReason, SqliteOutbox
 from telemetry.readings import Reading, Stamp, Sync
 box = SqliteOutbox(Path(sys.argv[1]))
 stamp = Stamp("b", 1, 1, Sync.SYNCED, 1)
@@ -180,3 +182,110 @@ def test_sigkill_loses_nothing_that_was_told(tmp_path: Path, wait_for: Callable[
         assert numbers[-1] >= told[-1]
         assert box.hint("n") == str(numbers[-1])
         box.close()
+
+
+_VERSION_1 = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE hint(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE word(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE last(stream INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE TABLE fact(seq INTEGER PRIMARY KEY, state INTEGER NOT NULL, kind TEXT NOT NULL, stream INTEGER NOT NULL,
+  t_ms INTEGER, value TEXT, boot INTEGER NOT NULL, boottime_ns INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
+  synced INTEGER NOT NULL, max_error_ms INTEGER, extra TEXT);
+CREATE INDEX fact_pending ON fact(seq) WHERE state = 0;
+INSERT INTO meta VALUES('version','1'),('epoch','0123456789abcdef'),('numbered_to','9');
+INSERT INTO hint VALUES('heard:LOG-1','x');
+INSERT INTO word VALUES(1,'LOG-1/temperature_c'),(2,'boot-1'),(3,'SC-1');
+INSERT INTO fact VALUES(-1,1,'r',1,50,'4.5',2,7,1800000000000,1,20,NULL),(4,1,'r',1,100,'5',2,7,1800000000000,1,20,NULL),
+  (5,2,'r',1,200,'6',2,7,1800000000000,1,20,NULL),(6,0,'r',1,300,'7',2,7,1800000000000,1,20,'{"origin":"memory"}'),
+  (7,1,'r',1,400,'8',2,7,1800000000000,1,20,NULL),
+  (8,0,'e',3,NULL,NULL,2,7,1800000000000,0,NULL,'{"kind":"rezero_needed","detail":{"reason":"x"}}');
+"""
+
+
+def test_a_file_of_version_1_goes_on_with_its_epoch_numbers_and_receipts(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(_VERSION_1)
+        db.execute("INSERT INTO meta VALUES('inode',?)", (str(path.stat().st_ino),))
+        db.commit()
+    box = SqliteOutbox(path)
+    assert (box.epoch, box.usage().numbered_to, box.usage().unreceipted) == ("0123456789abcdef", 9, 2)
+    assert [n.seq for n in box.pending(9)] == [6, 8]
+    assert [n.seq for n in box.select(seq=Ranges([(1, 99)]))] == [4, 5, 6, 7, 8]
+    assert box.hint("heard:LOG-1") == "x"
+    assert box.reading_times("LOG-1/temperature_c", 0, 900) == [50, 100, 200, 300, 400]
+    assert box.append([box.pending(1)[0].fact]) == Ranges([(10, 10)])
+    box.close()
+    again = SqliteOutbox(path)
+    assert (again.epoch, again.usage().numbered_to) == ("0123456789abcdef", 10)
+    assert [p.name for p in tmp_path.iterdir() if "rebuil" in p.name] == []
+    again.close()
+
+
+def test_a_copied_file_of_version_1_starts_a_new_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(_VERSION_1)
+        db.execute("INSERT INTO meta VALUES('inode','1')")
+        db.commit()
+    box = SqliteOutbox(path)
+    assert box.identity().reason is EpochReason.COPIED
+    assert box.identity().previous_epoch == "0123456789abcdef"
+    box.close()
+
+
+def test_a_card_cloned_into_another_machine_starts_a_new_epoch(tmp_path: Path, make: Any) -> None:
+    """dd keeps the inode: only the machine tells."""
+    path = tmp_path / "o.db"
+    box = SqliteOutbox(path, machine="pi-1")
+    box.append([make.reading(), make.reading(value="6")])
+    box.received(Ranges([(1, 1)]), Ranges())
+    first = box.identity()
+    box.close()
+    for machine in ("pi-1", ""):  # a tool that looks at the file without saying who it is changes nothing
+        same = SqliteOutbox(path, machine=machine)
+        assert same.identity() == first
+        same.close()
+    other = SqliteOutbox(path, machine="pi-2")
+    found = other.identity()
+    assert (found.reason, found.previous_epoch, found.machine) == (EpochReason.MOVED, first.epoch, "pi-2")
+    assert other.produced() == {"LOG-1/temperature_c": 1}
+    other.close()
+
+
+def test_a_restored_backup_says_so(tmp_path: Path, make: Any) -> None:
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading()])
+    epoch = box.epoch
+    box.received(Ranges([(1, 7)]), Ranges())
+    assert (box.identity().reason, box.identity().previous_epoch) == (EpochReason.RESTORED, epoch)
+    box.close()
+
+
+def test_produced_counts_each_stream_over_restarts_and_deletions(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "o.db"
+    for part in range(3):
+        box = SqliteOutbox(path)
+        box.append([make.reading(f"LOG-{i % 2}/temperature_c") for i in range(901)] + [make.event()])
+        assert box.produced() == {
+            "LOG-0/temperature_c": 451 * (part + 1),
+            "LOG-1/temperature_c": 450 * (part + 1),
+        }
+        box.received(Ranges([(1, 902 * (part + 1))]), Ranges())
+        if part == 1:
+            assert box.forget_receipted(1 << 50) == 1804
+        box.close()
+
+
+def test_a_receipt_waits_for_the_next_commit_and_a_close_keeps_it(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "o.db"
+    box = SqliteOutbox(path)
+    box.append([make.reading()] * 10)
+    written = box._db.total_changes
+    box.received(Ranges([(1, 5)]), Ranges())
+    assert box._db.total_changes == written
+    box.close()
+    again = SqliteOutbox(path)
+    assert again.usage().unreceipted == 5
+    again.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ import pytest
 
 from edge.outbox import EpochReason, Quota, SqliteOutbox
 from edge.thinning import LOST, ranges_in
-from telemetry.errors import NeighbourDownError
 from telemetry.readings import Event, Fact, Ranges
 
 MINUTE_MS = 60_000
@@ -143,7 +140,9 @@ def text(fact: Fact) -> str:
 
 
 @pytest.mark.parametrize("part", range(6))
-def test_damage_anywhere_costs_no_more_than_its_place_and_is_told(tmp_path: Path, template: Template, part: int) -> None:
+def test_damage_anywhere_costs_no_more_than_its_place_and_is_told(
+    tmp_path: Path, template: Template, part: int
+) -> None:
     """Seeded, hundreds of real files. One place of damage: nothing false, nothing twice, what is lost is named."""
     salvaged = lost_numbers = 0
     for seed in range(part, RUNS, 6):
@@ -165,7 +164,7 @@ def test_damage_anywhere_costs_no_more_than_its_place_and_is_told(tmp_path: Path
         assert box.append([template.unsent[max(template.unsent)]]), what
         if not any(word in what for word in ("cut", "zeros", "page")):
             # The last commit cannot be told from one that a power cut tore: then SQLite leaves all of it out.
-            assert count <= (62 if "wal" in what else 20), what
+            assert count <= (62 if "wal" in what else 30), what
         box.close()
         shutil.rmtree(folder)
     assert salvaged > 5
