@@ -35,9 +35,11 @@ class Known(Protocol):
 
 @dataclass(slots=True)
 class Fresh:
-    """New readings; ``variants`` None says that all are variant 0."""
+    """New readings between two times; ``variants`` None says that all are variant 0."""
 
     batch: StreamBatch
+    first_ms: int
+    last_ms: int
     variants: list[int] | None = None
 
     def variant(self, i: int) -> int:
@@ -60,7 +62,7 @@ def divide(batches: Iterable[StreamBatch], known: Known) -> Divided:
     sides: dict[tuple[str, bool], _Side] = {}
     for given in batches:
         batch = _acceptable(given, result)
-        if not batch:
+        if not batch.seq:
             continue
         key = (batch.stream_id, batch.device_seq is not None)
         side = sides.get(key)
@@ -110,7 +112,10 @@ class _Side:
         if keys[0] > self._mark and rising(keys):
             self._mark = keys[-1]
             self._whole.append((keys, batch))
-            return Fresh(batch)
+            times = batch.t_ms
+            if keys is times:
+                return Fresh(batch, keys[0], self._mark)
+            return Fresh(batch, min(times), max(times))
         return self._compare(keys, batch, result)
 
     def _compare(self, keys: Sequence[int], batch: StreamBatch, result: Divided) -> Fresh | None:
@@ -130,7 +135,8 @@ class _Side:
             self._mark = max(self._mark, key)
         if not places:
             return None
-        return Fresh(batch if len(places) == len(batch) else batch.pick(places), variants if any(variants) else None)
+        fresh = batch if len(places) == len(batch) else batch.pick(places)
+        return Fresh(fresh, min(fresh.t_ms), max(fresh.t_ms), variants if any(variants) else None)
 
     def _look_up(self, keys: Sequence[int]) -> None:
         for whole_keys, whole in self._whole:  # taken whole before, earlier in this call

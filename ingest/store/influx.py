@@ -20,6 +20,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -391,25 +392,23 @@ def _owner(line: int, starts: Sequence[int], fresh: Sequence[Fresh]) -> tuple[Fr
 
 def _windows_of(fresh: Sequence[Fresh]) -> dict[Window, tuple[int, int]]:
     """The windows that readings lie in, with their first and last time."""
-    windows: dict[Window, tuple[int, int]] = {}
+    spans: dict[tuple[str, str, int], tuple[int, int]] = {}
     for one in fresh:
-        batch = one.batch
-        for number, (first, last) in _by_window(batch.t_ms).items():
-            window = Window(batch.site, batch.stream_id, number)
-            old = windows.get(window, (first, last))
-            windows[window] = (min(first, old[0]), max(last, old[1]))
-    return windows
+        batch, first_ms, last_ms = one.batch, one.first_ms, one.last_ms
+        number = first_ms // WINDOW_MS
+        parts = [(number, first_ms, last_ms)] if last_ms // WINDOW_MS == number else _parts(batch.t_ms)
+        for n, first, last in parts:
+            key = (batch.site, batch.stream_id, n)
+            old = spans.get(key)
+            spans[key] = (first, last) if old is None else (min(first, old[0]), max(last, old[1]))
+    return {Window(*key): span for key, span in spans.items()}
 
 
-def _by_window(times: Sequence[int]) -> dict[int, tuple[int, int]]:
-    low, high = min(times), max(times)
-    if low // WINDOW_MS == high // WINDOW_MS:
-        return {low // WINDOW_MS: (low, high)}
-    parts: dict[int, tuple[int, int]] = {}
-    for t_ms in sorted(times):
-        first, _ = parts.get(t_ms // WINDOW_MS, (t_ms, t_ms))
-        parts[t_ms // WINDOW_MS] = (first, t_ms)
-    return parts
+def _parts(times: Sequence[int]) -> list[tuple[int, int, int]]:
+    """(window, first, last) of each window that times lie in."""
+    grouped = groupby(sorted(times), key=lambda t_ms: t_ms // WINDOW_MS)
+    parts = [(number, list(part)) for number, part in grouped]
+    return [(number, part[0], part[-1]) for number, part in parts]
 
 
 def _spans(times: Sequence[int]) -> Iterator[tuple[int, int]]:

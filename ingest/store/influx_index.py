@@ -56,6 +56,12 @@ class Place(NamedTuple):
     number: int | None = -1
     numbered_ms: int = -1
 
+    def raised(self, t_ms: int, number: int | None) -> Place:
+        """After rows up to ``t_ms``, and with device numbers up to ``number`` or without."""
+        if number is None:
+            return self._replace(t_ms=max(self.t_ms or 0, t_ms))
+        return self._replace(number=max(self.number or 0, number), numbered_ms=max(self.numbered_ms, t_ms))
+
 
 class Window(NamedTuple):
     """A stream has rows in this span of 72 h."""
@@ -188,17 +194,25 @@ class InfluxIndex(SqliteFile):
 
     def raise_marks(self, fresh: Sequence[Fresh], numbered: Sequence[Numbered]) -> None:
         """Before writing: nothing of a stream will lie beyond these. On disk at return."""
-        places: dict[str, Place] = {}
+        reached: dict[tuple[str, bool], tuple[int, int]] = {}
         for one in fresh:
-            name = one.batch.stream_id
-            places[name] = _raised(places.get(name) or self.place(name), one)
+            numbers = one.batch.device_seq
+            key = (one.batch.stream_id, numbers is not None)
+            t_ms, number = reached.get(key, (-1, -1))
+            if one.last_ms > t_ms:
+                t_ms = one.last_ms
+            reached[key] = (t_ms, number if numbers is None else max(number, *numbers))
+        places: dict[str, Place] = {}
+        for (name, numbered_side), (t_ms, number) in reached.items():
+            place = places.get(name) or self.place(name)
+            places[name] = place.raised(t_ms, number if numbered_side else None)
         with self._changing():
             for name, place in places.items():
                 if place != self._known_places().get(name):
                     self._set(name, place)
             self._db.executemany(
                 "INSERT INTO unsure VALUES (?,?,?)",
-                [(self._streams.make(n.fresh.batch.stream_id), *_span(n.fresh)) for n in numbered],
+                [(self._streams.make(n.fresh.batch.stream_id), n.fresh.first_ms, n.fresh.last_ms) for n in numbered],
             )
 
     def settle(self, windows: Sequence[Window], numbered: Sequence[Numbered]) -> None:
@@ -255,17 +269,3 @@ class InfluxIndex(SqliteFile):
             with self._told():
                 self._places = {name: Place(*place) for name, *place in self._db.execute(query)}
         return self._places
-
-
-def _raised(place: Place, fresh: Fresh) -> Place:
-    batch = fresh.batch
-    last_ms = max(batch.t_ms)
-    if batch.device_seq is None:
-        return place._replace(t_ms=max(place.t_ms or 0, last_ms))
-    return place._replace(
-        number=max(place.number or 0, *batch.device_seq), numbered_ms=max(place.numbered_ms, last_ms)
-    )
-
-
-def _span(fresh: Fresh) -> tuple[int, int]:
-    return min(fresh.batch.t_ms), max(fresh.batch.t_ms)

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from ingest.store.identity import Fresh
-from ingest.store.model import Row, StreamBatch
+from ingest.store.model import Row
 from telemetry.readings import Origin, Quality, Sync
 
 READINGS = "readings"
@@ -62,15 +62,23 @@ def _series_key(
 def lines_of(fresh: Fresh, slots: list[int] | None = None) -> list[str]:
     """A line for each reading; ``slots`` only for those with a device number."""
     batch = fresh.batch
-    source, named = _source(batch)
     max_error = "" if batch.max_error_ms is None else f",max_error_ms={batch.max_error_ms}i"
-    tail = f"i,received_at_ms={batch.received_at_ms}i{max_error}{named} "
-    names = (batch.site, batch.stream_id, source, batch.origin)
-    usual = fresh.variants is None and not batch.quality and batch.device_seq is None
-    if usual and None not in batch.milli:
-        head = f"{_series_key(*names, Quality.GOOD, batch.sync, 0, 0)} value="
+    tail = f"i,received_at_ms={batch.received_at_ms}i{max_error}"
+    if (
+        fresh.variants is None
+        and batch.device_seq is None
+        and batch.origin is Origin.LIVE
+        and batch.sync is Sync.SYNCED
+        and not batch.quality
+        and None not in batch.milli
+    ):
+        head, named = _usual(batch.site, batch.stream_id, batch.edge, batch.epoch)
+        tail += f"{named} "
         columns = zip(batch.milli, batch.seq, batch.t_ms, strict=True)
         return [f"{head}{milli / 1000},seq={seq}{tail}{t_ms}" for milli, seq, t_ms in columns]  # type: ignore[operator]
+    source, named = _source(batch.edge, batch.epoch)
+    names = (batch.site, batch.stream_id, source, batch.origin)
+    tail += f"{named} "
     lines = []
     for i, milli in enumerate(batch.milli):
         quality = batch.quality.get(i, Quality.GOOD)
@@ -81,11 +89,19 @@ def lines_of(fresh: Fresh, slots: list[int] | None = None) -> list[str]:
     return lines
 
 
-def _source(batch: StreamBatch) -> tuple[str, str]:
+@lru_cache(100_000)
+def _usual(site: str, stream_id: str, edge: str, epoch: str) -> tuple[str, str]:
+    """What stands before the value of a good, live, synced reading of variant 0, and what follows after the number."""
+    source, named = _source(edge, epoch)
+    key = _series_key(site, stream_id, source, Origin.LIVE, Quality.GOOD, Sync.SYNCED, 0, 0)
+    return f"{key} value=", named
+
+
+def _source(edge: str, epoch: str) -> tuple[str, str]:
     """(the tag, the fields in its place)."""
-    if _PLAIN.fullmatch(batch.edge) and _PLAIN.fullmatch(batch.epoch):
-        return f"{batch.edge}/{batch.epoch}", ""
-    return "", f",edge={string(batch.edge)},epoch={string(batch.epoch)}"
+    if _PLAIN.fullmatch(edge) and _PLAIN.fullmatch(epoch):
+        return f"{edge}/{epoch}", ""
+    return "", f",edge={string(edge)},epoch={string(epoch)}"
 
 
 def window_line(site: str, stream_id: str, window: int, first_ms: int, last_ms: int) -> str:

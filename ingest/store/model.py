@@ -262,11 +262,16 @@ def refusals(batch: StreamBatch) -> dict[int, str]:
     reason = _name_refusal(batch.site, batch.stream_id)
     if reason is not None:
         return dict.fromkeys(range(len(batch)), reason)
-    if not batch:
+    times, values = batch.t_ms, batch.milli
+    if not times:
         return {}
-    values = [v for v in batch.milli if v is not None] or [0]
-    good = min(values) > -_MILLI_END and max(values) < _MILLI_END
-    if good and min(batch.t_ms) >= 0 and max(batch.t_ms) < _T_END_MS:
+    known = values if None not in values else [v for v in values if v is not None] or [0]
+    if (
+        min(times) >= 0
+        and max(times) < _T_END_MS
+        and min(known) > -_MILLI_END  # type: ignore[type-var,operator]  # no None is left
+        and max(known) < _MILLI_END  # type: ignore[type-var,operator]
+    ):
         return {}
     bad = {i: "bad_time" for i, t in enumerate(batch.t_ms) if not 0 <= t < _T_END_MS}
     return bad | {i: "bad_value" for i, v in enumerate(batch.milli) if v is not None and abs(v) >= _MILLI_END}

@@ -207,11 +207,11 @@ def test_every_name_is_in_the_stores_schema() -> None:
     odd = replace(
         usual, quality=Quality.INVALID, origin=Origin.FILE, sync=Sync.UNSYNCED, device_seq=1, value=Decimal(1)
     )
-    line = lines_of(Fresh(batches_of([odd])[0]), [2])[0]
+    line = lines_of(Fresh(batches_of([odd])[0], 0, 0), [2])[0]
     tags = {part.partition("=")[0] for part in line.split(" ")[0].split(",")[1:]}
     columns = {part.partition("=")[0] for part in line.split(" ")[1].split(",")}
     assert {
-        part.partition("=")[0] for part in lines_of(Fresh(batches_of([usual])[0]))[0].split(" ")[1].split(",")
+        part.partition("=")[0] for part in lines_of(Fresh(batches_of([usual])[0], 0, 0))[0].split(" ")[1].split(",")
     } <= columns
     assert columns <= {f.name for f in fields(Row)}
     measurement = line.partition(",")[0]

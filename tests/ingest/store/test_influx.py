@@ -42,7 +42,7 @@ def admin(influx: LocalInflux, query: str, db: str = "") -> dict[str, Any]:
 
 def line(row: Row, *, slot: int = 0, variant: int = 0) -> str:
     (batch,) = batches_of([row])
-    return lines_of(Fresh(batch, [variant] if variant else None), [slot] if slot else None)[0]
+    return lines_of(Fresh(batch, row.t_ms, row.t_ms, [variant] if variant else None), [slot] if slot else None)[0]
 
 
 def test_a_line_is_what_the_module_says(row: RowMaker) -> None:
