@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -129,6 +130,34 @@ def test_a_dead_store_keeps_the_offset_where_it_was(bench: Bench, make: Any) -> 
     bench.store.append_columns = append  # type: ignore[method-assign]
     bench.fill()
     assert [r.seq for r in bench.rows()] == [1]
+
+
+class Waits(threading.Event):
+    """A stop that remembers how long it was waited on, and comes after the second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0.0)
+        if len(self.seconds) == 3:
+            self.set()
+        return self.is_set()
+
+
+def test_a_database_that_asks_for_time_gets_it(bench: Bench, make: Any) -> None:
+    """Retry-After, within reason; without one the setting ``retry_s``."""
+    bench.put(make, [make.reading(1)])
+    asked = iter([0.0, 30.0, 86_400.0])
+
+    def busy(_: Any) -> Any:
+        raise NeighbourDownError("store", "503", retry_after_s=next(asked))
+
+    bench.store.append_columns = busy  # type: ignore[method-assign]
+    stop = Waits()
+    bench.filler.run(stop)
+    assert stop.seconds == [1.0, 30.0, 300.0]
 
 
 def test_a_step_is_bounded_by_rows(bench: Bench, make: Any) -> None:
