@@ -1,0 +1,289 @@
+"""Readings of one stream as a block: columns of whole numbers, narrowed, deflated, lossless. Pure.
+
+::
+
+    01  n  |front|  front  rest         numbers are varints (zigzag where they may be negative); front and rest zlib
+                    |      +- source, kind, max_error_ms, received_at_ms, seq
+                    +-------- t_ms, milli, flags, number, variant: what a chart or a comparison needs
+
+    column:  00 v                       all the same
+             01 v step                  v, v + step, v + 2 step, ...
+             02 base scale w values     base + scale x value, unsigned, w bytes each
+             03 v w differences         w bytes each, signed
+             04 v w differences         w bytes each, none below zero
+
+Values of w bytes are written plane by plane (all lowest bytes first), which is how deflate sees that the high ones
+hardly change. ``flags`` is 2 x (position in Quality) + (1 for "no value"), ``kind`` 2 x (position in Origin) +
+(position in Sync), ``number`` the device's number or -1, ``max_error_ms`` -1 for None, ``source`` a row of ``sources``.
+"""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from itertools import accumulate, chain, islice, pairwise
+from math import gcd
+from operator import sub
+
+from ingest.store.model import Said
+from telemetry.readings import Origin, Quality, Sync
+
+VERSION = 1
+QUALITIES = tuple(Quality)
+ORIGINS = tuple(Origin)
+SYNCS = tuple(Sync)
+NO_NUMBER = -1
+_LEVEL = 6
+_UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_SIGNED = {1: "b", 2: "h", 4: "i", 8: "q"}
+# From so many values on, both forms of a column are tried, on so many of them.
+_WORTH_TRYING = 64
+_SAMPLE = 256
+# A column as it is read: one number stands for a column of nothing else.
+Column = int | list[int]
+
+
+@dataclass(slots=True)
+class Front:
+    """What a chart and a comparison need; entry i of every list speaks of the same reading."""
+
+    t_ms: list[int]
+    milli: list[int]
+    flags: Column
+    number: Column
+    variant: Column
+
+    def said(self, i: int) -> Said:
+        return said_of(self.milli[i], at(self.flags, i))
+
+
+@dataclass(slots=True)
+class Columns:
+    """Readings of one stream, everything of them."""
+
+    t_ms: list[int]
+    milli: list[int]
+    flags: list[int]
+    number: list[int]
+    variant: list[int]
+    source: list[int]
+    kind: list[int]
+    max_error_ms: list[int]
+    received_at_ms: list[int]
+    seq: list[int]
+
+    def __len__(self) -> int:
+        return len(self.t_ms)
+
+    def pick(self, places: Sequence[int]) -> Columns:
+        """These entries only, in this order."""
+        return Columns(*([column[i] for i in places] for column in self.all()))
+
+    def cut(self, low: int, high: int) -> Columns:
+        """Entries [low, high)."""
+        return Columns(*(column[low:high] for column in self.all()))
+
+    def all(self) -> list[list[int]]:
+        return [getattr(self, name) for name in _NAMES]
+
+
+_NAMES = tuple(field.name for field in fields(Columns))
+_IN_FRONT = len(fields(Front))
+
+
+def flag_of(milli: int | None, quality: Quality) -> int:
+    return 2 * QUALITIES.index(quality) + (milli is None)
+
+
+def said_of(milli: int, flag: int) -> Said:
+    return (None if flag & 1 else milli), QUALITIES[flag >> 1]
+
+
+def at(column: Column, i: int) -> int:
+    """Entry ``i`` of a column."""
+    return column if isinstance(column, int) else column[i]
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """All entries, in the order of Cursor."""
+    whole = (
+        parts[0]
+        if len(parts) == 1
+        else Columns(*(list(chain(*c)) for c in zip(*(p.all() for p in parts), strict=True)))
+    )
+    if all(a < b for a, b in pairwise(whole.t_ms)):
+        return whole
+    keys = list(zip(whole.t_ms, whole.number, whole.variant, strict=True))
+    return whole.pick(sorted(range(len(keys)), key=keys.__getitem__))
+
+
+# --- bytes --------------------------------------------------------------------------------------------------------
+
+
+def encode(columns: Columns) -> bytes:
+    """At least one entry, in order of time."""
+    packed = [pack(column) for column in columns.all()]
+    front = zlib.compress(b"".join(packed[:_IN_FRONT]), _LEVEL)
+    rest = zlib.compress(b"".join(packed[_IN_FRONT:]), _LEVEL)
+    return bytes([VERSION]) + _varint(len(columns)) + _varint(len(front)) + front + rest
+
+
+def decode_front(body: bytes) -> Front:
+    """Raises ValueError for a body that is none of ours."""
+    n, start, end = _head(body)
+    t_ms, milli, flags, number, variant = _columns(body[start:end], n, _IN_FRONT)
+    return Front(_spread(t_ms, n), _spread(milli, n), flags, number, variant)
+
+
+def decode(body: bytes) -> Columns:
+    """Raises ValueError for a body that is none of ours."""
+    n, start, end = _head(body)
+    found = _columns(body[start:end], n, _IN_FRONT) + _columns(body[end:], n, len(_NAMES) - _IN_FRONT)
+    return Columns(*(_spread(column, n) for column in found))
+
+
+def _head(body: bytes) -> tuple[int, int, int]:
+    """(entries, where the front starts, where it ends)."""
+    if not body or body[0] != VERSION:
+        raise ValueError("not a block of version 1")
+    n, start = _read_varint(body, 1)
+    length, start = _read_varint(body, start)
+    return n, start, start + length
+
+
+def _columns(deflated: bytes, n: int, count: int) -> list[Column]:
+    try:
+        raw = zlib.decompress(deflated)
+    except zlib.error as error:
+        raise ValueError(f"a damaged block: {error}") from error
+    place, found = 0, []
+    for _ in range(count):
+        column, place = unpack(raw, place, n)
+        found.append(column)
+    return found
+
+
+def _spread(column: Column, n: int) -> list[int]:
+    return [column] * n if isinstance(column, int) else column
+
+
+def pack(values: Sequence[int]) -> bytes:
+    """One column of at least one number."""
+    n, first = len(values), values[0]
+    if values.count(first) == n:
+        return b"\x00" + _zigzag(first)
+    differences = list(map(sub, islice(values, 1, None), values))
+    if differences.count(differences[0]) == n - 1:
+        return b"\x01" + _zigzag(first) + _zigzag(differences[0])
+    plain, plain_width = _plain(values)
+    low, high = min(differences), max(differences)
+    width = _unsigned_width(high) if low >= 0 else _width(low, high)
+    if width is None or width > plain_width:
+        return plain
+    kind, code = (b"\x04", _UNSIGNED[width]) if low >= 0 else (b"\x03", _SIGNED[width])
+    stepped = kind + _zigzag(first) + bytes([width]) + _planes(array(code, differences))
+    if n < _WORTH_TRYING or width < plain_width:
+        return stepped
+    if n > 2 * _SAMPLE:
+        return plain if pack(values[:_SAMPLE])[0] == plain[0] else stepped
+    return min(plain, stepped, key=lambda form: len(zlib.compress(form, 1)))
+
+
+def _plain(values: Sequence[int]) -> tuple[bytes, int]:
+    """The column without differences; scaled only where that saves a byte a value."""
+    low, high = min(values), max(values)
+    scale = gcd(*(value - low for value in values))
+    base, width, narrow = 0, _unsigned_width(high), _unsigned_width((high - low) // scale)
+    if low < 0 or narrow < width:
+        base, width = low, narrow
+        shifted: Iterable[int] = ((value - low) // scale for value in values)
+    else:
+        scale, shifted = 1, values
+    head = b"\x02" + _zigzag(base) + _varint(scale) + bytes([width])
+    return head + _planes(array(_UNSIGNED[width], shifted)), width
+
+
+def unpack(raw: bytes, place: int, n: int) -> tuple[Column, int]:
+    """(the column, where the next one starts)."""
+    kind = raw[place]
+    first, place = _read_zigzag(raw, place + 1)
+    if kind == 0:
+        return first, place
+    if kind == 1:
+        step, place = _read_zigzag(raw, place)
+        return list(range(first, first + n * step, step)), place
+    if kind == 2:
+        scale, place = _read_varint(raw, place)
+        numbers = _unplaned(raw, place + 1, n, _UNSIGNED[raw[place]])
+        end = place + 1 + n * raw[place]
+        if first == 0 and scale == 1:
+            return numbers.tolist(), end
+        return [first + scale * number for number in numbers], end
+    if kind in (3, 4):
+        differences = _unplaned(raw, place + 1, n - 1, (_SIGNED if kind == 3 else _UNSIGNED)[raw[place]])
+        return list(accumulate(differences, initial=first)), place + 1 + (n - 1) * raw[place]
+    raise ValueError(f"a column of kind {kind}")
+
+
+def _planes(numbers: array[int]) -> bytes:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    raw, width = numbers.tobytes(), numbers.itemsize
+    return raw if width == 1 else b"".join(raw[k::width] for k in range(width))
+
+
+def _unplaned(raw: bytes, place: int, n: int, code: str) -> array[int]:
+    numbers = array(code)
+    width = numbers.itemsize
+    planes = raw[place : place + n * width]
+    if len(planes) != n * width:
+        raise ValueError("a block cut short")
+    if width > 1:
+        whole = bytearray(n * width)
+        for k in range(width):
+            whole[k::width] = planes[k * n : (k + 1) * n]
+        planes = bytes(whole)
+    numbers.frombytes(planes)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
+
+
+def _width(low: int, high: int) -> int | None:
+    """Bytes for a signed number; None where 8 do not do."""
+    return next((w for w in _SIGNED if -(1 << 8 * w - 1) <= low and high < 1 << 8 * w - 1), None)
+
+
+def _unsigned_width(high: int) -> int:
+    return next(w for w in _UNSIGNED if high < 1 << 8 * w)
+
+
+def _varint(number: int) -> bytes:
+    made = bytearray()
+    while number > 0x7F:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
+
+
+def _zigzag(number: int) -> bytes:
+    return _varint(number << 1 if number >= 0 else (-number << 1) - 1)
+
+
+def _read_varint(raw: bytes, place: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = raw[place]
+        number |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            return number, place
+
+
+def _read_zigzag(raw: bytes, place: int) -> tuple[int, int]:
+    number, place = _read_varint(raw, place)
+    return (number >> 1) ^ -(number & 1), place
