@@ -492,7 +492,9 @@ class UplinkCore:
             self._flush_to = self._outbox.usage().numbered_to  # rows of an earlier epoch may have got numbers
         if not facts:
             return False
-        answering.left = left - Ranges([(1, facts[-1].seq)])
+        # Events that tell of numbers thinned away stand at the end, beyond what was asked.
+        reached = max((n.seq for n in facts if n.seq in left), default=_BEYOND)
+        answering.left = left - Ranges([(1, reached)])
         waiting = self._outbox.pending(1, self._cursor)
         known = [n for n in facts if not waiting or n.seq < waiting[0].seq]
         self._count_as_sent(Ranges.of(n.seq for n in known), now_s)

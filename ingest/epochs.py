@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple, cast
 
@@ -120,6 +120,7 @@ class Change:
     sent_at_ms: int = 0
     synced: bool = False
     max_error_ms: int | None = None
+    elsewhere: tuple[Change, ...] = ()  # of earlier epochs that the message speaks of
 
 
 # --- from a message to a change ----------------------------------------------------------------------------
@@ -145,18 +146,53 @@ def change_of(
         streams, whole, spans = columns_of(upload.facts), fresh == ranges, None
     elif upload.kind == "hello":
         info = hello_info(upload)
-        return Change(key, received_at_ms, numbered_to=info.numbered_to, hello=True, info=info)
+        change = Change(key, received_at_ms, numbered_to=info.numbered_to, hello=True, info=info)
+        return _with_earlier_loss(change, info, upload.info.get("lost_epoch"))
     else:
-        thinned, by_stream = _thinned(upload.facts, fresh)
-        lost = _lost_events(upload.facts)
-        return Change(
-            key, received_at_ms, ranges, thinned=thinned, numbered_to=top, thinned_streams=by_stream, lost=lost
+        by_epoch = _by_epoch(key.epoch, upload.facts)
+        change = _told(Change(key, received_at_ms, ranges, numbered_to=top), by_epoch.pop(key.epoch, []), fresh)
+        change.elsewhere = tuple(
+            _told(Change(key._replace(epoch=epoch), received_at_ms), facts, fresh)
+            for epoch, facts in by_epoch.items()
         )
+        return change
     if whole:
         tallies = _tallies(streams, spans or [span_of(s.t_ms) for s in streams], received_at_ms)
     else:
         tallies = _tallies_of_some(streams, received_at_ms, fresh)
     return Change(key, received_at_ms, ranges, numbered_to=top, tallies=tallies)
+
+
+def _told(change: Change, facts: Sequence[Numbered], fresh: Ranges) -> Change:
+    """The change with what these events tell of numbers that will not come."""
+    change.thinned, change.thinned_streams = _thinned(facts, fresh)
+    change.lost = _lost_events(facts)
+    if not change.received:  # an earlier epoch: how far it went is known by this alone
+        tops = [numbers.spans[-1][1] for numbers in (change.thinned, *change.lost.values()) if numbers]
+        change.numbered_to = max(tops, default=0)
+    return change
+
+
+def _by_epoch(epoch: str, facts: Iterable[Numbered]) -> dict[str, list[Numbered]]:
+    """Facts by the epoch whose numbers they speak of: an event may outlive its epoch (edge/thinning.py)."""
+    found: dict[str, list[Numbered]] = {epoch: []}
+    for numbered in facts:
+        said = numbered.fact.detail.get("epoch") if isinstance(numbered.fact, Event) else None
+        of = _word(said) or epoch
+        found.setdefault(of if of in found or len(found) < MAX_REASONS else epoch, []).append(numbered)
+    return found
+
+
+def _with_earlier_loss(change: Change, info: HelloInfo, epoch: object) -> Change:
+    """``lost_epoch``: the lost numbers of a hello are those of an epoch that ended with the loss."""
+    earlier = _word(epoch)
+    if not info.lost or earlier in ("", change.key.epoch):
+        return change
+    change.info = replace(info, lost={})
+    top = max(numbers.spans[-1][1] for numbers in info.lost.values())
+    key = change.key._replace(epoch=earlier)
+    change.elsewhere = (Change(key, change.received_at_ms, numbered_to=top, lost=info.lost),)
+    return change
 
 
 Span = tuple[int, int, int]

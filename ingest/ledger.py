@@ -210,6 +210,8 @@ class Ledger(SqliteFile):
         if state is None:
             state = self._states[key] = EpochState()
         apply(state, change)
+        for other in change.elsewhere:
+            self._apply(other, offset)
         streams = new.streams.get(key)
         if streams is None:
             streams = new.streams[key] = set()

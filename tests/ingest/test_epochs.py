@@ -112,6 +112,23 @@ def test_lost_at_the_edge_is_no_longer_missing_and_says_why(make: Any) -> None:
     assert line.missing == Ranges([(2, 2), (7, 8)])
 
 
+def test_an_event_that_outlived_its_epoch_speaks_of_that_epochs_numbers(make: Any) -> None:
+    """A salvaged or renewed outbox sends what it could not send before, under new numbers."""
+    detail = {"ranges": "[[3,5]]", "reason": "corrupt_file", "epoch": "old"}
+    events = [
+        make.event(1, "numbers_lost", "E1", detail=detail),
+        make.event(2, "readings_thinned", "E1", detail=detail | {"ranges": "[[7,8]]", "stream": "T1/temperature_c"}),
+    ]
+    change = change_of(KEY, make.upload(events, "events"), make.t0)
+    assert (change.thinned, change.lost) == (Ranges(), {})
+    (earlier,) = change.elsewhere
+    assert (earlier.key, earlier.numbered_to) == (KEY._replace(epoch="old"), 8)
+    assert (earlier.thinned, earlier.lost) == (Ranges([(7, 8)]), {"corrupt_file": Ranges([(3, 5)])})
+    said = hello(make, lost={"corrupt_file": "[[3,5]]"}, lost_epoch="old")
+    assert said.info is not None
+    assert (dict(said.info.lost), said.elsewhere[0].lost) == ({}, {"corrupt_file": Ranges([(3, 5)])})
+
+
 def test_every_number_is_in_exactly_one_place(make: Any) -> None:
     thinned = make.event(9, "readings_thinned", "E1", detail={"ranges": "[[1,4]]"})
     line = summary(
