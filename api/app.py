@@ -1,6 +1,7 @@
 """The application put together: ``create_app`` is what the service runs and what the tests drive.
 
-Nothing is anonymous but ``/health``, ``/health/live``, the log-in page and its style sheet.
+Nothing is anonymous but ``/health``, ``/health/live``, the log-in page and its style sheet, and the enrolment of an edge by its
+one-time code (``api/edges.py``).
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alerts.rules import Profile
-from api import answers, pages, people
-from api.config import Settings
+from api import answers, edges, pages, people
+from api.config import Enrolment, Settings
 from api.desk import Desk, Form, LoginNeededError, desk_of, own_path, page
 from api.problems import ProblemBody, ProblemError, Wrong, as_json
 from api.questions import Questions, ReadLedger
 from api.roles import ForbiddenError
 from api.security import Gate, Visitor
 from api.shapes import HealthOut
+from gateway.broker_accounts import BrokerAccounts
 from gateway.records import Records, Refused, UnknownRecord
 from ingest.store import Store
 from telemetry.clock import Clock
@@ -47,6 +49,7 @@ _FINAL = frozenset(
         "csrf", "role", "site", "region", "ALREADY_ACKNOWLEDGED", "ALARM_CLOSED", "ALREADY_DECIDED",
         "DISCARDED_IS_FINAL", "NO_VERDICT", "ALREADY_TIED", "NOT_TIED", "NOT_WAITING", "NOT_PLACED", "not_replayable",
         "device_not_registered", "discarded_stays", "no_place_for_vaccines", "ALREADY_PLACED",
+        "enrolment_off", "ALREADY_REVOKED",
     }
 )  # fmt: skip
 _STATUS_REASONS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -60,16 +63,23 @@ def create_app(
     *,
     profiles: Mapping[str, Profile] | None = None,
     read_ledger: ReadLedger | None = None,
+    enrolment: Enrolment | None = None,
 ) -> FastAPI:
-    """The application. ``profiles`` say which range an equipment has; ``read_ledger`` gives the ledger's lines."""
+    """The application. ``profiles`` say which range an equipment has; ``read_ledger`` gives the ledger's lines;
+    without ``enrolment`` no edge is enrolled here.
+    """
     app = FastAPI(title="SMILE IoT", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     questions = Questions(records, store, profiles or {}, read_ledger)
-    app.state.desk = Desk(records, questions, clock, settings, Gate(records, clock, settings))
+    gate = Gate(records, clock, settings)
+    accounts = BrokerAccounts(enrolment.files, records) if enrolment else None
+    app.state.desk = Desk(records, questions, clock, settings, gate, enrolment, accounts)
     app.add_api_route("/health", _health, methods=["GET"], response_model=HealthOut, tags=["health"])
     app.add_api_route("/health/live", _live, methods=["GET"], response_model=HealthOut, tags=["health"])
     app.include_router(answers.router)
     app.include_router(people.router)
+    app.include_router(edges.json_router)
     app.include_router(pages.router)
+    app.include_router(edges.page_router)
     app.add_exception_handler(Exception, _unexpected)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.broker_accounts import BrokerFiles
 from ingest.store import StoreConfig
 from telemetry.errors import ConfigError
 
@@ -40,8 +41,28 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """What a new edge is told: this server's own address and CA ("": a public one), and the broker as the Pis reach it.
+
+    CAs are PEM texts. ``import_edge`` is no Pi: that name is not given away.
+    """
+
+    server_url: str
+    broker_host: str
+    broker_port: int
+    broker_tls: bool = True
+    broker_ca: str = ""
+    server_ca: str = ""
+    import_edge: str = "import"
+    files: BrokerFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything ``api.service.run`` needs. ``store`` is ingest's own store setting: the same file or database."""
+    """Everything ``api.service.run`` needs. ``store`` is ingest's own store setting: the same file or database.
+
+    ``cert_file`` and ``key_file`` (PEM) make it speak HTTPS by itself; ``enrolment`` None: no edge is enrolled here.
+    """
 
     records: str
     store: StoreConfig
@@ -50,6 +71,9 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8080
     settings: Settings = field(default_factory=Settings)
+    enrolment: Enrolment | None = None
+    cert_file: str = ""
+    key_file: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -17,13 +17,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from api.config import Settings
+from api.config import Enrolment, Settings
 from api.present import badge
 from api.problems import ProblemError, Wrong
 from api.questions import Questions
 from api.roles import RIGHTS, Person, Right, require
 from api.security import CSRF_FIELD, CSRF_HEADER, LANGUAGE_COOKIE, Gate, Via, Visitor, csrf_fits
 from api.words import LANGUAGES, Words, catalogue, pick_language
+from gateway.broker_accounts import BrokerAccounts
 from gateway.records import Actor, AlarmState, Records, Role, Site
 from telemetry.clock import Clock
 
@@ -31,7 +32,7 @@ _HERE = Path(__file__).parent
 _LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 _SAFE = frozenset({"GET", "HEAD"})
 _YEAR_2000_MS = 946_684_800_000  # an earlier time is a slip of the keyboard, not a placement
-_TYPED = ("comment", "reason", "bag", "code", "since")  # what a person wrote, in forms of pages
+_TYPED = ("comment", "reason", "bag", "code", "since", "edge")  # what a person wrote, in forms of pages
 _CHOSEN = ("decision", "stage", "equipment", "waste")
 _MENU = (
     ("site", "", Right.LOOK),
@@ -41,6 +42,7 @@ _MENU = (
     ("smile", "/smile", Right.REPORT),
     ("ledger", "/ledger", Right.REPORT),
     ("quarantine", "/quarantine", Right.REPORT),
+    ("edges", "/edges", Right.REPORT),
     ("audit", "/audit", Right.REPORT),
 )
 
@@ -58,6 +60,8 @@ class Desk:
     clock: Clock
     settings: Settings
     gate: Gate
+    enrolment: Enrolment | None = None
+    accounts: BrokerAccounts | None = None
 
 
 def desk_of(request: Request) -> Desk:

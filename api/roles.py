@@ -1,7 +1,7 @@
 """What each level of the decree may do here: one table (facts/smile-and-waste.md 1.1 Table 1, requirement 16).
 
 Operator  the phone's door: own site only; acknowledge, scan, weigh; no reports, no web console.
-Manager   own region: everything, release and discard included, but no master data.
+Manager   own region: everything, release and discard included, and revoking a stolen edge; but no master data.
 Admin     reads and reports; creates nothing.
 Super     everything and the master data.
 """
@@ -35,14 +35,15 @@ class Right(StrEnum):
     STOCK = "stock"  # create and change batches
     REPORT = "report"  # the web console: what SMILE got, ledger, quarantine, audit
     REPLAY = "replay"  # send a quarantined message through again
-    MASTER = "master"  # create and change sites, equipment, devices
+    REVOKE = "revoke"  # take an edge's keys and account away
+    MASTER = "master"  # create and change sites, equipment, devices; invite edges
     PEOPLE = "people"  # accounts, levels, tokens
 
 
 _PHONE = frozenset({Right.LOOK, Right.ACKNOWLEDGE, Right.WEIGH, Right.HANDLE})
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OPERATOR: _PHONE,
-    Role.MANAGER: _PHONE | {Right.DECIDE, Right.STOCK, Right.REPORT, Right.REPLAY, Right.CORRECT},
+    Role.MANAGER: _PHONE | {Right.DECIDE, Right.STOCK, Right.REPORT, Right.REPLAY, Right.CORRECT, Right.REVOKE},
     Role.ADMIN: frozenset({Right.LOOK, Right.REPORT}),
     Role.SUPER_ADMIN: frozenset(Right),
 }

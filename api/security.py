@@ -92,6 +92,15 @@ class Gate:
         self._by_name = LoginLimiter(settings.login_failures, settings.login_window_s)
         # Many people may sit behind one address; it gets a wider limit than one name does.
         self._by_address = LoginLimiter(settings.login_failures * 4, settings.login_window_s)
+        self._codes = LoginLimiter(settings.login_failures * 4, settings.login_window_s)
+
+    def may_try_code(self, address: str) -> bool:
+        """Whether this address may try an enrolment code; wrong ones are also counted per code, in the records."""
+        return not self._codes.blocked(address, self._real_s())
+
+    def wrong_code(self, address: str) -> None:
+        """Count a wrong enrolment code."""
+        self._codes.failed(address, self._real_s())
 
     def _real_s(self) -> float:
         """Real seconds that pass as the wall does, also where the clock is a virtual one that runs faster."""

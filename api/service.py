@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 
@@ -13,11 +14,15 @@ from fastapi import FastAPI
 from alerts.profiles import builtin_profiles, load_profiles
 from api.app import create_app
 from api.config import Config
+from api.desk import Desk
 from gateway.records import open_records
 from ingest.ledger import read_ledger
 from ingest.store import open_store
 from telemetry.clock import Clock
-from telemetry.errors import ConfigError
+from telemetry.errors import ConfigError, NeighbourDownError
+
+log = logging.getLogger(__name__)
+_ACCOUNTS_EVERY_S = 2.0
 
 
 class _Server(uvicorn.Server):
@@ -59,16 +64,39 @@ async def _run(config: Config, clock: Clock, stop: asyncio.Event, listener: sock
                 config.settings,
                 profiles=profiles,
                 read_ledger=lambda: read_ledger(config.ledger_path),
+                enrolment=config.enrolment,
             )
-            await _serve(app, listener, stop)
+            keeping = asyncio.create_task(_keep_accounts(app.state.desk, stop), name="broker accounts")
+            try:
+                await _serve(app, config, listener, stop)
+            finally:
+                keeping.cancel()
+                await asyncio.wait({keeping})
         finally:
             store.close()
 
 
-async def _serve(app: FastAPI, listener: socket.socket, stop: asyncio.Event) -> None:
+async def _keep_accounts(desk: Desk, stop: asyncio.Event) -> None:
+    """The broker's accounts follow the records, whoever changed them (``smile-iot gateway revoke``, another process)."""
+    said = ""
+    while desk.accounts is not None and not stop.is_set():
+        try:
+            await asyncio.to_thread(desk.accounts.sync)
+            said = ""
+        except (ConfigError, NeighbourDownError) as error:
+            if str(error) != said:
+                log.error("the broker's accounts: %s", error)
+            said = str(error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _ACCOUNTS_EVERY_S)
+
+
+async def _serve(app: FastAPI, config: Config, listener: socket.socket, stop: asyncio.Event) -> None:
     server = _Server(
         uvicorn.Config(
             app,
+            ssl_certfile=config.cert_file or None,
+            ssl_keyfile=config.key_file or None,
             log_level="warning",
             access_log=False,
             server_header=False,

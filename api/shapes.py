@@ -510,5 +510,68 @@ class TokenOut(Out):
     expires_ms: int
 
 
+class EdgeOut(Out):
+    """An edge without its secrets. ``code_expires_ms``: a code is open until then."""
+
+    site: str
+    edge: str
+    shard: str
+    state: str
+    account: str
+    machine: str
+    said_by: str
+    since_ms: int
+    enrolled_ms: int | None = None
+    code_expires_ms: int | None = None
+
+
+class InviteIn(In):
+    edge: Id
+    reason: Reason
+
+
+class InviteOut(Out):
+    """A one-time code, shown this once. ``line`` holds server, code and pin in one text, for a QR code."""
+
+    edge: str
+    code: str
+    server: str
+    pin: str
+    line: str
+    expires_ms: int
+
+
+class RevokeIn(In):
+    reason: Reason
+
+
+class EnrolIn(In):
+    code: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    machine: Id
+
+
+class BrokerOut(Out):
+    host: str
+    port: int
+    tls: bool
+    ca: str
+    username: str
+    password: str
+
+
+class EnrolOut(Out):
+    """What an enrolled edge needs; told to it alone, once."""
+
+    shard: str
+    site: str
+    edge: str
+    upload_key: str
+    mqtt: BrokerOut
+
+
+class ServerCaOut(Out):
+    ca: str
+
+
 class ReplayIn(In):
     reason: Reason

@@ -42,9 +42,9 @@ def look(file: Path, now_ms: int) -> list[Finding]:
 
 def broker(config: Config) -> list[Finding]:
     m = config.mqtt
-    for path in (m.password_file, m.ca_file):
+    for path in (m.password_file, m.ca_file, m.upload_key_file):
         if path and not os.access(path, os.R_OK):
-            todo = "copy it from the server (deploy/add-edge made it), readable by the agent only"
+            todo = "smile-iot edge enrol makes it, for the owner of its folder: is that the agent's user?"
             return [Finding("broker", Sign.MISSING, f"{path} cannot be read", todo)]
     password = Path(m.password_file).read_text().strip() if m.password_file else ""
     return looks.broker(

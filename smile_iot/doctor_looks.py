@@ -136,7 +136,7 @@ def _said(place: str, username: str, answers: list[Any]) -> Finding:
         todo = "it listens and says nothing: is the port the one without TLS?"
         return Finding("broker", Sign.MISSING, f"{place}: no answer", todo)
     if answers[0].is_failure:
-        todo = "check username and password_file; on the broker: deploy/add-edge or mosquitto_passwd"
+        todo = "check username and password_file; is the edge enrolled? on the server: smile-iot gateway edges"
         return Finding("broker", Sign.MISSING, f"{place} refused {username!r}: {answers[0]}", todo)
     return Finding("broker", Sign.OK, f"{place} lets {username!r} in")
 

@@ -1,4 +1,6 @@
-"""``smile-iot gateway load FILE.toml``: create and change sites, equipment, devices, batches, bags and people."""
+"""``smile-iot gateway load FILE.toml``: create and change sites, equipment, devices, batches, bags and people; and
+``invite``, ``revoke`` and ``edges``: which Pi may speak for which edge (``smile_iot/gateway_edges.py``).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from smile_iot import gateway_edges
 from smile_iot.parts import open_records
 from smile_iot.service import add_config_argument, settings_of
 from smile_iot.settings import Settings
@@ -25,9 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_argument("--reason", default="", help="why something already there changes; wanted for changes")
     load.add_argument("--actor", default=getpass.getuser(), help="who does it (default: the user name)")
     add_config_argument(load)
+    gateway_edges.add_actions(actions)
 
 
 def run(args: argparse.Namespace) -> int:
+    """0 done; raises what ``_load`` and the actions of ``gateway_edges`` raise."""
+    return gateway_edges.ACTIONS.get(args.action, _load)(args)
+
+
+def _load(args: argparse.Namespace) -> int:
     from gateway.records import Actor, Role
     from gateway.records.load import load_toml
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -9,9 +10,13 @@ from smile_iot.settings import Settings
 from telemetry.errors import ConfigError
 
 if TYPE_CHECKING:
+    from api.config import Enrolment
     from gateway.records import Records
     from ingest.config import Config as IngestConfig
     from ingest.config import StoreConfig
+
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _with_password(url: str, password: str) -> str:
@@ -42,6 +47,40 @@ def open_records(settings: Settings) -> Records:
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     return open_records(records_url(settings))
+
+
+def enrolment(settings: Settings) -> Enrolment | None:
+    """What a new edge is told, or None where this server enrols none; raises ConfigError."""
+    from api.config import Enrolment
+    from gateway.broker_accounts import BrokerFiles
+
+    host = settings.text("enrol.broker_host")
+    if not host:
+        return None
+
+    def named(key: str) -> Path:
+        path = settings.path(key)
+        if path is None:
+            raise ConfigError(key, "is needed where edges are enrolled (enrol.broker_host)")
+        return path
+
+    ca = settings.secret("enrol.broker_ca_file") or settings.secret("mqtt.ca_file")
+    return Enrolment(
+        server_url=settings.text("api.public_url"),
+        broker_host=host,
+        broker_port=settings.number("enrol.broker_port"),
+        broker_tls=bool(ca) or host not in _LOOPBACK,
+        broker_ca=f"{ca}\n" if ca else "",
+        server_ca=settings.secret("enrol.server_ca_file"),
+        import_edge=settings.text("import.edge"),
+        files=BrokerFiles(
+            passwords=named("broker.passwords_file"),
+            acl=named("broker.acl_file"),
+            base_passwords=named("broker.base_passwords_file"),
+            base_acl=named("broker.base_acl_file"),
+            pid_file=settings.path("broker.pid_file"),
+        ),
+    )
 
 
 def store_config(settings: Settings) -> StoreConfig:

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smile_iot.parts import records_url, store_config
+from smile_iot.parts import enrolment, records_url, store_config
 from smile_iot.service import add_config_argument, serve, settings_of
 from telemetry.clock import Clock
 from telemetry.errors import ConfigError
@@ -50,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
         settings=Pages(
             secure_cookies=settings.switch("api.secure_cookies"), waste=waste_ids(settings.path("api.waste_file"))
         ),
+        enrolment=enrolment(settings),
+        cert_file=settings.text("api.cert_file"),
+        key_file=settings.text("api.key_file"),
     )
 
     async def api(clock: Clock, stop: asyncio.Event) -> None:

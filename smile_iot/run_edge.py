@@ -1,4 +1,4 @@
-"""``smile-iot edge``: the agent of one Pi; and what a person does at the Pi beside it (``smile-iot edge budget``)."""
+"""``smile-iot edge``: the agent of one Pi; and what a person does at the Pi beside it (``enrol``, ``budget``)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from telemetry.errors import ConfigError
 
 # action: (module, one line of help); a module offers add_arguments(parser) and run(args), as a command does.
 ACTIONS: dict[str, tuple[str, str]] = {
+    "enrol": ("smile_iot.edge_enrol", "use a one-time code: get this Pi's account, password and key from the server"),
     "budget": ("smile_iot.edge_budget", "tell the megabytes a month: of these settings, and really used"),
 }
 

@@ -60,6 +60,23 @@ SETTINGS: tuple[Setting, ...] = (
         False,
         "an edge that was never enrolled is not heard (an enrolled one must always sign)",
     ),
+    Setting("enrol.broker_host", "", "the broker's name as the Pis reach it; empty: this server enrols no edges"),
+    Setting("enrol.broker_port", 8883, "the broker's port as the Pis reach it"),
+    Setting("enrol.broker_ca_file", "", "CA certificate of the broker for the Pis; empty: that of mqtt.ca_file"),
+    Setting(
+        "enrol.server_ca_file",
+        "",
+        "CA certificate of api.public_url, whose pin goes with each code; empty: a public authority's",
+    ),
+    Setting("broker.passwords_file", "", "password file of the broker, written by api from the records"),
+    Setting("broker.acl_file", "", "ACL file of the broker, written by api from the records"),
+    Setting("broker.base_passwords_file", "", "password file with the accounts that are no edges (ingest, import)"),
+    Setting("broker.base_acl_file", "", "ACL file of those accounts (deploy/mosquitto/acl)"),
+    Setting(
+        "broker.pid_file",
+        "",
+        "the broker's pid, to be sent SIGHUP after a change; empty: it watches its files (deploy/mosquitto/run)",
+    ),
     Setting("import.edge", "import", "edge id under which `smile-iot import` sends a logger's file"),
     Setting("import.username", "import", "its account at the broker"),
     Setting("import.password_file", "", "file with that account's password"),
@@ -75,6 +92,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("smile.resend_uncertain", False, "send again what may have been stored when its answer was lost"),
     Setting("api.host", "127.0.0.1", "address the pages listen on"),
     Setting("api.port", 8080, "port of the pages"),
+    Setting("api.cert_file", "", "certificate for HTTPS without a proxy (PEM); empty: plain HTTP behind a TLS proxy"),
+    Setting("api.key_file", "", "that certificate's key"),
     Setting("api.secure_cookies", False, "set the Secure mark on cookies (behind TLS: true)"),
     Setting("api.public_url", "http://127.0.0.1:8080", "address people see, used in messages"),
     Setting(
@@ -88,7 +107,6 @@ _ENVIRONMENT = {s.environment for s in SETTINGS} | {
     "SMILE_IOT_CLOCK",
     "SMILE_IOT_EXAMPLES",
     "SMILE_IOT_SECRETS",
-    "SMILE_IOT_ACL",
 }
 _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -140,7 +158,7 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
     for name in environment:
         if name.startswith("SMILE_IOT_") and name not in _ENVIRONMENT:
             raise ConfigError(name, "is not a setting", advice="smile-iot settings lists them all")
-    for key in ("mqtt.port", "api.port"):
+    for key in ("mqtt.port", "api.port", "enrol.broker_port"):
         if not 1 <= int(values[key]) <= 65535:
             raise ConfigError(key, f"{values[key]} is no port: 1 to 65535")
     return Settings(values)

@@ -18,8 +18,9 @@ from fastapi import FastAPI
 from alerts.profiles import builtin_profiles
 from api.accounts import hash_password
 from api.app import create_app
-from api.config import Settings, WasteIds
+from api.config import Enrolment, Settings, WasteIds
 from api.security import LANGUAGE_COOKIE, SESSION_COOKIE, csrf_token
+from gateway.broker_accounts import BrokerFiles
 from gateway.records import (
     Actor,
     Attachment,
@@ -208,11 +209,33 @@ def world(tmp_path: Path, furnished: Path) -> Iterator[World]:
             "expired_vaccine": WasteIds(source_id=1, classification_id=12),
         }
     )
-    app = create_app(records, store, clock, settings, profiles=builtin_profiles(), read_ledger=lambda: ledger)
+    app = create_app(
+        records,
+        store,
+        clock,
+        settings,
+        profiles=builtin_profiles(),
+        read_ledger=lambda: ledger,
+        enrolment=_enrolment(tmp_path / "world"),
+    )
     ledger.append(EdgeSummary("PKM-A", "E1", "epoch-1", True, 500, 490, 1, 0, 3, NOW_MS - MINUTE, Ranges([(11, 19)])))
     yield World(records, store, clock, app, {role: _token(role) for role in ROLES}, ledger)
     store.close()
     records.close()
+
+
+def _enrolment(folder: Path) -> Enrolment:
+    (folder / "base_passwords").write_text("ingest:hash\n")
+    (folder / "base_acl").write_text("user ingest\n")
+    names = ("passwords", "acl", "base_passwords", "base_acl")
+    return Enrolment(
+        server_url="https://smile-iot.test",
+        broker_host="broker.test",
+        broker_port=8883,
+        broker_ca="-----BEGIN CERTIFICATE-----\nYnJva2Vy\n-----END CERTIFICATE-----\n",
+        server_ca="-----BEGIN CERTIFICATE-----\nc2VydmVy\n-----END CERTIFICATE-----\n",
+        files=BrokerFiles(**{name: folder / name for name in names}),
+    )
 
 
 def _registry(records: Records) -> None:
@@ -287,6 +310,9 @@ def _events(records: Records, store: SqliteStore) -> None:
     records.quarantine(
         [quarantined("Q1", "unknown_device", ("LOG-77",)), quarantined("Q2", "clock_ahead", ("LOG-1",))]
     )
+    for site, edge in (("PKM-A", "E1"), ("PKM-C", "E9")):
+        code = records.invite_edge(site, edge, BOSS, "new Pi", NOW_MS)
+        records.enrol_edge(code.text, "machine-of-e1", NOW_MS, password_hash="$7$101$c2FsdA==$aGFzaA==")
     records.save_attachments(
         Attachment("temperatures", "LOG-1/100", "core", "ab" * 32, "stored", "12 stored", NOW_MS - HOUR, "PKM-A")
     )

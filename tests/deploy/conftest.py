@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,10 +21,13 @@ from typing import Any
 import pytest
 import yaml
 
+from gateway.broker_accounts import BrokerAccounts, BrokerFiles, new_password, password_hash
+from gateway.records import Actor, Edge, Records, Role, Site, open_records
 from ingest.store.local_influx import LocalInflux
 from smile_iot.processes import Program, free_port, wait_port
 
 ROOT = Path(__file__).parents[2]
+T0 = 1_790_000_000_000
 SBIN = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 BIN = Path(sys.executable).parent
 
@@ -116,36 +118,53 @@ class Broker:
     copy: Copy
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    passwords: dict[str, str] = field(default_factory=dict)
 
     @property
     def ca(self) -> Path:
         return self.copy.secrets / "mosquitto_ca"
 
+    @property
+    def accounts(self) -> Path:
+        """The volume that api writes and the broker reads."""
+        return self.copy.folder / "accounts"
+
+    @property
+    def files(self) -> BrokerFiles:
+        return BrokerFiles(
+            passwords=self.accounts / "passwords",
+            acl=self.accounts / "acl",
+            base_passwords=self.copy.secrets / "mosquitto_passwords",
+            base_acl=self.copy.deploy / "mosquitto/acl",
+        )
+
     def password(self, account: str) -> str:
-        name = f"{account}_password" if account in ("ingest", "import") else f"{account}.password"
-        return (self.copy.secrets / name).read_text().strip()
+        if account in ("ingest", "import"):
+            return (self.copy.secrets / f"{account}_password").read_text().strip()
+        return self.passwords[account]
 
     def start(self) -> None:
-        binary = need("mosquitto", "mosquitto")
+        """By the container's own command; it listens once the accounts are there (``wait``)."""
+        need("mosquitto", "mosquitto")
+        self.accounts.mkdir(exist_ok=True)
         data = self.copy.folder / "broker"
         data.mkdir(exist_ok=True)
         text = replaced(
             (self.copy.deploy / "mosquitto/mosquitto.conf").read_text(),
             ("listener 8883", f"listener {self.port} 127.0.0.1"),
             ("/run/secrets/", f"{self.copy.secrets}/"),
-            ("/mosquitto/config/acl", str(self.copy.deploy / "mosquitto/acl")),
+            ("/mosquitto/accounts/", f"{self.accounts}/"),
             ("/mosquitto/data/", f"{data}/"),
         )
         config = self.copy.folder / "mosquitto.conf"
         config.write_text(text + ("user root\n" if os.geteuid() == 0 else ""))
+        words = [str(self.copy.deploy / "mosquitto/run"), str(config), str(self.files.passwords), str(self.files.acl)]
+        environment = {"PATH": SBIN + ":/bin"}
         with (self.copy.folder / "mosquitto.log").open("ab") as log:
-            self.process = subprocess.Popen([binary, "-c", str(config)], stdout=log, stderr=log)
-        wait_port(self.port, "mosquitto")
+            self.process = subprocess.Popen(words, stdout=log, stderr=log, env=environment)
 
-    def reload(self) -> None:
-        """As ``docker-compose kill -s HUP mosquitto`` does."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGHUP)
+    def wait(self) -> None:
+        wait_port(self.port, "mosquitto")
 
     def stop(self) -> None:
         if self.process is not None:
@@ -155,10 +174,46 @@ class Broker:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """With no edge enrolled yet."""
     broker = Broker(make_copy(tmp_path_factory.mktemp("tls")))
     broker.start()
+    with open_records(broker.copy.folder / "records.db") as records:
+        BrokerAccounts(broker.files, records).sync()
+    broker.wait()
     yield broker
     broker.stop()
+
+
+class Office:
+    """The records and the accounts that follow them: invites, enrols and revokes as the api does."""
+
+    def __init__(self, broker: Broker, records: Records) -> None:
+        self.broker, self.records = broker, records
+        self.accounts = BrokerAccounts(broker.files, records)
+        self.boss = Actor("Boss", Role.SUPER_ADMIN)
+
+    def site(self, site: str) -> None:
+        made = Site(site, f"Puskesmas {site}", "kab", "Asia/Jakarta", "s0", "puskesmas")
+        self.records.upsert_site(made, self.boss, "", T0)
+
+    def enrol(self, site: str, edge: str, machine: str = "pi") -> Edge:
+        """Also renews."""
+        code = self.records.invite_edge(site, edge, self.boss, "test", T0)
+        word = new_password()
+        done = self.records.enrol_edge(code.text, machine, T0, password_hash=password_hash(word)).edge
+        self.broker.passwords[done.account] = word
+        self.accounts.sync()
+        return done
+
+    def revoke(self, site: str, edge: str) -> None:
+        self.records.revoke_edge(site, edge, self.boss, "stolen", T0)
+        self.accounts.sync()
+
+
+@pytest.fixture(scope="module")
+def office(broker: Broker) -> Iterator[Office]:
+    with open_records(broker.copy.folder / "records.db") as records:
+        yield Office(broker, records)
 
 
 @dataclass
@@ -227,6 +282,12 @@ class Deployed:
                 (self.copy.deploy / "server.toml").read_text(),
                 ('data_dir = "/data"', f'data_dir = "{self.data}"'),
                 ("/run/secrets/", f"{self.copy.secrets}/"),
+                ("/accounts/", f"{self.broker.accounts}/"),
+                ("/etc/smile-iot/broker-acl", str(self.copy.deploy / "mosquitto/acl")),
+                (
+                    'broker_host = "mosquitto"\nbroker_port = 8883',
+                    f'broker_host = "localhost"\nbroker_port = {self.broker.port}',
+                ),
                 ('host = "mosquitto"\nport = 8883', f'host = "localhost"\nport = {self.broker.port}'),
                 ("@postgres/smile", f"@127.0.0.1:{self.postgres.port}/smile"),
                 ("http://influxdb:8086", self.influx.url),

@@ -80,7 +80,7 @@ def test_each_of_our_containers_gets_every_secret_its_settings_name(
         "ingest": {"ingest_password", "import_password", "mosquitto_ca", "influx_token", "postgres_password"},
         "alerts": {"postgres_password"},
         "smile": {"postgres_password", "smile_password"},
-        "api": {"postgres_password", "influx_token"},
+        "api": {"postgres_password", "influx_token", "mosquitto_passwords", "mosquitto_ca"},
     }
     mounted = {s["source"] if isinstance(s, dict) else s for s in compose["services"][name]["secrets"]}
     assert mounted == needs[name]
@@ -122,4 +122,4 @@ def test_secrets_are_not_tracked_and_not_sent_to_docker(copy: Any) -> None:
     lines = (root / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     assert not any(line.startswith("!deploy") for line in lines)
-    assert os.access(copy.deploy / "add-edge", os.X_OK)
+    assert os.access(copy.deploy / "mosquitto/run", os.X_OK)
