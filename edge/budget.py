@@ -220,8 +220,8 @@ class _Site:
         return self._cost.message + len(self._config.address.down("receipt")) - TOPIC_SIGNS + len(receipt)
 
     def _hello_bytes(self) -> int:
-        """``uplink._hello_info`` in its usual size."""
-        return self._encoded("hello", ()) + 420
+        """``uplink._hello_info`` in its usual size: its own fields, and a count for each stream."""
+        return self._encoded("hello", ()) + 480 + sum(len(name) + 9 for name, _, _ in self._streams())
 
     def _others(self) -> float:
         return 30 * (self._habits.events + self._habits.weighings * len(self._scales))

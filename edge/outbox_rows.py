@@ -100,6 +100,8 @@ def fact_of(
 ) -> Fact:
     """The fact of a row; the inverse of the functions above."""
     stamp = Stamp(boot_id, boottime_ns, wall_ms, Sync.SYNCED if synced else Sync.UNSYNCED, max_error_ms)
+    if kind == "r" and extra is None:  # almost every row
+        return Reading(subject, None if value is None else Decimal(value), t_ms, stamp)
     body: dict[str, Any] = json.loads(extra) if extra else {}
     if kind == "r":
         return Reading(

@@ -23,7 +23,7 @@ from edge.data_package import Meter
 from edge.limits import Limits
 from edge.outbox import Outbox
 from edge.supervisor import Outage, end
-from edge.uplink_core import Action, Hello, Policy, Publish, Reconnect, UplinkCore, Wait
+from edge.uplink_core import Action, Hello, Policy, Publish, Reconnect, UplinkCore, Wait, Why
 from telemetry.clock import Clock
 from telemetry.contract import Encoding, Upload, decode_receipt, decode_request, encode_upload, sign
 from telemetry.errors import ConfigError, ContractError, NeighbourDownError
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 EXPECTED = (aiomqtt.MqttError, OSError, TimeoutError)
 _HINT = "uplink:undated_sent_to"
 _PRODUCED_EVERY_S = 6 * 3600.0  # with every hello it would be a quarter of a megabyte a month
+# Messages whose PUBACK is awaited at once: a link with a long way there and back is not left idle.
+_IN_HAND = 4
 
 
 class Uplink:
@@ -127,29 +129,47 @@ class Uplink:
     # --- right: facts ------------------------------------------------------------------------------------
 
     async def _send(self, client: aiomqtt.Client) -> None:
-        while True:
-            self._wake.clear()
-            action = self._core.step(_now_s())
-            self._tell(action)
-            match action:
-                case Wait(until_s):
-                    await _wait(self._wake, until_s)
-                case Reconnect(why):
-                    raise aiomqtt.MqttError(why.value)
-                case Hello(epoch):
-                    hello = Upload("hello", self._address.edge, epoch, self._clock.now_ms(), info=self._hello_info())
-                    await self._publish(client, hello)
-                case Publish(kind, epoch, facts, lazy):
-                    self._note_undated(action)
-                    sent_at_ms = self._clock.now_ms()
-                    await self._publish(client, Upload(kind, self._address.edge, epoch, sent_at_ms, facts, lazy=lazy))
+        """Do what the core says. A few messages are on their way at once, in the order in which they were begun."""
+        flying: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                self._wake.clear()
+                for task in [task for task in flying if task.done()]:
+                    flying.remove(task)
+                    task.result()
+                action = self._core.step(_now_s()) if len(flying) < _IN_HAND else Wait(None, Why.RECEIPT)
+                self._tell(action)
+                match action:
+                    case Wait(until_s):
+                        await _wait(self._wake, until_s)
+                    case Reconnect(why):
+                        raise aiomqtt.MqttError(why.value)
+                    case Hello() | Publish():
+                        task = asyncio.create_task(self._publish(client, action), name="uplink-publish")
+                        task.add_done_callback(lambda _: self._wake.set())
+                        flying.add(task)
+        finally:
+            await end(*flying)
 
-    async def _publish(self, client: aiomqtt.Client, upload: Upload) -> None:
+    def _upload(self, action: Hello | Publish) -> Upload:
+        """The message that an action asks for."""
+        sent_at_ms, edge = self._clock.now_ms(), self._address.edge
+        if isinstance(action, Hello):
+            return Upload("hello", edge, action.epoch, sent_at_ms, info=self._hello_info())
+        self._note_undated(action)
+        return Upload(action.kind, edge, action.epoch, sent_at_ms, action.facts, lazy=action.lazy)
+
+    async def _publish(self, client: aiomqtt.Client, action: Hello | Publish) -> None:
+        """Hand the message to the broker; returns when its PUBACK is here."""
+        if action.epoch != self._outbox.epoch:
+            return  # renewed since the core decided: its numbers mean nothing any more
+        upload = self._upload(action)
         payload = encode_upload(upload, self._encoding)
         if self._key is not None:
             payload = sign(payload, self._key)
         await client.publish(self._address.up(upload.kind), payload, qos=1)
-        self._core.published(_now_s())
+        if isinstance(action, Publish):
+            self._core.published(_now_s(), action.ticket)
 
     def _hello_info(self) -> dict[str, Any]:
         """Who we are, how far our numbers go, how long we let facts wait, and the month's data package so far."""

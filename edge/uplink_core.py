@@ -83,13 +83,14 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """One upload. ``lazy``: its receipt may wait."""
+    """One upload. ``lazy``: its receipt may wait. ``ticket`` is for ``UplinkCore.published``."""
 
     kind: str
     epoch: str
     facts: tuple[Numbered, ...]
     lazy: bool
     why: Why
+    ticket: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,6 @@ class UplinkCore:
         """Numbers mean something in their epoch only."""
         self._epoch = self._outbox.epoch
         self._entries: list[_Entry] = []
-        self._latest: _Entry | None = None
         self._cursor = 0
         self._flush_to = 0
         self._aside = Ranges()
@@ -260,14 +260,14 @@ class UplinkCore:
             self._requests.append(_Answering(request, request.seq or None))
             self._flush_to = self._outbox.usage().numbered_to
 
-    def published(self, now_s: float) -> None:
-        """The broker has the last message: its time starts to count now, however slow the link was."""
-        entry = self._latest
-        if entry is not None and entry.order:
-            if entry.deadline_s is not None:
-                entry.deadline_s += now_s - entry.sent_s
-            entry.sent_s = now_s
-        self._latest = None
+    def published(self, now_s: float, ticket: int | None = None) -> None:
+        """The broker has this message (None: the last one): its time starts to count now, however slow the link was."""
+        number = self._order if ticket is None else ticket
+        for entry in self._entries:
+            if entry.order == number and number:
+                if entry.deadline_s is not None:
+                    entry.deadline_s += now_s - entry.sent_s
+                entry.sent_s = now_s
 
     def _name(self, named: Ranges, now_s: float) -> None:
         """Take what is named out of flight; what was sent before a named message and is not named was lost."""
@@ -315,7 +315,6 @@ class UplinkCore:
             self._give_second_chances()
         self._hello_at_s, self._hello_why = now_s + self._policy.hello_every_s, Why.HELLO_DUE
         self._ask(now_s, anew=why is Why.CONNECTED)
-        self._latest = None
         return Hello(self._epoch, why)
 
     def _ask(self, now_s: float, *, anew: bool = False) -> None:
@@ -364,7 +363,7 @@ class UplinkCore:
 
     def _repeat(self, entry: _Entry, why: Why, now_s: float) -> Action | None:
         """Send what of it is still open and in the outbox; None if nothing is."""
-        facts = self._outbox.select(seq=entry.open, only="unreceipted", limit=len(entry.open))
+        facts = self._still_open(entry)
         entry.open, entry.facts = Ranges.of(n.seq for n in facts), tuple(facts)
         if not facts:
             self._entries.remove(entry)
@@ -372,9 +371,14 @@ class UplinkCore:
         entry.why, entry.lazy = why, False
         return self._send(entry, now_s)
 
+    def _still_open(self, entry: _Entry) -> list[Numbered]:
+        """Its facts that wait for a receipt and are still there (an event may stand at the end for what is not)."""
+        found = self._outbox.select(seq=entry.open, only="unreceipted", limit=len(entry.open))
+        return [n for n in found if n.seq in entry.open]
+
     def _give_way(self, entry: _Entry) -> None:
         """Receipts come and never name it: cut it in two, or set a single fact aside."""
-        facts = self._outbox.select(seq=entry.open, only="unreceipted", limit=len(entry.open))
+        facts = self._still_open(entry)
         place = self._entries.index(entry)
         if len(facts) == 1:
             self._aside = self._aside | Ranges.of([facts[0].seq])
@@ -390,7 +394,7 @@ class UplinkCore:
         chosen = Ranges.of(seq for seq, _ in zip(self._aside, range(_SECOND_CHANCES), strict=False))
         facts = self._outbox.select(seq=chosen, only="unreceipted", limit=_SECOND_CHANCES) if chosen else []
         self._aside -= chosen
-        for n in facts:
+        for n in (n for n in facts if n.seq in chosen):
             seq = Ranges.of([n.seq])
             self._entries.append(_Entry(kind_of(n.fact), seq, Why.SECOND_CHANCE, patience=1, facts=(n,)))
 
@@ -411,8 +415,7 @@ class UplinkCore:
                 self._ask_by_s = now_s + self._policy.receipt_every_s
         else:
             self._ask(now_s)
-        self._latest = entry
-        return Publish(entry.kind, self._epoch, facts, entry.lazy, entry.why)
+        return Publish(entry.kind, self._epoch, facts, entry.lazy, entry.why, entry.order)
 
     def _room(self) -> int:
         return self._policy.window_facts - sum(len(e.open) for e in self._entries)
@@ -473,7 +476,6 @@ class UplinkCore:
         while self._requests:
             answering = self._requests[0]
             if answering.pages:
-                self._latest = None
                 return answering.pages.popleft()
             looked = True
             if not self._next_page(answering, now_s):
@@ -492,14 +494,14 @@ class UplinkCore:
             self._flush_to = self._outbox.usage().numbered_to  # rows of an earlier epoch may have got numbers
         if not facts:
             return False
-        # Events that tell of numbers thinned away stand at the end, beyond what was asked.
-        reached = max((n.seq for n in facts if n.seq in left), default=_BEYOND)
-        answering.left = left - Ranges([(1, reached)])
+        # At the end of a page the outbox tells of what was asked for and thinned away: events with numbers of their own.
+        own = [n.seq for n in facts if n.seq in left]
+        answering.left = left - Ranges([(1, own[-1])]) if len(own) >= limit else Ranges()
         waiting = self._outbox.pending(1, self._cursor)
         known = [n for n in facts if not waiting or n.seq < waiting[0].seq]
         self._count_as_sent(Ranges.of(n.seq for n in known), now_s)
         parts = _messages(known)
-        last = not answering.left or len(facts) < limit
+        last = not answering.left
         for place, (kind, part) in enumerate(parts, 1):
             lazy = not (last and place == len(parts))
             answering.pages.append(Publish(kind, self._epoch, part, lazy, Why.ASKED))

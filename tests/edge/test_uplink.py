@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,8 +16,8 @@ import pytest
 
 from edge.anchor import Anchorer
 from edge.config import MqttSettings
-from edge.outbox import MemoryOutbox
-from edge.supervisor import Backoff, Outage, supervise
+from edge.outbox import MemoryOutbox, SqliteOutbox
+from edge.supervisor import Backoff, Outage, end, supervise
 from edge.uplink import EXPECTED, Uplink
 from telemetry.contract import Receipt, Request, Upload, decode_upload, encode_receipt, encode_request
 from telemetry.readings import Ranges
@@ -109,8 +110,6 @@ def run_uplink(settings: MqttSettings, outbox: Any, clock: Any, script: Callable
         outage = Outage("broker")
         uplink = Uplink(ADDRESS, settings, clock, outbox, outage, {"software": "test"})
         backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s)
-        import random
-
         task = asyncio.create_task(supervise(uplink.run, outage, EXPECTED, backoff, random.Random(1)))
         try:
             await asyncio.wait_for(script(uplink), 20)
@@ -333,3 +332,102 @@ def test_a_kill_after_sending_undated_does_not_let_the_next_life_date_it(
     assert [n.fact.sampled_at_ms is None for n in outbox.pending(3)] == [True, True, False]
     outbox.renew()
     assert Uplink(ADDRESS, settings, clock, outbox, Outage("broker")).sent_to == 0
+
+
+# --- links that break in other ways than by ending --------------------------------------------------------
+
+
+class Mute:
+    """A TCP proxy that can fall silent: it holds connections open and carries nothing, as a half-open link does."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.silent = asyncio.Event()
+        self.connections = 0
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> int:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.silent.clear()
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        ways = [self._carry(reader, far_writer), self._carry(far_reader, writer)]
+        await asyncio.gather(*ways, return_exceptions=True)
+        far_writer.close()
+        writer.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not self.silent.is_set():
+                writer.write(data)
+                await writer.drain()
+
+    async def stop(self) -> None:
+        self._server.close()
+
+
+def test_a_half_open_link_ends_by_the_puback_that_does_not_come_and_nothing_is_lost(
+    settings: MqttSettings, server: Server, broker: Any, clock: Any, make: Any
+) -> None:
+    outbox = MemoryOutbox()
+
+    async def main() -> None:
+        proxy = Mute(broker.port)
+        through = replace(settings, port=await proxy.start(), receipt_timeout_s=1.0)
+        outage = Outage("broker")
+        uplink = Uplink(ADDRESS, through, clock, outbox, outage)
+        task = asyncio.create_task(supervise(uplink.run, outage, EXPECTED, Backoff(0.05, 0.2), random.Random(1)))
+        async with asyncio.timeout(20):
+            await until(lambda: "hello" in server.kinds())
+            proxy.silent.set()
+            outbox.append([make.reading()] * 3)
+            uplink.wake()
+            await until(lambda: outbox.usage().unreceipted == 0)
+        await end(task)
+        assert proxy.connections >= 2
+        await proxy.stop()
+
+    asyncio.run(main())
+    assert sorted(set(server.numbers())) == [1, 2, 3]
+
+
+def test_a_link_without_traffic_that_is_half_open_ends_by_the_keepalive(
+    settings: MqttSettings, server: Server, broker: Any, clock: Any
+) -> None:
+    async def main() -> None:
+        proxy = Mute(broker.port)
+        through = replace(settings, port=await proxy.start(), keepalive_s=1)
+        outage = Outage("broker")
+        uplink = Uplink(ADDRESS, through, clock, MemoryOutbox(), outage)
+        task = asyncio.create_task(supervise(uplink.run, outage, EXPECTED, Backoff(0.05, 0.2), random.Random(1)))
+        async with asyncio.timeout(20):
+            await until(lambda: "hello" in server.kinds())
+            proxy.silent.set()
+            await until(lambda: proxy.connections >= 2)
+        await end(task)
+        await proxy.stop()
+
+    asyncio.run(main())
+
+
+def test_a_week_without_a_broker_goes_in_order_when_it_is_back(
+    settings: MqttSettings, broker: Any, clock: Any, make: Any, tmp_path: Any
+) -> None:
+    """A small week, from the real file: each number once, in order, and only what is in the window is in memory."""
+    outbox = SqliteOutbox(tmp_path / "outbox.db")
+    broker.stop()
+    for _ in range(30):
+        outbox.append([make.reading()] * 100)
+
+    async def script(uplink: Uplink) -> None:
+        await asyncio.to_thread(broker.start)
+        server = await asyncio.to_thread(Server, broker.port)
+        await until(lambda: outbox.usage().unreceipted == 0)
+        assert server.numbers() == list(range(1, 3001))
+        server.close()
+
+    run_uplink(replace(settings, window_facts=400, flush_facts=100, receipt_timeout_s=5.0), outbox, clock, script)
+    outbox.close()
