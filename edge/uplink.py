@@ -145,7 +145,7 @@ class Uplink:
                     case Reconnect(why):
                         raise aiomqtt.MqttError(why.value)
                     case Hello() | Publish():
-                        task = asyncio.create_task(self._publish(client, action), name="uplink-publish")
+                        task = asyncio.create_task(self._do(client, action), name="uplink-publish")
                         task.add_done_callback(lambda _: self._wake.set())
                         flying.add(task)
         finally:
@@ -159,17 +159,19 @@ class Uplink:
         self._note_undated(action)
         return Upload(action.kind, edge, action.epoch, sent_at_ms, action.facts, lazy=action.lazy)
 
-    async def _publish(self, client: aiomqtt.Client, action: Hello | Publish) -> None:
+    async def _do(self, client: aiomqtt.Client, action: Hello | Publish) -> None:
         """Hand the message to the broker; returns when its PUBACK is here."""
         if action.epoch != self._outbox.epoch:
             return  # renewed since the core decided: its numbers mean nothing any more
-        upload = self._upload(action)
+        await self._publish(client, self._upload(action))
+        if isinstance(action, Publish):
+            self._core.published(_now_s(), action.ticket)
+
+    async def _publish(self, client: aiomqtt.Client, upload: Upload) -> None:
         payload = encode_upload(upload, self._encoding)
         if self._key is not None:
             payload = sign(payload, self._key)
         await client.publish(self._address.up(upload.kind), payload, qos=1)
-        if isinstance(action, Publish):
-            self._core.published(_now_s(), action.ticket)
 
     def _hello_info(self) -> dict[str, Any]:
         """Who we are, how far our numbers go, how long we let facts wait, and the month's data package so far."""
