@@ -20,6 +20,7 @@ from api.questions import BatchView, EquipmentView
 from api.roles import RIGHTS, Right, require_reach
 from api.security import Visitor
 from api.shapes import (
+    AbsentOut,
     AcknowledgeIn,
     AlarmOut,
     AttachmentOut,
@@ -42,6 +43,7 @@ from api.shapes import (
     FindingOut,
     Id,
     LedgerOut,
+    LedgerStreamOut,
     MeOut,
     PlacementIn,
     PlacementOut,
@@ -70,6 +72,7 @@ from gateway.records import (
     SmileStockIds,
     UnknownRecord,
 )
+from ingest.epochs import absences
 from ingest.store import Cursor
 from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
@@ -253,6 +256,8 @@ def quarantine(
 def ledger(request: Request, visitor: Reporter, site_id: Key) -> list[LedgerOut]:
     """What each edge produced, what is here, what is missing."""
     desk, here = _site(request, visitor, site_id)
+    book = desk.questions.ledger(here.id)
+    clocks = {c.edge: c.off_ms for c in book.clocks}
     return [
         LedgerOut(
             edge=x.edge,
@@ -265,9 +270,31 @@ def ledger(request: Request, visitor: Reporter, site_id: Key) -> list[LedgerOut]
             duplicated=x.duplicates,
             missing=len(x.missing),
             missing_ranges=x.missing.to_lists()[:1000],
+            absent=[
+                AbsentOut(cause=str(a.cause), count=a.count, detail=a.detail)
+                for a in absences(x, desk.clock.now_ms())
+            ],
+            conflicts=x.conflicts,
+            late=x.late,
+            worst_late_ms=x.worst_late_ms,
+            wire_bytes=x.wire_bytes,
+            clock_off_ms=clocks.get(x.edge, 0) if x.current else 0,
+            identities=[str(i.kind) for i in book.identities if (i.edge, i.epoch) == (x.edge, x.epoch)],
+            streams=[
+                LedgerStreamOut(
+                    stream=s.stream_id,
+                    produced=s.produced,
+                    received=s.received,
+                    thinned=s.thinned,
+                    not_here=s.not_here,
+                    late=s.late,
+                    worst_late_ms=s.worst_late_ms,
+                )
+                for s in x.streams
+            ],
             last_seen_ms=x.last_seen_ms,
         )
-        for x in desk.questions.ledger(here.id)
+        for x in book.lines
     ]
 
 

@@ -75,6 +75,11 @@ class Config:
     cert_file: str = ""
     key_file: str = field(default="", repr=False)
 
+    @property
+    def ledger_files(self) -> list[Path]:
+        """One ledger a shard: the others stand beside the first."""
+        return sorted(self.ledger_path.parent.glob("ledger*.db")) or [self.ledger_path]
+
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ConfigError("api.port", f"{self.port} is no port")

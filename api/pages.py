@@ -31,6 +31,7 @@ from api.present import (
     item,
     kept_here,
     ledger_item,
+    ledger_notes,
     local_time,
     smile_sign,
     zone_name,
@@ -332,8 +333,11 @@ def smile_page(request: Request, visitor: Reporter, site_id: str) -> Response:
 def ledger_page(request: Request, visitor: Reporter, site_id: str) -> Response:
     """What each edge produced, what is here, what is missing."""
     desk, site, words = _here(request, visitor, site_id)
-    rows = [ledger_item(words, line) for line in desk.questions.ledger(site.id)[:_LISTED]]
-    return page(request, "ledger.html", visitor=visitor, site=site, here="ledger", rows=rows)
+    book = desk.questions.ledger(site.id)
+    now_ms = desk.clock.now_ms()
+    rows = [ledger_item(words, line, now_ms, site.zone) for line in book.lines[:_LISTED]]
+    notes = ledger_notes(words, book, site.zone)
+    return page(request, "ledger.html", visitor=visitor, site=site, here="ledger", rows=rows, notes=notes)
 
 
 @router.get("/sites/{site_id}/quarantine")

@@ -19,6 +19,7 @@ from api.questions import (
     Counters,
     DayView,
     EquipmentView,
+    LedgerBook,
     LedgerLine,
     Shown,
     finding_state,
@@ -39,6 +40,7 @@ from gateway.records.model import (
     Verdict,
     VvmObservation,
 )
+from ingest.epochs import Absent, absences
 
 _LATE_MS = 900_000  # the 15 minutes that DS01 allows between an event and the word of it (cold-chain.md 35)
 _VERDICT_KINDS = {
@@ -381,26 +383,72 @@ def kept_here(words: Words, view: BatchView) -> str:
 # --- ledger ---------------------------------------------------------------------------------------------------
 
 
-def ledger_item(words: Words, line: LedgerLine) -> dict[str, Any]:
-    """One line of the ledger with the sign that says whether anything is missing."""
-    missing = len(line.missing)
-    numbers = (
-        ("produced", line.numbered_to),
-        ("received", line.received),
-        ("quarantined", line.quarantined),
-        ("thinned", line.thinned),
-        ("missing", missing),
-        ("duplicated", line.duplicates),
-    )
-    spans = line.missing.spans
-    shown = ", ".join(f"{a}–{b}" if a != b else f"{a}" for a, b in spans[:20]) + (" …" if len(spans) > 20 else "")
-    state = Shown("ok", "complete") if not missing else Shown("out", "incomplete")
+# Where an edge's numbers are, in the order of the bar: (text, class of the piece).
+_PLACES = ("received", "thinned", "quarantined", "lost", "missing")
+_SHOWN_STREAMS = 40
+
+
+def ledger_item(words: Words, line: LedgerLine, now_ms: int, zone: str) -> dict[str, Any]:
+    """One epoch with a bar of where its numbers are, why some are not here, and its streams."""
+    counts = {
+        "received": line.received,
+        "thinned": line.thinned,
+        "quarantined": line.quarantined,
+        "lost": line.lost_count,
+        "missing": len(line.missing),
+    }
+    more = (("duplicated", line.duplicates), ("conflicts", line.conflicts), ("late", line.late))
+    gone = counts["missing"] + counts["lost"]
+    state = Shown("ok", "complete") if not gone else Shown("out", "incomplete")
     return {
         "edge": line.edge,
         "epoch": line.epoch,
         "kind": state.kind,
         "badge": words(f"ledger.{state.word}"),
-        "numbers": numbers,
+        "numbers": (("produced", line.numbered_to), *counts.items(), *(pair for pair in more if pair[1])),
+        "bar": _bar(counts),
+        "absent": [_absent(words, absent, line, zone) for absent in absences(line, now_ms)],
+        "late": words("ledger.worst_late", span=words.span(line.worst_late_ms)) if line.late else "",
+        "data": words("ledger.data", n=words.number(Decimal(line.wire_bytes) / 1_000_000, 1))
+        if line.wire_bytes
+        else "",
+        "streams": line.streams[:_SHOWN_STREAMS],
         "last_ms": line.last_seen_ms,
-        "missing_ranges": shown,
     }
+
+
+def _bar(counts: Mapping[str, int]) -> list[tuple[str, float, float]]:
+    """(place, begin, width) in percent; what is there at all is at least half a percent wide, so that it is seen."""
+    total = sum(counts.values())
+    if not total:
+        return []
+    widths = {name: max(0.5, 100 * counts[name] / total) for name in _PLACES if counts[name]}
+    scale = 100 / sum(widths.values())
+    pieces, begin = [], 0.0
+    for name, width in widths.items():
+        pieces.append((name, round(begin, 2), round(width * scale, 2)))
+        begin += width * scale
+    return pieces
+
+
+def _absent(words: Words, absent: Absent, line: LedgerLine, zone: str) -> str:
+    spans = absent.numbers.spans
+    shown = ", ".join(f"{a}–{b}" if a != b else f"{a}" for a, b in spans[:12]) + (" …" if len(spans) > 12 else "")
+    why = words.known("lost_reason", absent.detail) if absent.detail else ""
+    at = words.time(line.last_seen_ms, zone)
+    return words(f"ledger.absent_{absent.cause}", n=absent.count, numbers=shown, why=why, time=at)
+
+
+def ledger_notes(words: Words, book: LedgerBook, zone: str) -> list[str]:
+    """What a person should look at: clocks that are off, and who speaks under an edge's name."""
+    notes = [
+        words(
+            "ledger.clock_ahead" if off.off_ms > 0 else "ledger.clock_behind",
+            edge=off.edge,
+            span=words.span(abs(off.off_ms)),
+            time=words.time(off.since_ms, zone),
+        )
+        for off in book.clocks
+    ]
+    notes += [words(f"identity.{i.kind}", edge=i.edge, time=words.time(i.since_ms, zone)) for i in book.identities]
+    return notes

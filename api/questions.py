@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from alerts.counters import Tally, local_day, marks_of, midnight_ms, tally, window
@@ -47,10 +46,13 @@ from gateway.records.model import (
     VerdictState,
     VvmObservation,
 )
+from ingest.edge_clock import ClockOff
+from ingest.epochs import EdgeSummary
+from ingest.identities import Identity
 from ingest.store import Cursor, Row, Store
 from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
-from telemetry.readings import Quality, Ranges, Sync
+from telemetry.readings import Quality, Sync
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -62,34 +64,19 @@ _DAY_ROWS = 200_000  # twice a reading a second: what lies beyond is no thermome
 _NO_RANGE = Profile("none", "0", None, None, ())
 
 
-class LedgerLine(Protocol):
-    """One epoch of one edge, as ``ingest.ledger.read_ledger`` tells it."""
-
-    @property
-    def site(self) -> str: ...
-    @property
-    def edge(self) -> str: ...
-    @property
-    def epoch(self) -> str: ...
-    @property
-    def current(self) -> bool: ...
-    @property
-    def numbered_to(self) -> int: ...
-    @property
-    def received(self) -> int: ...
-    @property
-    def quarantined(self) -> int: ...
-    @property
-    def thinned(self) -> int: ...
-    @property
-    def duplicates(self) -> int: ...
-    @property
-    def last_seen_ms(self) -> int: ...
-    @property
-    def missing(self) -> Ranges: ...
+LedgerLine = EdgeSummary
 
 
-ReadLedger = Callable[[], Sequence[LedgerLine]]
+@dataclass(frozen=True, slots=True)
+class LedgerBook:
+    """What the ledger tells: the epochs, the clocks that are off, and the cards and machines behind the edges' names."""
+
+    lines: Sequence[LedgerLine]
+    clocks: Sequence[ClockOff] = ()
+    identities: Sequence[Identity] = ()
+
+
+ReadLedger = Callable[[], LedgerBook]
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,10 +444,15 @@ class Questions:
         rows = self.records.changes_after(0, most, site=site.id)
         return total, sum(r.role != Role.SYSTEM for r in rows)
 
-    def ledger(self, site_id: str) -> list[LedgerLine]:
-        """The ledger's lines of one site, the epoch each edge lives in first."""
-        lines = [] if self.read_ledger is None else [x for x in self.read_ledger() if x.site == site_id]
-        return sorted(lines, key=lambda x: (x.edge, not x.current, -x.last_seen_ms))
+    def ledger(self, site_id: str) -> LedgerBook:
+        """The ledger of one site; of its lines the epoch that each edge lives in comes first."""
+        book = LedgerBook([]) if self.read_ledger is None else self.read_ledger()
+        lines = [x for x in book.lines if x.site == site_id]
+        return LedgerBook(
+            sorted(lines, key=lambda x: (x.edge, not x.current, -x.last_seen_ms)),
+            [c for c in book.clocks if c.site == site_id],
+            [i for i in book.identities if i.site == site_id],
+        )
 
 
 # --- pure answers ---------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from alerts.profiles import builtin_profiles, load_profiles
 from api.app import create_app
 from api.config import Config
 from api.desk import Desk
+from api.questions import LedgerBook
 from gateway.records import open_records
-from ingest.ledger import read_ledger
+from ingest.ledger import read_clocks, read_identities, read_ledger
 from ingest.store import open_store
 from telemetry.clock import Clock
 from telemetry.errors import ConfigError, NeighbourDownError
@@ -63,7 +64,7 @@ async def _run(config: Config, clock: Clock, stop: asyncio.Event, listener: sock
                 clock,
                 config.settings,
                 profiles=profiles,
-                read_ledger=lambda: read_ledger(config.ledger_path),
+                read_ledger=lambda: _read_book(config),
                 enrolment=config.enrolment,
             )
             keeping = asyncio.create_task(_keep_accounts(app.state.desk, stop), name="broker accounts")
@@ -74,6 +75,15 @@ async def _run(config: Config, clock: Clock, stop: asyncio.Event, listener: sock
                 await asyncio.wait({keeping})
         finally:
             store.close()
+
+
+def _read_book(config: Config) -> LedgerBook:
+    files = config.ledger_files
+    return LedgerBook(
+        [line for file in files for line in read_ledger(file)],
+        [off for file in files for off in read_clocks(file)],
+        [found for file in files for found in read_identities(file)],
+    )
 
 
 async def _keep_accounts(desk: Desk, stop: asyncio.Event) -> None:

@@ -283,8 +283,31 @@ class AttachmentsOut(Out):
     verdicts_without_field: list[str]
 
 
+class AbsentOut(Out):
+    """Numbers that are not here: ``asked_for``, ``silent``, ``epoch_ended``, ``lost`` (``detail``: why) or ``quarantine``."""
+
+    cause: str
+    count: int
+    detail: str
+
+
+class LedgerStreamOut(Out):
+    """Counts of readings of one stream; ``produced`` as the edge said at its last hello, 0 where it did not."""
+
+    stream: str
+    produced: int
+    received: int
+    thinned: int
+    not_here: int
+    late: int
+    worst_late_ms: int
+
+
 class LedgerOut(Out):
-    """Counts of numbered facts of one edge and epoch; ``missing_ranges`` are inclusive."""
+    """Counts of numbered facts of one edge and epoch; ``missing_ranges`` are inclusive. ``late``: more than 15 minutes.
+
+    ``clock_off_ms``: how far the edge's clock is ahead (+) or behind (-), 0 where nothing speaks against it.
+    """
 
     edge: str
     epoch: str
@@ -296,6 +319,14 @@ class LedgerOut(Out):
     duplicated: int
     missing: int
     missing_ranges: list[list[int]]
+    absent: list[AbsentOut]
+    conflicts: int
+    late: int
+    worst_late_ms: int
+    wire_bytes: int
+    clock_off_ms: int
+    identities: list[str]
+    streams: list[LedgerStreamOut]
     last_seen_ms: int
 
 

@@ -51,3 +51,14 @@ def observed(
     if not seen.off_ms:
         return ClockView(lags, 0, synced, max_error_ms or 0)
     return seen if seen.since_ms else ClockView(lags, received_at_ms, synced, max_error_ms or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockOff:
+    """An edge whose clock is ahead (+) or behind (-) of the receiver's; ``synced`` is what the edge claims."""
+
+    site: str
+    edge: str
+    off_ms: int
+    since_ms: int
+    synced: bool

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.journal import Entry, Journal
-from ingest.edge_clock import ClockView, observed
+from ingest.edge_clock import ClockOff, ClockView, observed
 from ingest.epochs import (
     Change,
     EdgeSummary,
@@ -409,17 +409,6 @@ def _load_edges(db: sqlite3.Connection) -> dict[tuple[str, str], _EdgeState]:
 
 
 # --- for other processes ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ClockOff:
-    """An edge whose clock is ahead (+) or behind (-) of the receiver's; ``synced`` is what the edge claims."""
-
-    site: str
-    edge: str
-    off_ms: int
-    since_ms: int
-    synced: bool
 
 
 def read_ledger(path: str | Path) -> list[EdgeSummary]:

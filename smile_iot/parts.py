@@ -101,6 +101,11 @@ def store_config(settings: Settings) -> StoreConfig:
     )
 
 
+def ledger_files(settings: Settings) -> list[Path]:
+    """The ledger of every shard that this machine's ingest keeps or kept."""
+    return sorted(settings.data_dir.glob("ledger*.db")) or [settings.data_dir / "ledger.db"]
+
+
 def ingest_config(settings: Settings) -> IngestConfig:
     from ingest.config import BrokerConfig, Config
 

@@ -19,6 +19,7 @@ from alerts.profiles import builtin_profiles
 from api.accounts import hash_password
 from api.app import create_app
 from api.config import Enrolment, Settings, WasteIds
+from api.questions import LedgerBook
 from api.security import LANGUAGE_COOKIE, SESSION_COOKIE, csrf_token
 from gateway.broker_accounts import BrokerFiles
 from gateway.records import (
@@ -215,7 +216,7 @@ def world(tmp_path: Path, furnished: Path) -> Iterator[World]:
         clock,
         settings,
         profiles=builtin_profiles(),
-        read_ledger=lambda: ledger,
+        read_ledger=lambda: LedgerBook(ledger),
         enrolment=_enrolment(tmp_path / "world"),
     )
     ledger.append(EdgeSummary("PKM-A", "E1", "epoch-1", True, 500, 490, 1, 0, 3, NOW_MS - MINUTE, Ranges([(11, 19)])))

@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from api.app import create_app
 from api.config import Settings
+from api.questions import LedgerBook
 from api.words import Words
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -57,7 +58,7 @@ def address(world: Any) -> Iterator[str]:
         world.clock,
         Settings(secure_cookies=False, waste=desk.settings.waste),
         profiles=desk.questions.profiles,
-        read_ledger=lambda: world.ledger,
+        read_ledger=lambda: LedgerBook(world.ledger),
     )
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
