@@ -5,13 +5,14 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench chaos lock clean
+.PHONY: help demo test test-ble-real check bench chaos bench-wire lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
 	@echo "make test-ble-real   our agent with the real bluetoothd and kernel in QEMU, 4 minutes (docs/ble-real.md)"
 	@echo "make bench           how fast, lean and exact the data path is, in one table (benchmarks/bench.md)"
 	@echo "make chaos           kill campaign: at least 500 faults on the real line, 30-40 minutes (docs/proof.md)"
+	@echo "make bench-wire      bytes a reading beside the data's entropy, and megabytes a month by packet capture (root)"
 	@echo "make check           style, types and import rules only"
 	@echo "make lock            make the lock files anew"
 
@@ -34,6 +35,10 @@ bench:
 chaos:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.chaos $(or $(CHAOS_ARGS),--runs 10 --seconds 150 --gap 1.5 --store both --table)
+
+bench-wire:
+	@scripts/setup test
+	@$(PYTHON) -m benchmarks.wire $(or $(WIRE_ARGS),--table)
 
 check:
 	@scripts/setup test
