@@ -11,7 +11,7 @@ class Config:
     """``memory_path`` is our own file: facts, undated facts, and our places in the two feeds.
 
     ``poll_s`` is real time between looks at the journal, ``tell_poll_s`` between looks at what people wait to be
-    told (new alarms are told at once). ``public_url`` stands in messages.
+    told (new alarms are told at once). ``public_url`` stands in messages. ``held_back_s``: what edges hold back.
     """
 
     memory_path: Path = Path("alerts.db")
@@ -20,3 +20,4 @@ class Config:
     tell_poll_s: float = 2.0
     batch_entries: int = 500
     public_url: str = ""
+    held_back_s: int = 0

@@ -270,7 +270,9 @@ class Alerts:
         for stream in self._streams:
             device = self._registry.device(parse_stream_id(stream).serial)
             if device is not None:
-                streams[stream] = StreamSettings(device.interval_s, device.calibration_error_c)
+                streams[stream] = StreamSettings(
+                    device.interval_s, device.calibration_error_c, self._config.held_back_s
+                )
         return Profiles(catalogue, watched, streams)
 
     def _next_entries(self) -> list[tuple[int, Entry]]:

@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
         memory_path=settings.data_dir / "alerts.db",
         profiles_files=(profiles,) if profiles else (),
         public_url=settings.text("api.public_url"),
+        held_back_s=settings.number("alerts.held_back_s"),
     )
     words = {language: Words(language) for language in LANGUAGES}
 

@@ -100,6 +100,11 @@ SETTINGS: tuple[Setting, ...] = (
         "api.waste_file", "", "TOML: SMILE's source_id and classification_id per class of waste (deploy/waste.toml)"
     ),
     Setting("alerts.profiles_file", "", "TOML of profiles in place of the built-in ones"),
+    Setting(
+        "alerts.held_back_s",
+        0,
+        "seconds for which edges hold calm readings back (the largest mqtt.flush_after_s): silence is told so much later",
+    ),
 )
 _BY_KEY = {s.key: s for s in SETTINGS}
 # What else of ours may stand in the environment: the clock of a demo, and what tests and deploy scripts are told.

@@ -92,10 +92,15 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """What is known of a stream's device: its declared interval and the sigma of its sensor, if any."""
+    """What is known of a stream's device: its declared interval and the sigma of its sensor, if any.
+
+    ``held_back_s``: so long the edge may keep calm readings back before it sends them (its ``mqtt.flush_after_s``);
+    that they are not here yet is no silence.
+    """
 
     interval_s: int | None = None
     sigma_c: Decimal | None = None
+    held_back_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ class Plan:
     interval_ms: int | None
     thresholds: tuple[Threshold, ...]
     batch: str | None = None
+    held_back_ms: int = 0
 
     @property
     def subject(self) -> str:
@@ -205,4 +211,4 @@ class Profiles:
         settings = self.settings(stream_id)
         made = tuple(t for profile in self.of(equipment) for t in thresholds(profile, settings.sigma_c))
         interval_ms = None if settings.interval_s is None else settings.interval_s * 1000
-        return Plan(equipment, stream_id, interval_ms, made)
+        return Plan(equipment, stream_id, interval_ms, made, held_back_ms=settings.held_back_s * 1000)

@@ -63,11 +63,11 @@ class StreamState:
         return None if last is None else last.t_ms
 
     def wake_at_ms(self) -> int | None:
-        """When silence begins, or None when it has begun or nothing was ever heard."""
+        """When silence is told, or None when it is or nothing was ever heard: after it began, by what is held back."""
         if not self.chunks or self.silent is not None:
             return None
         end = self.chunks[-1].end
-        return self.chunks[-1].last_ms + SILENCE_INTERVALS * end.learner.interval_ms()
+        return self.chunks[-1].last_ms + SILENCE_INTERVALS * end.learner.interval_ms() + self.plan.held_back_ms
 
     def standing(self) -> list[RuleFinding]:
         """Everything that stands, each with its detection time."""
@@ -257,7 +257,7 @@ def _silence_now(state: StreamState, now_ms: int) -> RuleFinding | None:
         return None
     end, last_ms = state.chunks[-1].end, state.chunks[-1].last_ms
     interval = end.learner.interval_ms()
-    if now_ms < last_ms + SILENCE_INTERVALS * interval:
+    if now_ms < last_ms + SILENCE_INTERVALS * interval + state.plan.held_back_ms:
         return None
     return silence(state.plan, last_ms, interval, end.walker.in_excursion(), None)
 

@@ -239,6 +239,19 @@ def test_req_13_silence_after_three_intervals_and_its_end() -> None:
     assert [(f.code, f.kind) for f in backlog.findings] == [("SILENT", Kind.WITHDRAWN)]
 
 
+def test_req_13_readings_that_an_edge_holds_back_are_no_silence() -> None:
+    """An edge on mobile data sends calm readings every ten minutes: between two uploads nothing is silent."""
+    held = Profiles(CATALOGUE, streams={STREAM: StreamSettings(interval_s=60, held_back_s=600)})
+    first = step(State(), rows("8:00", "8:10", "5.0", 1), held, t("8:10"))
+    assert first.wake_at_ms == t("8:23")
+    assert step(first.state, [], held, t("8:23") - 1).findings == ()
+    second = step(first.state, rows("8:11", "8:20", "5.0", 1), held, t("8:20"))
+    assert second.findings == ()
+    (silent,) = step(second.state, [], held, t("8:33")).findings
+    assert (silent.code, silent.event_ms, silent.detected_ms) == ("SILENT", t("8:23"), t("8:33"))
+    assert silent in judge(rows("8:00", "8:20", "5.0", 1), held, t("8:33"))
+
+
 def test_smile_14_a_logger_lost_during_an_excursion_says_so() -> None:
     found_now = found(rows("0:00", "2:00", "9.0"), "SILENT", now="3:00")
     assert [f.reason for f in found_now] == ["logger_lost_in_excursion"]
