@@ -155,7 +155,6 @@ class RecordsQuarantine:
 
 def run(args: argparse.Namespace) -> int:
     from ingest import service
-    from ingest.check import no_keys
     from smile_iot import housekeeping
 
     settings = settings_of(args)
@@ -168,7 +167,9 @@ def run(args: argparse.Namespace) -> int:
             scheduler = housekeeping.start(settings, clock)
             with open_records(settings) as records:
                 lookup, quarantine = RegistryLookup(records), RecordsQuarantine(records, clock)
-                await service.run(config, clock, lookup, quarantine, stop, edges=no_keys)
+                required, unsigned = settings.switch("ingest.require_edge_keys"), settings.text("import.edge")
+                edges = EdgesLookup(records, clock, required=required, unsigned=unsigned)
+                await service.run(config, clock, lookup, quarantine, stop, edges)
             scheduler.shutdown(wait=False)
 
     return serve("ingest", settings.data_dir, ingest)
