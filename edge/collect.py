@@ -21,6 +21,11 @@ from telemetry.quantities import QUANTITIES, stream_id
 from telemetry.readings import Event, Origin, Quality, Reading, Stamp, Sync, Weighing
 
 RECENT = 16
+# How many of them a restart must know: BlueZ hands out the last packet of each device again, so one would do. What is
+# kept is written with every commit and makes up half of what a reading costs the flash.
+KEPT = 2
+_DIGEST_SIGNS = 8
+_BOOT_SIGNS = 8
 _PLACES = Decimal("0.001")
 _MAX_RAW_BYTES = 200
 
@@ -76,18 +81,25 @@ class Heard:
 
     def since_s(self, stamp: Stamp) -> float | None:
         """Seconds since the last packet was taken, None over a reboot."""
-        return (stamp.boottime_ns - self.boottime_ns) / 1e9 if stamp.boot_id == self.boot_id else None
+        same_boot = self.boot_id and stamp.boot_id.startswith(self.boot_id)
+        return (stamp.boottime_ns - self.boottime_ns) / 1e9 if same_boot else None
 
 
 def dump_heard(heard: Heard) -> str:
-    return json.dumps([heard.recent, heard.boot_id, heard.boottime_ns, heard.t_ms], separators=(",", ":"))
+    """As a hint: the last ``KEPT`` packets, the boot id's beginning, whole milliseconds."""
+    boottime_ms = heard.boottime_ns // 1_000_000
+    body = [heard.recent[-KEPT:], heard.boot_id[:_BOOT_SIGNS], boottime_ms, heard.t_ms]
+    return json.dumps(body, separators=(",", ":"))
 
 
 def load_heard(text: str | None) -> Heard:
     if not text:
         return Heard()
-    recent, boot_id, boottime_ns, t_ms = json.loads(text)
-    return Heard(tuple(recent), boot_id, boottime_ns, t_ms)
+    recent, boot_id, boottime_ms, t_ms = json.loads(text)
+    if len(boot_id) > _BOOT_SIGNS:  # written before version 2 of the outbox: nanoseconds, longer digests
+        boottime_ms //= 1_000_000
+        recent = [token[: token.index(":") + 1 + _DIGEST_SIGNS] for token in recent]
+    return Heard(tuple(recent), boot_id, boottime_ms * 1_000_000, t_ms)
 
 
 def take(heard: Heard, advert: DecodedAdvert, stamp: Stamp, interval_s: int | None, sampled: bool) -> Heard | None:
@@ -98,7 +110,7 @@ def take(heard: Heard, advert: DecodedAdvert, stamp: Stamp, interval_s: int | No
     while the clock is not synced.
     A packet without an id is a repeat while its bytes stay the same, for one interval.
     """
-    digest = hashlib.sha256(advert.payload).hexdigest()[:12]
+    digest = hashlib.sha256(advert.payload).hexdigest()[:_DIGEST_SIGNS]
     token = f"{advert.packet_id}:{digest}"
     since_s = heard.since_s(stamp)
     waited = since_s is None or interval_s is None or since_s >= interval_s

@@ -137,6 +137,7 @@ class SqliteOutbox:
         self._now = now
         self._words: dict[str, int] = {}
         self._texts: dict[int, str] = {}
+        self._hint_ids: dict[str, int] = {}
         self._tight = False
         self._stale = False
         self._version = 0
@@ -240,9 +241,14 @@ class SqliteOutbox:
     def _fresh(self) -> _State:
         """What is known; read anew if a commit failed or another process wrote."""
         if self._stale or self._db.execute("PRAGMA data_version").fetchone()[0] != self._version:
-            self._words.clear()
+            self._forget_words()
             self._load()
         return self._state
+
+    def _forget_words(self) -> None:
+        self._words.clear()
+        self._texts.clear()
+        self._hint_ids.clear()
 
     def _count_in(self, seq: int, kind: str, stream: int, t_ms: int | None, wall_ms: int, synced: int) -> None:
         state = self._state
@@ -344,10 +350,17 @@ class SqliteOutbox:
             if facts:
                 hints = {**hints, salvage.TOP: f"{state.epoch}:{state.numbered_to}"}
             self._db.executemany(
-                "INSERT OR REPLACE INTO hint VALUES(?,?,?)",
-                [(key, value, rows.word_of(key + value)) for key, value in hints.items()],
+                "INSERT OR REPLACE INTO hint VALUES(?,?,?,?)",
+                [(self._hint_id(key), key, value, rows.word_of(key + value)) for key, value in hints.items()],
             )
         return taken
+
+    def _hint_id(self, key: str) -> int:
+        if not self._hint_ids:
+            self._hint_ids.update({key: number for number, key in self._db.execute("SELECT id, key FROM hint")})
+        if key not in self._hint_ids:
+            self._hint_ids[key] = 1 + max(self._hint_ids.values(), default=0)
+        return self._hint_ids[key]
 
     def _number(self, facts: Sequence[Fact]) -> Ranges:
         """Within a transaction: give the next numbers."""
@@ -836,8 +849,7 @@ class SqliteOutbox:
             if hasattr(self, "_db"):
                 self._db.close()
             kept = salvage.rebuild(self._path)
-            self._words.clear()
-            self._texts.clear()
+            self._forget_words()
             self._tight = False
             self._open()
         except (sqlite3.Error, OSError) as error:
@@ -888,8 +900,7 @@ class _Transaction:
                 return
         if db.in_transaction:
             db.execute("ROLLBACK")
-        self._outbox._words.clear()
-        self._outbox._texts.clear()
+        self._outbox._forget_words()
         self._outbox._stale = True
         if isinstance(error, sqlite3.Error):
             if is_damage(error):

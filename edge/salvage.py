@@ -188,6 +188,8 @@ class _Found:
             match record:
                 case Record(None, (str(key), str(value), int(chk))) if rows.word_of(key + value) == chk:
                     found.add_text(key, value)
+                case Record(int(), (None, str(key), str(value), int(chk))) if rows.word_of(key + value) == chk:
+                    found.hints[key] = value
                 case Record(int(word), (None, str(text))):
                     found.words[word].add(text)
                 case Record(int(low), (None, int(high), int(chk))) if 1 <= low <= high:
@@ -195,12 +197,9 @@ class _Found:
         return found
 
     def add_text(self, key: str, value: str) -> None:
-        if key == "state":
-            state = json.loads(value)
-            if isinstance(state, dict):
-                self.states.append(state)
-        elif key != "version":
-            self.hints[key] = value
+        state = json.loads(value) if key == "state" else None
+        if isinstance(state, dict):
+            self.states.append(state)
 
     def contents(self, values: tuple[Any, ...]) -> Iterator[tuple[rows.Content, int]]:
         """What a row may have said, by each reading of its words, with its check."""
@@ -339,11 +338,12 @@ def _keep(
     texts = {"version": str(outbox_file.VERSION), "state": json.dumps(state, separators=(",", ":"))}
     if lost is not None:
         texts["salvaged"] = json.dumps(lost.to_lists(), separators=(",", ":"))
-    for table, pairs in (("meta", texts), ("hint", found.hints)):
-        db.executemany(
-            f"INSERT INTO {table} VALUES(?,?,?)",
-            [(key, text, rows.word_of(key + text)) for key, text in pairs.items() if key != TOP],
-        )
+    for insert, pairs in (
+        ("INSERT INTO meta VALUES(?,?,?)", texts),
+        ("INSERT INTO hint(key, value, chk) VALUES(?,?,?)", found.hints),
+    ):
+        checked = [(key, text, rows.word_of(key + text)) for key, text in pairs.items() if key != TOP]
+        db.executemany(insert, checked)
     db.executemany(
         "INSERT INTO named VALUES(?,?,?)",
         [(low, high, rows.check((low, high), low, own)) for low, high in named.spans],
