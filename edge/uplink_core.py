@@ -233,6 +233,8 @@ class UplinkCore:
 
     def disconnected(self) -> None:
         self._connected = False
+        for entry in self._entries:
+            entry.facts = ()  # they may be dated or thinned before the next connection
         for answering in self._requests:
             answering.pages.clear()  # whoever asked asks again for what a lost page held
 
@@ -401,8 +403,17 @@ class UplinkCore:
     # new: what was never handed out
 
     def _planned(self, now_s: float) -> Action | None:
-        entry = next((e for e in self._entries if not e.order), None)
-        return None if entry is None else self._send(entry, now_s)
+        """The next message that was planned and not sent; its facts are looked up anew if a connection lay between."""
+        while True:
+            entry = next((e for e in self._entries if not e.order), None)
+            if entry is None:
+                return None
+            if not entry.facts:
+                entry.facts = tuple(self._still_open(entry))
+            entry.open &= Ranges.of(n.seq for n in entry.facts)
+            if entry.open:
+                return self._send(entry, now_s)
+            self._entries.remove(entry)
 
     def _send(self, entry: _Entry, now_s: float) -> Publish:
         facts = tuple(n for n in entry.facts if n.seq in entry.open)

@@ -372,6 +372,7 @@ MOVES = st.one_of(
     st.tuples(st.just("crash"), st.just(0), st.just(0)),
     st.tuples(st.just("ask"), st.integers(1, 40), st.integers(0, 20)),
     st.tuples(st.just("renew"), st.just(0), st.just(0)),
+    st.tuples(st.just("thin"), st.integers(1, 40), st.just(0)),
     st.tuples(st.just("silence"), st.booleans(), st.just(0)),
 )
 
@@ -451,6 +452,8 @@ def test_whatever_happens_everything_is_named_in_the_end(
                 world.core.request(Request(f"r{asked}", Ranges([(number, number + more)])), world.now_s)
             case "renew":
                 world.outbox.renew()
+            case "thin":  # a full disk gives up what is not named yet
+                world.outbox._facts.pop(number, None)
             case "silence":
                 world.answers = not number
         world.until(world.now_s)
