@@ -189,6 +189,9 @@ class GroupCommit:
     def received(self, have: Ranges, quarantined: Ranges) -> None:
         self._outbox.received(have, quarantined)
 
+    def renew(self) -> None:
+        self._outbox.renew()
+
     def select(
         self,
         *,

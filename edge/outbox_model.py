@@ -121,6 +121,10 @@ class Outbox(Protocol):
         """
         ...
 
+    def renew(self) -> None:
+        """Begin a new epoch: this file is older than what was sent from it. The unreceipted are numbered from 1."""
+        ...
+
     def produced(self) -> dict[str, int]:
         """How many readings of each stream got a number in this epoch."""
         ...

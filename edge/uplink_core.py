@@ -17,6 +17,9 @@ numbers; ``cursor`` is the last one. An entry comes out of flight by being named
 *Lazy* messages (``receipt_every_s`` > 0) have no deadline: nobody waits for their receipt until the next message that
 is not lazy, or a hello, asks for it; from then on they are like the others.
 
+A receipt can name what stood in the outbox when this life began, or what this life handed out. One that names more was
+earned by a later life of this file: it is a backup written over the old one, and a new epoch begins (``renew``).
+
 After a connect the hello is answered first (``greeting``): what an earlier life of this process or of the link sent is
 named then and not sent again.
 """
@@ -138,6 +141,8 @@ class Facts(Protocol):
 
     def received(self, have: Ranges, quarantined: Ranges) -> None: ...
 
+    def renew(self) -> None: ...
+
     def select(
         self,
         *,
@@ -196,6 +201,7 @@ class UplinkCore:
     def _start_over(self) -> None:
         """Numbers mean something in their epoch only."""
         self._epoch = self._outbox.epoch
+        self._opened_to = self._outbox.usage().numbered_to
         self._entries: list[_Entry] = []
         self._cursor = 0
         self._flush_to = 0
@@ -242,7 +248,11 @@ class UplinkCore:
         """A receipt came. ``retained``: the broker kept it, so it is no answer to what we just sent."""
         if receipt.epoch != self._outbox.epoch:
             return  # of an earlier life of this outbox
-        self._outbox.received(receipt.have, receipt.quarantined)
+        named = receipt.have | receipt.quarantined
+        if self._outbox.epoch == self._epoch and named and named.spans[-1][1] > max(self._opened_to, self._cursor):
+            self._outbox.renew()  # numbers of a later life of this file: what we took since under them is another thing
+        else:
+            self._outbox.received(receipt.have, receipt.quarantined)
         if self._outbox.epoch != self._epoch:
             self._start_over()
             return

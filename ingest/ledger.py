@@ -94,6 +94,8 @@ _COLUMNS = (
     " lost, conflicts, conflict_ms, wire_bytes"
 )
 _STREAM_COLUMNS = "received, late, worst_late_ms, undated, thinned, produced, newest_ms"
+# How far another reader of the journal may be beyond what the ledger's file knows: entries of half a second, and more.
+READERS_AHEAD = 1_000_000
 _CATCH_UP_STEP = 500
 # A run that grew to this is closed, so that to look into one stays cheap.
 _RUN_ENTRIES = 2_000
@@ -156,6 +158,8 @@ class Ledger(SqliteFile):
     def catch_up(self, journal: Journal) -> int:
         """Read what the journal holds past our offset; how many entries. Call once at start."""
         if journal.last_offset() < self._offset:
+            # Other readers' places lie beyond its end too: what comes must not hide under offsets that they passed.
+            journal.skip_to(self._offset + READERS_AHEAD)
             self._start_over()
         count = 0
         while entries := journal.after(self._offset, _CATCH_UP_STEP):

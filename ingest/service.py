@@ -13,17 +13,17 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from gateway.journal import open_journal
+from gateway.journal import Journal, open_journal
 from ingest.check import Edges, Registry, no_keys
 from ingest.config import Config
 from ingest.filler import Filler
 from ingest.intake import Intake
-from ingest.ledger import Ledger
+from ingest.ledger import READERS_AHEAD, Ledger
 from ingest.outage import Outage
 from ingest.quarantine import QuarantinePort
 from ingest.receiver import Receiver
 from ingest.store import open_store
-from ingest.undated import FillerState
+from ingest.undated import FillerState, read_place
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
 
@@ -82,8 +82,23 @@ def _receive(
         ledger = Ledger(config.ledger_path)
         stack.callback(ledger.close)
         intake = Intake(journal, ledger, quarantine, registry, edges, filler_wake.set)
-        if _try_on("journal", lambda: (intake.start(),), halt, config.retry_s) is not None:
+
+        def begin() -> tuple[int]:
+            missed = intake.start()  # first: the ledger, too, sees by the journal's end that it was restored
+            skip_what_was_filled(journal, config)
+            return (missed,)
+
+        if _try_on("journal", begin, halt, config.retry_s) is not None:
             Receiver(config, intake, clock).run(halt)
+
+
+def skip_what_was_filled(journal: Journal, config: Config) -> None:
+    """Before anything is received: a journal that was restored from a backup gives no offset again that the filler has
+    passed. The filler cannot see it itself: it may begin late, when its store is back, and the journal has grown.
+    """
+    place = read_place(config.filler_file)
+    if journal.last_offset() < place:
+        journal.skip_to(place + READERS_AHEAD)
 
 
 def _fill(config: Config, quarantine: QuarantinePort, wake: threading.Event, halt: threading.Event) -> None:

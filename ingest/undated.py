@@ -145,6 +145,12 @@ class FillerState(SqliteFile):
             self._db.execute("UPDATE undated SET stored = 0")
 
 
+def read_place(path: str | Path) -> int:
+    """The journal offset up to which the time series is filled, 0 where nothing was; for any process."""
+    query = "SELECT journal_offset FROM filler_place"
+    return peek(path, lambda db: int(db.execute(query).fetchone()[0]), 0)
+
+
 def read_undated(path: str | Path) -> list[UndatedCount]:
     """How many readings wait for an anchor, by site and edge; for any process."""
     query = "SELECT site, edge, count(*) FROM undated WHERE t_ms IS NULL GROUP BY site, edge ORDER BY site, edge"

@@ -21,6 +21,7 @@ from benchmarks.chaos.proxy import Database, Link, Loop
 from ingest.ledger import EdgeSummary, read_ledger
 from ingest.store import Row, open_store
 from ingest.store.local_influx import LocalInflux
+from ingest.undated import read_place
 from smile_iot.demo.mosquitto import Mosquitto
 from smile_iot.parts import ingest_config, store_config
 from smile_iot.processes import Program, free_port, wait_port
@@ -338,11 +339,9 @@ class Plant:
     def journal_left(self) -> int:
         """Entries that the filler has not passed."""
         place = ingest_config(self.settings).filler_file
+        done = read_place(place)
         with closing(sqlite3.connect(f"file:{self.data / 'journal.db'}?mode=ro", uri=True, timeout=5)) as db:
-            row = db.execute("SELECT seq FROM sqlite_sequence WHERE name='journal'").fetchone()
-        with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True, timeout=5)) as db:
-            done = db.execute("SELECT journal_offset FROM filler_place").fetchone()
-        return (int(row[0]) if row else 0) - int(done[0])
+            return int(db.execute("SELECT count(*) FROM journal WHERE n > ?", (done,)).fetchone()[0])
 
     def rows(self, streams: list[str]) -> list[Row]:
         """Every row of these streams, whatever its time."""

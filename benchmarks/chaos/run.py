@@ -208,19 +208,19 @@ class Run:
 
     def _left(self) -> list[str]:
         left = []
-        waiting = self.watch.unreceipted()
-        if waiting is None or waiting:
-            left.append(f"{waiting} facts without a receipt")
         try:
             behind = self.plant.journal_left()
             lines = [s for s in self.plant.ledger() if s.edge == EDGE and s.current]
         except sqlite3.Error as error:
             return [*left, str(error)]
+        # Receipts reach the outbox file with its next commit, so the ledger is asked: has it all that was numbered?
+        epoch, numbered_to = self.watch.place() or ("", 0)
+        mine = next((s for s in lines if s.epoch == epoch), None)
+        if mine is None or mine.numbered_to < numbered_to:
+            left.append(f"the ledger does not know all {numbered_to} numbers of {epoch}")
         if behind:
             left.append(f"the filler is {behind} entries behind")
         left += [f"the ledger misses {s.missing.to_lists()[:3]} of {s.epoch}" for s in lines if s.missing]
-        if not lines:
-            left.append("the ledger knows no edge")
         with open_records(self.plant.settings) as records:
             waits = records.waiting_serials("unknown_device")
         if waits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from contextlib import closing
@@ -13,9 +14,8 @@ from urllib.parse import quote
 from benchmarks.chaos.judge import Accepted
 
 EVERY_S = 0.4
-PENDING = 0
-_ROWS = """SELECT f.seq, f.state, w.text, f.boottime_ns, f.value, f.kind FROM fact f JOIN word w ON w.id = f.stream
-  WHERE f.seq > ?"""
+_ROWS = """SELECT f.seq, EXISTS(SELECT 1 FROM named n WHERE f.seq BETWEEN n.low AND n.high),
+  w.text, f.boottime_ns, f.value, f.kind FROM fact f JOIN word w ON w.id = f.stream WHERE f.seq > ?"""
 
 
 @dataclass
@@ -52,8 +52,7 @@ class Watch:
         try:
             with self._lock, closing(_open(self.path)) as db:
                 db.execute("BEGIN")
-                epoch = str(db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()[0])
-                top = int(db.execute("SELECT value FROM meta WHERE key='numbered_to'").fetchone()[0])
+                epoch, top = _place(db)
                 rows = db.execute(_ROWS, (self._seen.get(epoch, 0),)).fetchall()
         except (sqlite3.Error, TypeError):
             return False
@@ -84,11 +83,11 @@ class Watch:
         """(epoch, identities of the readings that no receipt has named) as the file stands now; None: unreadable."""
         try:
             with closing(_open(self.path)) as db:
-                epoch = str(db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()[0])
+                epoch, _ = _place(db)
                 rows = db.execute(_ROWS, (0,)).fetchall()
         except (sqlite3.Error, TypeError):
             return None
-        return epoch, {(r[2], r[3]) for r in rows if r[1] == PENDING and r[5] == "r"}
+        return epoch, {(r[2], r[3]) for r in rows if not r[1] and r[5] == "r"}
 
     def vanished(self) -> dict[str, set[int]]:
         """Numbers that were given and whose facts were never seen, by epoch: gone before anyone could look."""
@@ -98,13 +97,20 @@ class Watch:
             if (gone := set(range(1, top + 1)) - self.seqs.get(epoch, set()))
         }
 
-    def unreceipted(self) -> int | None:
-        """How many facts of any kind wait for a receipt; None: unreadable now."""
+    def place(self) -> tuple[str, int] | None:
+        """(epoch, highest number given) as the file stands now; None: unreadable."""
         try:
             with closing(_open(self.path)) as db:
-                return int(db.execute("SELECT count(*) FROM fact WHERE state = 0").fetchone()[0])
+                return _place(db)
         except (sqlite3.Error, TypeError):
             return None
+
+
+def _place(db: sqlite3.Connection) -> tuple[str, int]:
+    """(epoch, highest number given) of the file as it stands."""
+    state = json.loads(db.execute("SELECT value FROM meta WHERE key='state'").fetchone()[0])
+    top = db.execute("SELECT coalesce(max(seq), 0) FROM fact").fetchone()[0]
+    return str(state["epoch"]), max(int(top), int(state["numbered_to"]))
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -59,6 +59,8 @@ class MemoryJournal:
         self._last = 0
 
     def append(self, entries: Sequence[Entry]) -> int:
+        if not all(isinstance(entry.payload, bytes) for entry in entries):
+            raise NeighbourDownError("journal", "a payload is not bytes")
         for entry in entries:
             self._last += 1
             self._entries.append((self._last, entry))
@@ -69,6 +71,9 @@ class MemoryJournal:
 
     def last_offset(self) -> int:
         return self._last
+
+    def skip_to(self, offset: int) -> None:
+        self._last = max(self._last, offset)
 
     def forget(self, before_offset: int) -> int:
         kept = [(n, e) for n, e in self._entries if n >= before_offset]

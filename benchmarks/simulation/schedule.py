@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.simulation.edge_side import MAX_ERROR_MS, STREAMS, Key, Pi
 from benchmarks.simulation.server_side import Server
 from benchmarks.simulation.world import BrokenError, Broker, World
+from edge import uplink
 from edge.config import MqttSettings
 from ingest.store import SqliteStore
 from telemetry.contract import decode_upload
@@ -69,9 +70,11 @@ class Schedule:
         self._backup = self.pi.backup()
         self._journal_backup = self.server.journal.copy()
         self._expect_conflicts = False
+        self._at_peace = False
 
     def run(self) -> Outcome:
-        really = secrets.token_hex
+        really, now_s = secrets.token_hex, uplink._now_s
+        uplink._now_s = self.pi._now_s
         secrets.token_hex = lambda n=8: f"{self.world.rng.getrandbits(8 * (n or 8)):0{2 * (n or 8)}x}"  # epochs too
         try:
             self._play()
@@ -80,7 +83,7 @@ class Schedule:
         except Exception as error:
             self.outcome.broken = f"{type(error).__name__}: {error}"
         finally:
-            secrets.token_hex = really
+            secrets.token_hex, uplink._now_s = really, now_s
             self.pi.die("end")
             self.server.die("end")
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -136,7 +139,13 @@ class Schedule:
         getattr(self, f"_do_{kind}")()
 
     def _later(self, what: Callable[[], None], longest_ms: int = 30_000) -> None:
-        self.world.at(self.world.rng.randrange(100, longest_ms), what)
+        """What ends a fault, or its second half: never after peace has been made."""
+
+        def do() -> None:
+            if not self._at_peace:
+                what()
+
+        self.world.at(self.world.rng.randrange(100, longest_ms), do)
 
     def _do_edge_killed(self) -> None:
         self.pi.die("killed")
@@ -263,6 +272,7 @@ class Schedule:
     def _peace(self) -> None:
         """Every fault is mended: everything runs, every link is there, the clock is right, every device is known."""
         self.world.say("peace")
+        self._at_peace = True
         self.homes["B"] = "S"
         self.broker.up = self.pi.link = self.server.link = True
         for peril in (self.pi.peril, self.server.peril, self.server.fill_peril):
@@ -285,9 +295,9 @@ class Schedule:
         missing = {k: s.missing for k, s in self.server.ledger.states.items() if self.server.ledger.is_current(k)}
         if any(missing.values()):
             return f"the ledger misses {[(k.epoch[:4], m.to_lists()) for k, m in missing.items() if m]}"
-        behind = self.server.journal.last_offset() - (self.server.filler._state.offset if self.server.filler else 0)
-        if behind:
-            return f"the filler is {behind} entries behind"
+        place = self.server.filler._state.offset if self.server.filler else 0
+        if self.server.journal.after(place, 1):
+            return "the filler is behind the journal"
         serials = self.server.quarantine.waiting_serials()
         return f"quarantine holds {serials} though registered" if serials else ""
 

@@ -16,6 +16,7 @@ from ingest.filler import Filler
 from ingest.gaps import GapWatch
 from ingest.intake import Intake
 from ingest.ledger import Ledger
+from ingest.service import skip_what_was_filled
 from ingest.store import SqliteStore
 from ingest.undated import FillerState
 from telemetry.contract import Receipt, decode_upload, encode_receipt, encode_request
@@ -67,10 +68,14 @@ class Server(Client):
         self.intake = Intake(journal, watched, quarantine, self.homes.get)
         self.answers = Answers(self.linger_ms, GapWatch(new_id=self._new_id))
         life = self.life
-        self._guard(life, lambda: self.intake.start())
+        self._guard(life, self._begin)
         self.world.at(self.world.rng.randrange(20, 500), lambda: self._connect(life))
         self._every(2_000, life, self._housekeep)
         self._every(self.world.rng.choice((700, 3_000)), life, self._fill)
+
+    def _begin(self) -> None:
+        self.intake.start()
+        skip_what_was_filled(self.journal, Config(filler_path=self.folder / "store.db"))
 
     def _new_id(self) -> str:
         self._request_ids += 1

@@ -1,4 +1,4 @@
-"""What a journal is: five methods and one value. The contract suite is ``tests/gateway/journal``."""
+"""What a journal is: six methods and one value. The contract suite is ``tests/gateway/journal``."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class Journal(Protocol):
 
     def last_offset(self) -> int:
         """The highest offset ever given, 0 for a new journal."""
+        ...
+
+    def skip_to(self, offset: int) -> None:
+        """Give no offset up to this one any more: readers have seen them in a journal that a backup has replaced."""
         ...
 
     def forget(self, before_offset: int) -> int:

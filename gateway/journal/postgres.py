@@ -86,6 +86,12 @@ class PostgresJournal:
             rows = cursor.execute(_AFTER, (offset, limit)).fetchall()
         return [(n, Entry(site, edge, epoch, kind, at, bytes(body))) for n, site, edge, epoch, kind, at, body in rows]
 
+    def skip_to(self, offset: int) -> None:
+        with self._cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            if _last(cursor) < offset:
+                cursor.execute("SELECT setval('journal_n_seq', %s)", (offset,))
+
     def forget(self, before_offset: int) -> int:
         with self._cursor() as cursor:
             return cursor.execute("DELETE FROM journal WHERE n < %s", (before_offset,)).rowcount

@@ -79,6 +79,14 @@ class SqliteJournal:
             ).fetchall()
         return [(n, Entry(*rest)) for n, *rest in rows]
 
+    def skip_to(self, offset: int) -> None:
+        with self._lock, self._down():
+            if self._last() >= offset:
+                return
+            moved = self._db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name='journal'", (offset,))
+            if not moved.rowcount:  # nothing was ever appended
+                self._db.execute("INSERT INTO sqlite_sequence VALUES('journal', ?)", (offset,))
+
     def forget(self, before_offset: int) -> int:
         with self._lock, self._down():
             return self._db.execute("DELETE FROM journal WHERE n < ?", (before_offset,)).rowcount

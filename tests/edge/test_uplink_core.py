@@ -481,3 +481,30 @@ def test_whatever_the_server_refuses_costs_a_bounded_number_of_messages(refused:
     for seq in range(1, 31):
         sent = sum(seq == n for n in world.numbers())
         assert sent <= 10, f"number {seq} was sent {sent} times"
+
+
+def test_a_backup_written_over_the_old_file_is_found_by_a_receipt_for_what_this_life_never_sent() -> None:
+    """Found by the simulation (seed 7): the restored file gave numbers 3 and 4 again while the link was down, and the
+    receipt that an earlier life had earned for 3 and 4 made the new facts look received."""
+    world = World()
+    world.append(reading("1"), reading("2"))  # the backup holds these, and the link is down
+    world.core = UplinkCore(POLICY, world.outbox, urgent)
+    world.append(reading("3.5"), reading("4.5"))
+    epoch = world.outbox.epoch
+    world.core.connected(world.now_s)
+    world.core.receipt(Receipt(epoch, Ranges([(1, 4)]), Ranges()), world.now_s, retained=True)
+    assert world.outbox.epoch != epoch
+    kept = {n.fact.value for n in world.outbox.pending(10) if isinstance(n.fact, Reading)}
+    assert {Decimal("3.5"), Decimal("4.5")} <= kept
+
+
+def test_a_receipt_for_what_this_life_sent_or_found_renews_nothing() -> None:
+    world = World()
+    world.append(reading("1"), reading("2"))
+    world.core = UplinkCore(POLICY, world.outbox, urgent)
+    epoch = world.outbox.epoch
+    world.core.connected(world.now_s)
+    world.append(reading("3"))
+    world.turn()
+    assert world.outbox.epoch == epoch
+    assert not world.outbox.pending(10)

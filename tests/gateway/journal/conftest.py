@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from benchmarks.simulation.models import MemoryJournal
 from gateway.journal import Journal, SqliteJournal
 from gateway.journal.postgres import PostgresJournal
 
@@ -81,13 +82,17 @@ def database(postgres_url: str) -> Iterator[str]:
         db.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "simulated"])
 def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Journal]]:
     """Opens the same journal again and again, as other processes and restarts do."""
     opened: list[Journal] = []
     url = request.getfixturevalue("database") if request.param == "postgres" else ""
 
+    in_memory = MemoryJournal()
+
     def opener() -> Journal:
+        if request.param == "simulated":  # what the deterministic simulation runs on
+            return in_memory
         journal: Journal = PostgresJournal(url) if url else SqliteJournal(tmp_path / "journal.db")
         opened.append(journal)
         return journal

@@ -53,6 +53,18 @@ def test_another_reader_sees_what_was_appended(open_again: Callable[[], Journal]
     assert len(reader.after(0, 10)) == 2
 
 
+@pytest.mark.parametrize("before", [0, 2])
+def test_offsets_that_readers_have_seen_elsewhere_are_skipped(open_again: Callable[[], Journal], before: int) -> None:
+    journal = open_again()
+    journal.append([entry(n) for n in range(before)])
+    journal.skip_to(50)
+    assert journal.last_offset() == 50
+    assert journal.append([entry(9)]) > 50
+    journal.skip_to(3)
+    assert open_again().append([entry(10)]) > 51
+    assert len(journal.after(0, 10)) == before + 2
+
+
 def test_offsets_are_not_given_twice_after_forget(open_again: Callable[[], Journal]) -> None:
     journal = open_again()
     last = journal.append([entry(n) for n in range(3)])
