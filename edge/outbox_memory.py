@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from edge.outbox_model import (
     NO_HINTS,
@@ -67,7 +68,10 @@ class MemoryOutbox:
         return [n for n in self._all() if n.seq not in self._named]
 
     def pending(self, limit: int, after: int = 0) -> list[Numbered]:
-        return [n for n in self._unsent() if n.seq > after][:limit]
+        if limit <= 0 or after >= self._numbered_to:
+            return []
+        open_ = Ranges([(after + 1, self._numbered_to)]) - self._named
+        return list(islice((Numbered(seq, self._facts[seq]) for seq in open_ if seq in self._facts), limit))
 
     def received(self, have: Ranges, quarantined: Ranges) -> None:
         named = have | quarantined
@@ -95,11 +99,13 @@ class MemoryOutbox:
             asked = [fact for fact in self._archive if in_time(fact)]
             self._archive = [fact for fact in self._archive if not in_time(fact)]
             self._number(asked)
-        found = [
-            n
-            for n in self._all()
-            if (seq is None or n.seq in seq) and in_time(n.fact) and (only == "all" or n.seq not in self._named)
-        ][:limit]
+        asked_for = Ranges([(1, self._numbered_to)] if self._numbered_to else [])
+        if seq is not None:
+            asked_for = asked_for & seq
+        if only != "all":
+            asked_for = asked_for - self._named
+        chosen = (Numbered(n, self._facts[n]) for n in asked_for if n in self._facts)
+        found = list(islice((n for n in chosen if in_time(n.fact)), limit))
         return found + self._telling(seq, found, limit) if from_ms is None and seq is not None else found
 
     def _telling(self, seq: Ranges, found: list[Numbered], limit: int) -> list[Numbered]:

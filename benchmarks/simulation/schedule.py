@@ -21,7 +21,7 @@ from telemetry.contract import decode_upload
 from telemetry.errors import ContractError
 from telemetry.readings import Reading
 
-RAGE_MS = 240_000
+RAGE_MS = 100_000
 PEACE_MS = 4 * 3_600_000
 AFTER_MS = 3 * 3_600_000
 _MEMORY = Path("/dev/shm")
@@ -98,9 +98,9 @@ class Schedule:
             self._sabotage(self)
         world, rng = self.world, self.world.rng
         self.server.start()
-        self.pi.start(reboot=True, synced=rng.random() < 0.7, off_ms=rng.choice((-1_700_000_000_000, 7_200_000)))
+        self.pi.start(reboot=True, synced=rng.random() < 0.7, off_ms=rng.choice((-1_700_000_000_000, 7_80_000)))
         self._measure_until(world.now_ms + RAGE_MS)
-        for _ in range(rng.randrange(3, 14)):
+        for _ in range(rng.randrange(2, 10)):
             at_ms = rng.randrange(1_000, RAGE_MS)
             kind = rng.choice(_FAULTS)
             world.at(at_ms, lambda kind=kind: self._fault(kind))  # type: ignore[misc]
@@ -138,7 +138,7 @@ class Schedule:
         self.world.say(f"fault: {kind}")
         getattr(self, f"_do_{kind}")()
 
-    def _later(self, what: Callable[[], None], longest_ms: int = 30_000) -> None:
+    def _later(self, what: Callable[[], None], longest_ms: int = 20_000) -> None:
         """What ends a fault, or its second half: never after peace has been made."""
 
         def do() -> None:
@@ -186,13 +186,13 @@ class Schedule:
         self.pi.link = False
         if self.pi.connection is not None:
             self.pi.connection.end()
-        self._later(lambda: setattr(self.pi, "link", True), 120_000)
+        self._later(lambda: setattr(self.pi, "link", True), 50_000)
 
     def _do_ingest_link_down(self) -> None:
         self.server.link = False
         if self.server.connection is not None:
             self.server.connection.end()
-        self._later(lambda: setattr(self.server, "link", True), 120_000)
+        self._later(lambda: setattr(self.server, "link", True), 50_000)
 
     def _do_edge_link_cut(self) -> None:
         if self.pi.connection is not None:
@@ -210,7 +210,7 @@ class Schedule:
             else:
                 connection.hold(way, False)
 
-        self._later(over, 60_000)
+        self._later(over, 30_000)
 
     def _do_edge_half_open(self) -> None:
         self._half_open(self.pi)
@@ -234,7 +234,7 @@ class Schedule:
     def _do_store_down(self) -> None:
         down = self.server.fill_peril.down
         down.add("store")
-        self._later(lambda: down.discard("store"), 200_000)
+        self._later(lambda: down.discard("store"), 80_000)
 
     def _do_outbox_restored(self) -> None:
         """A backup of now is put back some time later."""
@@ -246,7 +246,7 @@ class Schedule:
             self._expect_conflicts = True
             self._later(lambda: None if self.pi.alive else self.pi.start(), 20_000)
 
-        self._later(put_back, 60_000)
+        self._later(put_back, 30_000)
 
     def _do_journal_restored(self) -> None:
         backup = self.server.journal.copy()
@@ -256,7 +256,7 @@ class Schedule:
             self.server.restore_journal(backup)
             self._later(lambda: None if self.server.alive else self.server.start(), 10_000)
 
-        self._later(put_back, 60_000)
+        self._later(put_back, 30_000)
 
     def _do_ledger_lost(self) -> None:
         self.server.die("killed, its ledger file is lost")

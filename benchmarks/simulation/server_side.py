@@ -71,7 +71,7 @@ class Server(Client):
         self._guard(life, self._begin)
         self.world.at(self.world.rng.randrange(20, 500), lambda: self._connect(life))
         self._every(2_000, life, self._housekeep)
-        self._every(self.world.rng.choice((700, 3_000)), life, self._fill)
+        self._every(self.world.rng.choice((2_000, 9_000)), life, self._fill)
 
     def _begin(self) -> None:
         self.intake.start()
