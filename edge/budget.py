@@ -29,13 +29,19 @@ class Cost:
     """Bytes at the IP level, both directions together, payload not in them."""
 
     message: int  # PUBLISH, its PUBACK and TCP's acknowledgements, with a topic of ``TOPIC_SIGNS``
+    receipt: int  # the same the other way, at once behind a message: more bare acknowledgements
     ping: int  # PINGREQ, PINGRESP, acknowledgements
-    connect: int  # TCP and TLS handshake, CONNECT, SUBSCRIBE, DISCONNECT
+    connect: int  # TCP and TLS handshake, CONNECT, SUBSCRIBE, the first hello, two receipts, DISCONNECT
 
 
-# Captured at MTU 1500 (../shared/facts/data-path.md, section 3): TLS 1.3 with an ECDSA certificate; plain.
+# Captured at MTU 1500, TLS 1.3 with an ECDSA certificate (True) and plain: message and ping in
+# ../shared/facts/data-path.md, section 3; receipt and connect in benchmarks/wire.md of 2026-11-28 (``make bench-wire``),
+# plain ones less the same share.
 TOPIC_SIGNS = 24
-COST = {True: Cost(message=236, ping=204, connect=3_400), False: Cost(message=192, ping=160, connect=670)}
+COST = {
+    True: Cost(message=236, receipt=336, ping=204, connect=3_900),
+    False: Cost(message=192, receipt=292, ping=160, connect=1_600),
+}
 # A large payload is cut into segments of 1,448 bytes, each with 52 of headers (the same source).
 SEGMENT_SHARE = 0.036
 
@@ -56,6 +62,24 @@ _T0_MS = 1_800_000_000_000
 _BOOT = "00000000-0000-4000-8000-000000000000"
 _EPOCH = "0123456789abcdef"
 _MAX_ERROR_MS = 25
+
+# What ``edge/service.py`` and ``edge/uplink.py`` say in a hello, in its usual size.
+USUAL_HELLO: dict[str, Any] = {
+    "software": "smile-iot 0.1.0",
+    "boot_id": _BOOT,
+    "started_ms": _T0_MS,
+    "devices": 10,
+    "epoch_reason": "new",
+    "machine": 32 * "0",
+    "numbered_to": 1_000_000,
+    "unreceipted": 100,
+    "rows": 100_000,
+    "bytes": 10_000_000,
+    "oldest_ms": _T0_MS,
+    "flush_after_s": 600,
+    "receipt_every_s": 3600,
+    "wire_bytes": MEGABYTE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +191,7 @@ class _Site:
             Row("events and weighings", others, others * (up + self._item_bytes())),
             Row("hello and its receipt", 2 * hellos, hellos * (hello + down)),
             Row("keepalive", self._pings(uploads), self._pings(uploads) * self._cost.ping),
-            Row("connecting", reconnects, reconnects * (self._cost.connect + hello + 2 * down)),
+            Row("connecting", reconnects, reconnects * self._cost.connect),
         ]
         rows = [row for row in rows if row.bytes]
         return Forecast(tuple(sorted(rows, key=lambda r: -r.bytes)), readings, self._hour_beyond(up + down))
@@ -217,11 +241,12 @@ class _Site:
 
     def _message_down(self) -> float:
         receipt = encode_receipt(Receipt(_EPOCH, Ranges([(1, 1_000_000)])))
-        return self._cost.message + len(self._config.address.down("receipt")) - TOPIC_SIGNS + len(receipt)
+        return self._cost.receipt + len(self._config.address.down("receipt")) - TOPIC_SIGNS + len(receipt)
 
     def _hello_bytes(self) -> int:
-        """``uplink._hello_info`` in its usual size: its own fields, and a count for each stream."""
-        return self._encoded("hello", ()) + 480 + sum(len(name) + 9 for name, _, _ in self._streams())
+        """A hello with its usual fields (a count for each stream is in every sixth or so at most, and not here)."""
+        hello = Upload("hello", self._config.edge.id, _EPOCH, _T0_MS, info=USUAL_HELLO)
+        return len(encode_upload(hello)) + (2 * MAC_BYTES if self._signed else 0)
 
     def _others(self) -> float:
         return 30 * (self._habits.events + self._habits.weighings * len(self._scales))
