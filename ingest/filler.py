@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.journal import Entry, Journal
@@ -21,7 +21,7 @@ from ingest.quarantine import Fault, QuarantinePort, Reason, plain
 from ingest.store import Row, Store, StreamBatch
 from ingest.store.model import batch_of, batches_of
 from ingest.undated import FillerState, Source
-from telemetry.columns import StreamColumns, columns_of, facts_of
+from telemetry.columns import ReadingsUpload, StreamColumns, columns_of, facts_of
 from telemetry.contract import Upload, decode_readings, decode_upload, encode_upload
 from telemetry.errors import ContractError, NeighbourDownError
 from telemetry.readings import Event, Numbered, Ranges, Reading, Stamp, is_anchor
@@ -53,7 +53,7 @@ class FillerCounters:
 
 
 class Filler:
-    """Belongs to one thread."""
+    """Belongs to one thread. ``read`` may be set to what remembers decoded uploads (``ingest/recent.py``)."""
 
     def __init__(
         self, config: Config, journal: Journal, store: Store, state: FillerState, quarantine: QuarantinePort
@@ -66,6 +66,7 @@ class Filler:
         self._outage = Outage("store")
         self.counters = FillerCounters()
         self.wake = threading.Event()
+        self.read: Callable[[bytes], ReadingsUpload] = decode_readings
 
     def run(self, stop: threading.Event) -> None:
         """Fill until ``stop``. ``wake`` set from outside spares the wait for the next look."""
@@ -115,7 +116,7 @@ class Filler:
         source = Source(entry.site, entry.edge, entry.epoch, entry.received_at_ms)
         try:
             if entry.kind == "readings":
-                self._sort_columns(source, decode_readings(entry.payload).streams, work)
+                self._sort_columns(source, self.read(entry.payload).streams, work)
             else:
                 self._sort_facts(source, decode_upload(entry.payload), work)
         except ContractError as error:

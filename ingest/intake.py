@@ -20,9 +20,11 @@ from dataclasses import dataclass, field, replace
 from gateway.journal import Entry, Journal
 from ingest.check import Arrived, Checked, Edges, Registry, as_facts, check, encoded, no_keys
 from ingest.epochs import Change, EpochKey, change_of
+from ingest.flood import Flood
 from ingest.ledger import Ledger, Run, decoded
 from ingest.number_conflicts import Print, differing, prints_of
 from ingest.quarantine import Fault, QuarantinePort, Reason, Waiting, plain
+from ingest.recent import Recent
 from telemetry.columns import ReadingsUpload
 from telemetry.contract import Upload, decode_upload
 from telemetry.errors import ContractError
@@ -44,6 +46,7 @@ class Counters:
     duplicates: int = 0
     quarantined: int = 0
     conflicts: int = 0
+    not_kept: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
 
 
@@ -81,7 +84,9 @@ class _Batch:
 
 
 class Intake:
-    """Takes messages in batches; belongs to one thread. ``journaled`` is called as soon as the journal has a batch."""
+    """Takes messages in batches; belongs to one thread. ``journaled`` is called as soon as the journal has a batch;
+    ``recent`` is given what the filler will read next.
+    """
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class Intake:
         registry: Registry,
         edges: Edges = no_keys,
         journaled: Callable[[], None] = lambda: None,
+        recent: Recent | None = None,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
@@ -98,6 +104,8 @@ class Intake:
         self._registry = registry
         self._edges = edges
         self._journaled = journaled
+        self._recent = recent
+        self._flood = Flood()
         self._prints: OrderedDict[tuple[EpochKey, Run], dict[int, Print]] = OrderedDict()
         self.counters = Counters()
 
@@ -165,6 +173,8 @@ class Intake:
         if fresh is checked.accepted or fresh == checked.accepted:
             if checked.payload is not None:
                 batch.add(key, _entry(key, checked.kind, message.received_at_ms, checked.payload))
+                if self._recent is not None and isinstance(checked.upload, ReadingsUpload):
+                    self._recent.keep(checked.payload, checked.upload)
         else:
             again = checked.accepted - fresh
             conflict = self._sort_again(key, checked, again, fresh, message, batch)
@@ -265,8 +275,10 @@ class Intake:
     def _sort_refused(self, checked: Checked, fault: Fault, batch: _Batch) -> None:
         """A message refused as a whole; its edge is answered, so that it learns that we are here."""
         address = checked.address
+        kept = bool(fault.seqs) or self._flood.keeps(fault.site, fault.edge, fault.reason, fault.received_at_ms)
+        self.counters.not_kept += not kept
         if address is None or not fault.epoch:
-            batch.faults.append(fault)
+            batch.faults += [fault] if kept else []
             for key in self._ledger.current_keys() if address else ():
                 if address and key[:2] == (address.site, address.edge):
                     batch.answer(key)
@@ -274,7 +286,7 @@ class Intake:
         key = EpochKey(fault.site, fault.edge, fault.epoch)
         state = self._ledger.state(key)
         known = batch.seen.get(key, state.have) | state.quarantined
-        if not fault.seqs or fault.seqs - known:
+        if kept and (not fault.seqs or fault.seqs - known):
             batch.faults.append(fault)
         numbered_to = fault.seqs.spans[-1][1] if fault.seqs else 0
         batch.answer(key)

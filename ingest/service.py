@@ -1,16 +1,18 @@
 """Run ingest: the receiver and the filler, each in its own thread with its own connections.
 
-Threads, because both sides block by nature (paho's network loop, fsync) and share nothing but a wake-up; a dead store
-then stops the filler alone. A thread that dies of a fault of ours ends the service with that fault, and whoever
-supervises starts it anew: everything durable is repeatable.
+Threads, because both sides block by nature (paho's sockets, fsync) and share nothing but a wake-up and a memo of what
+was decoded; a dead store then stops the filler alone. A thread that dies of a fault of ours ends the service with that
+fault, and whoever supervises starts it anew: everything durable is repeatable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.journal import Journal, open_journal
@@ -22,6 +24,7 @@ from ingest.ledger import READERS_AHEAD, Ledger
 from ingest.outage import Outage
 from ingest.quarantine import QuarantinePort
 from ingest.receiver import Receiver
+from ingest.recent import Recent
 from ingest.store import open_store
 from ingest.undated import FillerState, read_place
 from telemetry.clock import Clock
@@ -30,6 +33,16 @@ from telemetry.errors import NeighbourDownError
 __all__ = ["open_store", "run"]
 
 T = TypeVar("T")
+# A thread that was woken gets its turn after this, not after Python's 5 ms: the way from the journal into the store.
+_SWITCH_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """What receiver and filler share: the wake-up, and what was decoded a moment ago."""
+
+    wake: threading.Event = field(default_factory=threading.Event)
+    recent: Recent = field(default_factory=Recent)
 
 
 async def run(
@@ -45,19 +58,18 @@ async def run(
     ``registry`` and ``edges`` are called from one thread, ``quarantine`` from two, never from the event loop's.
     """
     halt = threading.Event()
-    filler_wake = threading.Event()
+    link = _Link()
+    sys.setswitchinterval(_SWITCH_S)
     threads = [
-        asyncio.create_task(
-            asyncio.to_thread(_receive, config, clock, registry, edges, quarantine, filler_wake, halt)
-        ),
-        asyncio.create_task(asyncio.to_thread(_fill, config, quarantine, filler_wake, halt)),
+        asyncio.create_task(asyncio.to_thread(_receive, config, clock, registry, edges, quarantine, link, halt)),
+        asyncio.create_task(asyncio.to_thread(_fill, config, quarantine, link, halt)),
     ]
     watch = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([*threads, watch], return_when=asyncio.FIRST_COMPLETED)
     finally:
         halt.set()
-        filler_wake.set()
+        link.wake.set()
         watch.cancel()
         outcomes = await asyncio.gather(*threads, return_exceptions=True)
     for outcome in outcomes:
@@ -71,7 +83,7 @@ def _receive(
     registry: Registry,
     edges: Edges,
     quarantine: QuarantinePort,
-    filler_wake: threading.Event,
+    link: _Link,
     halt: threading.Event,
 ) -> None:
     with contextlib.ExitStack() as stack:
@@ -81,7 +93,7 @@ def _receive(
         stack.callback(journal.close)
         ledger = Ledger(config.ledger_path)
         stack.callback(ledger.close)
-        intake = Intake(journal, ledger, quarantine, registry, edges, filler_wake.set)
+        intake = Intake(journal, ledger, quarantine, registry, edges, link.wake.set, link.recent)
 
         def begin() -> tuple[int]:
             missed = intake.start()  # first: the ledger, too, sees by the journal's end that it was restored
@@ -101,7 +113,7 @@ def skip_what_was_filled(journal: Journal, config: Config) -> None:
         journal.skip_to(place + READERS_AHEAD)
 
 
-def _fill(config: Config, quarantine: QuarantinePort, wake: threading.Event, halt: threading.Event) -> None:
+def _fill(config: Config, quarantine: QuarantinePort, link: _Link, halt: threading.Event) -> None:
     with contextlib.ExitStack() as stack:
         journal = _try_on("journal", lambda: open_journal(config.journal), halt, config.retry_s)
         store = _try_on("store", lambda: open_store(config.store), halt, config.retry_s)
@@ -112,7 +124,7 @@ def _fill(config: Config, quarantine: QuarantinePort, wake: threading.Event, hal
         state = FillerState(config.filler_file)
         stack.callback(state.close)
         filler = Filler(config, journal, store, state, quarantine)
-        filler.wake = wake
+        filler.wake, filler.read = link.wake, link.recent.take
         filler.run(halt)
 
 
