@@ -5,7 +5,7 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench bench-flash chaos bench-wire lock clean
+.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-wire lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench           how fast, lean and exact the data path is, in one table (benchmarks/bench.md)"
 	@echo "make bench-flash     bytes that a reading costs the edge's flash (benchmarks/flash.md); root for the block device's own count"
 	@echo "make chaos           kill campaign: at least 500 faults on the real line, 30-40 minutes (docs/proof.md)"
+	@echo "make powercut        hundreds of power cuts below the file system (benchmarks/powercut.md); root, /dev/fuse"
 	@echo "make bench-wire      bytes a reading beside the data's entropy, and megabytes a month by packet capture (root)"
 	@echo "make check           style, types and import rules only"
 	@echo "make lock            make the lock files anew"
@@ -32,6 +33,10 @@ test-ble-real:
 bench:
 	@scripts/setup bench
 	@$(PYTHON) -m benchmarks.bench $(BENCH_ARGS)
+
+powercut:
+	@scripts/setup test
+	@$(PYTHON) -m benchmarks.powercut $(or $(POWERCUT_ARGS),--runs 5 --cuts 80 --steps 300 --write)
 
 bench-flash:
 	@scripts/setup test
