@@ -49,7 +49,6 @@ def run(
 
 
 def measure(line: Line, client: Client, shape: Shape, messages: Path, store: str) -> Result:
-    names = line.watched()["threads"]
     before = line.cpu()
     said = client.send(messages, window=1000, ahead=max(50_000, 1000 * shape.readings))
     if said["receipted"] != said["readings"]:
@@ -58,7 +57,7 @@ def measure(line: Line, client: Client, shape: Shape, messages: Path, store: str
     after = line.cpu()
     noted = line.watched()
     start_ns = said["start_ns"]
-    us = _by_part(before, after, names, said["readings"])
+    us = _by_part(before, after, noted["threads"], said["readings"])
     us["client"] = said["client_cpu_s"] * 1e6 / said["readings"]
     return Result(
         shape.name,
