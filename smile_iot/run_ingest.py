@@ -73,10 +73,18 @@ class EdgesLookup:
         self._version, self._looked_at = -1, float("-inf")
 
     def __call__(self, site: str, edge: str) -> Standing:
-        found = self._standings.get((site, edge))
-        refused = found is None or (found.required and not found.keys)
-        if found is None or refused or time.monotonic() - self._looked_at > EDGES_FRESH_S:
+        if time.monotonic() - self._looked_at > EDGES_FRESH_S:
             self._look()
+        found = self._standing(site, edge)
+        if found.required and not found.keys:
+            self._look()
+            found = self._standing(site, edge)
+        return found
+
+    def _standing(self, site: str, edge: str) -> Standing:
+        """By what is known of the records; remembered until that changes."""
+        found = self._standings.get((site, edge))
+        if found is None:
             required = self._required and edge != self._unsigned
             found = standing_of(self._known.get((site, edge)), self._clock.now_ms(), required=required)
             if len(found.keys) < _WHILE_CHANGING:  # two keys: the old one ends by the clock
@@ -87,8 +95,8 @@ class EdgesLookup:
         version = self._records.edges_version()
         if version != self._version:
             self._known = {(e.site, e.edge): e for e in self._records.edges()}
+            self._standings.clear()
         self._version, self._looked_at = version, time.monotonic()
-        self._standings.clear()
 
 
 def standing_of(edge: Edge | None, now_ms: int, *, required: bool) -> Standing:
