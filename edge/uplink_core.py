@@ -256,13 +256,16 @@ class UplinkCore:
         if self._outbox.epoch != self._epoch:
             self._start_over()
             return
+        named = receipt.have | receipt.quarantined
         if not retained:
             self._greeted_by_s = None
+        # What names something in flight was said after it was sent, whatever the broker's flag says.
+        if not retained or any(entry.order and entry.open & named for entry in self._entries):
             self._heard += 1
             if self._silent:
                 self._silent = 0
                 self._ask(now_s, anew=True)
-        self._name(receipt.have | receipt.quarantined, now_s)
+        self._name(named, now_s)
 
     def request(self, request: Request, now_s: float) -> None:
         """The server wants facts again. What it asked for and was not sent yet goes at once."""

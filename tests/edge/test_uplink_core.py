@@ -185,6 +185,19 @@ def test_a_server_that_is_away_is_probed_ever_more_rarely_and_gets_all_when_it_i
     assert world.outbox.usage().unreceipted == 0
 
 
+def test_a_broker_that_marks_every_message_as_retained_is_no_silent_server() -> None:
+    world = World()
+    world.connect()
+    world.answers = False
+    world.append(*[reading()] * 4)
+    world.turn()
+    for _ in range(3):
+        world.go(25.0)
+        world.core.receipt(Receipt(world.outbox.epoch, Ranges([(1, 2)])), world.now_s, retained=True)
+    assert world.core.in_flight == Ranges([(3, 4)])
+    assert not [a for _, a in world.log if isinstance(a, Reconnect)]
+
+
 def test_one_fact_the_server_cannot_take_holds_up_only_itself_and_gets_another_chance() -> None:
     world = World()
     world.connect()
