@@ -65,7 +65,8 @@ class MemoryOutbox:
         return (Numbered(seq, fact) for seq, fact in self._facts.items())
 
     def _unsent(self) -> list[Numbered]:
-        return [n for n in self._all() if n.seq not in self._named]
+        open_ = Ranges([(1, self._numbered_to)] if self._numbered_to else []) - self._named
+        return [Numbered(seq, self._facts[seq]) for seq in open_ if seq in self._facts]
 
     def pending(self, limit: int, after: int = 0) -> list[Numbered]:
         if limit <= 0 or after >= self._numbered_to:

@@ -96,21 +96,29 @@ def _receive(
         intake = Intake(journal, ledger, quarantine, registry, edges, link.wake.set, link.recent)
 
         def begin() -> tuple[int]:
-            missed = intake.start()  # first: the ledger, too, sees by the journal's end that it was restored
-            skip_what_was_filled(journal, config)
+            ended_at = journal.last_offset()
+            missed = intake.start()
+            fill_again_after_a_restore(journal, config, ended_at)
             return (missed,)
 
         if _try_on("journal", begin, halt, config.retry_s) is not None:
             Receiver(config, intake, clock).run(halt)
 
 
-def skip_what_was_filled(journal: Journal, config: Config) -> None:
-    """Before anything is received: a journal that was restored from a backup gives no offset again that the filler has
-    passed. The filler cannot see it itself: it may begin late, when its store is back, and the journal has grown.
+def fill_again_after_a_restore(journal: Journal, config: Config, ended_at: int) -> None:
+    """Before anything is received: a journal that ended before the filler's place was restored from a backup. No offset
+    that a reader has passed is given again, and the filler begins anew: it may never have seen what the backup holds.
+    (It cannot see that itself: it may begin late, when its store is back, and the journal has grown.)
     """
     place = read_place(config.filler_file)
-    if journal.last_offset() < place:
-        journal.skip_to(place + READERS_AHEAD)
+    if ended_at >= place:
+        return
+    journal.skip_to(place + READERS_AHEAD)
+    state = FillerState(config.filler_file)
+    try:
+        state.start_over()
+    finally:
+        state.close()
 
 
 def _fill(config: Config, quarantine: QuarantinePort, link: _Link, halt: threading.Event) -> None:

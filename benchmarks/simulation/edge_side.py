@@ -43,7 +43,9 @@ class PiClock:
     synced: bool = True
 
     def now_ms(self) -> int:
-        return max(0, self.world.now_ms + (0 if self.synced else self.off_ms))
+        """A synced clock wanders within what it states, as NTP's do."""
+        wander_ms = hash((self.world.seed, self.world.now_ms // 7_000)) % 21 - 10
+        return max(0, self.world.now_ms + (wander_ms if self.synced else self.off_ms))
 
     def boot_id(self) -> str:
         return self.boot

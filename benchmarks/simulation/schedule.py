@@ -23,7 +23,7 @@ from telemetry.readings import Reading
 
 RAGE_MS = 100_000
 PEACE_MS = 4 * 3_600_000
-AFTER_MS = 3 * 3_600_000
+AFTER_MS = 2 * 3_600_000
 _MEMORY = Path("/dev/shm")
 
 
@@ -60,7 +60,7 @@ class Schedule:
             flush_after_s=rng.choice((0.0, 2.0, 30.0)),
             receipt_timeout_s=rng.choice((3.0, 20.0)),
             receipt_every_s=rng.choice((0.0, 10.0, 600.0)),
-            hello_every_s=rng.choice((60.0, 3600.0)),
+            hello_every_s=rng.choice((300.0, 3600.0)),
         )
         self.pi = Pi(self.world, self.broker, policy, rng.choice((0.0, 1.0, 5.0)))
         self.homes = {"A": "S"} if rng.random() < 0.4 else {"A": "S", "B": "S"}
@@ -71,6 +71,7 @@ class Schedule:
         self._journal_backup = self.server.journal.copy()
         self._expect_conflicts = False
         self._at_peace = False
+        self._rested_at = -1
 
     def run(self) -> Outcome:
         really, now_s = secrets.token_hex, uplink._now_s
@@ -108,7 +109,6 @@ class Schedule:
         world.run_until(world.now_ms + RAGE_MS)
         self._peace()
         began = world.now_ms
-        self._rested_at = -1
         self._every(5_000, began + PEACE_MS, self._note_rest)
         world.run_until(began + PEACE_MS, lambda: self._rested_at >= 0)
         self.outcome.rest_ms = world.now_ms - began
@@ -126,7 +126,7 @@ class Schedule:
     def _every(self, ms: int, until_ms: int, what: Callable[[], None]) -> None:
         def again() -> None:
             what()
-            if self.world.now_ms < until_ms:
+            if self.world.now_ms < until_ms and self._rested_at < 0:
                 self.world.at(ms, again)
 
         self.world.at(ms, again)

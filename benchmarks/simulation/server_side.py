@@ -16,7 +16,7 @@ from ingest.filler import Filler
 from ingest.gaps import GapWatch
 from ingest.intake import Intake
 from ingest.ledger import Ledger
-from ingest.service import skip_what_was_filled
+from ingest.service import fill_again_after_a_restore
 from ingest.store import SqliteStore
 from ingest.undated import FillerState
 from telemetry.contract import Receipt, decode_upload, encode_receipt, encode_request
@@ -74,8 +74,9 @@ class Server(Client):
         self._every(self.world.rng.choice((2_000, 9_000)), life, self._fill)
 
     def _begin(self) -> None:
+        ended_at = self.journal.last_offset()
         self.intake.start()
-        skip_what_was_filled(self.journal, Config(filler_path=self.folder / "store.db"))
+        fill_again_after_a_restore(self.journal, Config(filler_path=self.folder / "store.db"), ended_at)  # type: ignore[arg-type]
 
     def _new_id(self) -> str:
         self._request_ids += 1
@@ -234,9 +235,11 @@ class Server(Client):
             quarantine: Any = self.quarantine
             self.filler = Filler(Config(), self.journal, safe_store, safe_state, quarantine)
             self.filler.start()
-        for _ in range(20):
+            self._filled_to = -1
+        while self._filled_to != self.journal.last_offset():
+            seen = self.journal.last_offset()
             if not self.filler.step():
-                break
+                self._filled_to = seen
 
     # --- backups -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from gateway.journal import SqliteJournal
 from ingest.config import Config
 from ingest.filler import Filler
 from ingest.ledger import Ledger
-from ingest.service import skip_what_was_filled
+from ingest.service import fill_again_after_a_restore
 from ingest.store import SqliteStore
 from ingest.undated import FillerState
 from telemetry.readings import Ranges
@@ -25,6 +25,15 @@ def put_back(backup: Path, path: Path) -> None:
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     shutil.copyfile(backup, path)
+
+
+def begin(pipeline: Any, folder: Path) -> None:
+    """A new process, as ``ingest.service`` starts it."""
+    journal = SqliteJournal(folder / "journal.db")
+    ended_at = journal.last_offset()
+    journal.close()
+    pipeline.restart()
+    fill_again_after_a_restore(pipeline.journal, Config(filler_path=folder / "store.db"), ended_at)
 
 
 def fill(pipeline: Any, store: SqliteStore, state: FillerState) -> None:
@@ -49,8 +58,7 @@ def test_a_filler_that_begins_when_the_journal_has_grown_again_misses_nothing(
     pipeline.journal.close()
 
     put_back(backup, tmp_path / "journal.db")
-    pipeline.restart()
-    skip_what_was_filled(pipeline.journal, Config(filler_path=tmp_path / "store.db"))
+    begin(pipeline, tmp_path)
     for n in (5, 6, 7, 8):  # as many as were lost, and one more, before the filler looks
         pipeline.intake.take([make.message([make.reading(n)])])
     fill(pipeline, store, state)
@@ -75,8 +83,31 @@ def test_a_ledger_that_lags_behind_the_filler_is_no_excuse(pipeline: Any, make: 
 
     put_back(backup, tmp_path / "journal.db")
     pipeline.ledger = Ledger(tmp_path / "ledger.db")
-    pipeline.restart()
-    skip_what_was_filled(pipeline.journal, Config(filler_path=tmp_path / "store.db"))
+    begin(pipeline, tmp_path)
     pipeline.intake.take([make.message([make.reading(3)])])
+    fill(pipeline, store, state)
+    assert store.count("T1/temperature_c") == 3
+
+
+def test_what_only_the_backup_holds_is_filled_too(pipeline: Any, make: Any, tmp_path: Path) -> None:
+    """Two restores (seed 58): the older backup, put back last, holds entries that the filler never came to."""
+    store, state = SqliteStore(tmp_path / "store.db"), FillerState(tmp_path / "store.db")
+    path = tmp_path / "journal.db"
+    pipeline.intake.take([make.message([make.reading(1)])])
+    pipeline.journal.close()
+    small = Path(shutil.copyfile(path, tmp_path / "small"))
+    pipeline.restart()
+    pipeline.intake.take([make.message([make.reading(2)])])
+    pipeline.journal.close()
+    large = Path(shutil.copyfile(path, tmp_path / "large"))
+    pipeline.ledger.flush()
+    put_back(small, path)
+    begin(pipeline, tmp_path)
+    pipeline.intake.take([make.message([make.reading(3)])])
+    fill(pipeline, store, state)
+    pipeline.ledger.flush()
+    pipeline.journal.close()
+    put_back(large, path)
+    begin(pipeline, tmp_path)
     fill(pipeline, store, state)
     assert store.count("T1/temperature_c") == 3
