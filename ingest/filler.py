@@ -24,7 +24,7 @@ from ingest.undated import FillerState, Source
 from telemetry.columns import ReadingsUpload, StreamColumns, columns_of, facts_of
 from telemetry.contract import Upload, decode_readings, decode_upload, encode_upload
 from telemetry.errors import ContractError, NeighbourDownError
-from telemetry.readings import Event, Numbered, Ranges, Reading, Stamp, is_anchor
+from telemetry.readings import Event, Numbered, Origin, Ranges, Reading, Stamp, Sync, is_anchor
 
 _log = logging.getLogger("ingest")
 # Kinds whose entries hold neither readings nor anchors.
@@ -126,6 +126,10 @@ class Filler:
     def _sort_columns(self, source: Source, streams: Sequence[StreamColumns], work: _Work) -> None:
         for columns in streams:
             work.readings += len(columns)
+            if columns.sync is Sync.UNSYNCED and columns.origin is Origin.LIVE:
+                # Undated, or dated by the edge afterwards: FillerState knows whether it has a date already.
+                work.clockwork += ((source, numbered) for numbered in facts_of([columns]))
+                continue
             if None in columns.t_ms:
                 undated = (
                     n for n in facts_of([columns]) if isinstance(n.fact, Reading) and n.fact.sampled_at_ms is None

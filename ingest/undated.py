@@ -8,6 +8,11 @@ the clock is set and the edge says ``clock_anchored``: "in this boot, boot time 
 A reading is dated once and keeps that time for ever (``design.md`` promise 8), even if a better anchor comes later:
 the time is the key by which it is stored. When several anchors are known the nearest in boot time dates.
 
+The same reading can come twice with two dates: sent undated and dated here, and sent again, dated by the edge, from a
+copy or a backup of its outbox that meanwhile met another anchor. Its stamp tells: one boot, one boot time, one stream
+are one live reading, whatever its number. So every live reading of an unsynced clock passes here, and the first date
+stays.
+
 One SQLite file, three tables. The order of writing makes a kill harmless: (1) undated readings, anchors and found
 dates, (2) rows into the store, (3) "stored" marks and the journal offset. Each step is repeatable.
 """
@@ -38,10 +43,13 @@ CREATE TABLE IF NOT EXISTS undated(
   t_ms INTEGER, stored INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY(site, edge, epoch, seq));
 CREATE INDEX IF NOT EXISTS undated_waiting ON undated(site, edge, boot_id) WHERE t_ms IS NULL;
+CREATE INDEX IF NOT EXISTS undated_stamp ON undated(site, edge, boot_id, boottime_ns, stream);
 CREATE INDEX IF NOT EXISTS undated_dated ON undated(stored) WHERE t_ms IS NOT NULL AND stored = 0;
 """
 _UNDATED = """INSERT OR IGNORE INTO undated(site, edge, epoch, seq, boot_id, boottime_ns, stream, value, quality,
   origin, device_seq, sync, max_error_ms, received_at_ms, t_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+_SAME_STAMP = """(site, edge, boot_id, boottime_ns, stream) = (?,?,?,?,?) AND value IS ? AND quality = ?
+  AND origin = 'live' AND sync = 'unsynced'"""
 _Boot = tuple[str, str, bytes]
 """(site, edge, boot id)."""
 
@@ -93,16 +101,34 @@ class FillerState(SqliteFile):
         """Journal order decides what dates what, so readings are written out before each anchor."""
         readings: list[tuple[object, ...]] = []
         anchors: dict[_Boot, list[tuple[int, int]]] = {}
+        seen: set[tuple[object, ...] | None] = set()
         for source, numbered in facts:
             fact = numbered.fact
             if isinstance(fact, Event) and is_anchor(fact):
                 self._db.executemany(_UNDATED, readings)
                 readings.clear()
                 self._anchor(source, fact, anchors)
-            elif isinstance(fact, Reading) and fact.sampled_at_ms is None:
-                t_ms = _dated(fact, self._anchors_of(_boot(source, fact.stamp.boot_id), anchors))
-                readings.append((*_columns(source, numbered.seq, fact), t_ms))
+            elif isinstance(fact, Reading):
+                t_ms = fact.sampled_at_ms
+                if t_ms is None:
+                    t_ms = _dated(fact, self._anchors_of(_boot(source, fact.stamp.boot_id), anchors))
+                columns = _columns(source, numbered.seq, fact)
+                stamp = _stamp_of(columns)
+                if stamp in seen:
+                    self._db.executemany(_UNDATED, readings)
+                    readings.clear()
+                if stamp is not None and self._known(stamp, t_ms):
+                    continue
+                seen.add(stamp)
+                readings.append((*columns, t_ms))
         self._db.executemany(_UNDATED, readings)
+
+    def _known(self, stamp: tuple[object, ...], t_ms: int | None) -> bool:
+        """Whether this reading is here under whatever number; if it waited for a date, it has one now."""
+        found = self._db.execute(f"SELECT t_ms FROM undated WHERE {_SAME_STAMP}", stamp).fetchone()  # noqa: S608
+        if found is not None and found[0] is None and t_ms is not None:
+            self._db.execute(f"UPDATE undated SET t_ms = ? WHERE {_SAME_STAMP}", (t_ms, *stamp))  # noqa: S608
+        return found is not None
 
     def _anchors_of(self, boot: _Boot, known: dict[_Boot, list[tuple[int, int]]]) -> list[tuple[int, int]]:
         """(boot time ns, UTC ms) of a boot's anchors, in order; read once in a call."""
@@ -182,6 +208,14 @@ def _columns(source: Source, seq: int, r: Reading) -> tuple[object, ...]:
         *(thousandths(r.value), r.quality.value, r.origin.value, r.device_seq, r.stamp.sync.value),
         *(r.stamp.max_error_ms, source.received_at_ms),
     )
+
+
+def _stamp_of(columns: tuple[object, ...]) -> tuple[object, ...] | None:
+    """What makes two readings of an unsynced clock the same; None for what is no live reading, or of no known boot."""
+    site, edge, _, _, boot, boottime_ns, stream, value, quality, origin, _, sync, *_ = columns
+    if not boot or origin != Origin.LIVE.value or sync != Sync.UNSYNCED.value:
+        return None
+    return site, edge, boot, boottime_ns, stream, value, quality
 
 
 _SELECT = """SELECT site, edge, epoch, seq, stream, value, quality, origin, device_seq, sync, max_error_ms,

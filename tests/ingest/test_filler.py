@@ -362,3 +362,50 @@ def test_very_many_undated_readings_of_one_boot_are_dated_by_one_anchor(
 )
 def test_dates_are_whole_milliseconds_rounded_down(anchor_ns: int, reading_ns: int, expected: int) -> None:
     assert date_by_anchor(1000, anchor_ns, reading_ns) == expected
+
+
+def test_a_reading_that_a_copied_outbox_dates_once_more_keeps_its_first_date(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    """Found by the kill campaign (seed 916393): a cloned edge dated the same reading a millisecond apart, and it stood
+    twice. One boot, one boot time and one stream are one live reading, whatever its number and epoch."""
+    bench.put(make, [anchor(1, 100, make.t0)], "events")
+    bench.put(make, [undated(2, 40)])
+    bench.fill()
+    (first,) = bench.rows()
+    twin = replace(undated(9, 40).fact, sampled_at_ms=first.t_ms + 1)
+    make.epoch = "epoch2"
+    bench.put(make, [Numbered(1, twin)])
+    bench.fill()
+    assert [row.t_ms for row in bench.rows()] == [first.t_ms]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_reading_that_waits_undated_takes_the_date_its_edge_found_meanwhile(
+    bench: Bench, make: Any, undated: Callable[..., Any], together: bool
+) -> None:
+    waiting = undated(2, 40)
+    found = Numbered(3, replace(waiting.fact, sampled_at_ms=make.t0 + 7))
+    if together:
+        bench.put(make, [waiting, found])
+    else:
+        bench.put(make, [waiting])
+        bench.fill()
+        assert not bench.rows()
+        bench.put(make, [found])
+    bench.fill()
+    assert [row.t_ms for row in bench.rows()] == [make.t0 + 7]
+    assert not read_undated(bench.folder / "store.db")
+
+
+def test_readings_of_one_instant_and_other_streams_or_values_are_not_the_same(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any]
+) -> None:
+    bench.put(make, [anchor(1, 100, make.t0)], "events")
+    other = undated(4, 40)
+    bench.put(
+        make, [undated(2, 40), undated(3, 41), Numbered(4, replace(other.fact, stream_id="T1/humidity_percent"))]
+    )
+    bench.fill()
+    assert len(bench.rows()) == 2
+    assert bench.store.count("T1/humidity_percent") == 1
