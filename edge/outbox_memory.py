@@ -146,7 +146,8 @@ class MemoryOutbox:
         gone = [seq for seq in self._facts if seq <= cut and seq in self._named]
         for seq in gone:
             del self._facts[seq]
-        kept = [fact for fact in self._archive if not _old(fact, before_ms)]
+        old = [place for place, fact in enumerate(self._archive, 1) if _old(fact, before_ms)]
+        kept = self._archive[max(old, default=0) :]
         count = len(gone) + len(self._archive) - len(kept)
         self._archive = kept
         return count
