@@ -5,7 +5,7 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-wire lock clean
+.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-wire bench-drain lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench-flash     bytes that a reading costs the edge's flash (benchmarks/flash.md); root for the block device's own count"
 	@echo "make chaos           kill campaign: at least 500 faults on the real line, 30-40 minutes (docs/proof.md)"
 	@echo "make powercut        hundreds of power cuts below the file system (benchmarks/powercut.md); root, /dev/fuse"
+	@echo "make bench-drain     how fast a month's backlog leaves the edge (benchmarks/drain.md)"
 	@echo "make bench-wire      bytes a reading beside the data's entropy, and megabytes a month by packet capture (root)"
 	@echo "make check           style, types and import rules only"
 	@echo "make lock            make the lock files anew"
@@ -37,6 +38,10 @@ bench:
 powercut:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.powercut $(or $(POWERCUT_ARGS),--runs 5 --cuts 80 --steps 300 --write)
+
+bench-drain:
+	@scripts/setup bench
+	@$(PYTHON) -m benchmarks.drain --write
 
 bench-flash:
 	@scripts/setup test
