@@ -15,6 +15,7 @@ help:
 	@echo "make chaos           kill campaign: at least 500 faults on the real line, 30-40 minutes (docs/proof.md)"
 	@echo "make powercut        hundreds of power cuts below the file system (benchmarks/powercut.md); root, /dev/fuse"
 	@echo "make bench-drain     how fast a month's backlog leaves the edge (benchmarks/drain.md)"
+	@echo "make bench-store     the embedded store: sealed blocks against a plain table, 10 minutes (benchmarks/store.md)"
 	@echo "make bench-wire      bytes a reading beside the data's entropy, and megabytes a month by packet capture (root)"
 	@echo "make check           style, types and import rules only"
 	@echo "make lock            make the lock files anew"
@@ -50,6 +51,10 @@ bench-flash:
 chaos:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.chaos $(or $(CHAOS_ARGS),--runs 10 --seconds 150 --gap 1.5 --store both --table)
+
+bench-store:
+	@scripts/setup bench
+	@$(PYTHON) -m benchmarks.store $(BENCH_ARGS)
 
 bench-wire:
 	@scripts/setup test

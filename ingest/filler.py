@@ -77,12 +77,13 @@ class Filler:
                     self.start()
                     started = True
                 worked = self.step()
+                unfinished = self._store.tidy()
             except NeighbourDownError as error:
                 self._outage.down(error)
                 stop.wait(max(self._config.retry_s, min(error.retry_after_s, _LONGEST_WAIT_S)))
                 continue
             self._outage.up()
-            if not worked:
+            if not worked and not unfinished:
                 self.wake.wait(self._config.poll_s)
                 self.wake.clear()
 

@@ -22,11 +22,12 @@ from __future__ import annotations
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate, chain, islice, pairwise
 from math import gcd
 from operator import sub
+from typing import NamedTuple
 
 from ingest.store.model import Said
 from telemetry.readings import Origin, Quality, Sync
@@ -42,8 +43,15 @@ _SIGNED = {1: "b", 2: "h", 4: "i", 8: "q"}
 # From so many values on, both forms of a column are tried, on so many of them.
 _WORTH_TRYING = 64
 _SAMPLE = 256
+_PLAIN = 2
+# No block of ours has more entries (a writer cuts at 4,096).
+_MOST = 1 << 20
 # A column as it is read: one number stands for a column of nothing else.
 Column = int | list[int]
+
+
+class DamagedError(ValueError):
+    """A body that this module did not write, or no longer as it wrote it."""
 
 
 @dataclass(slots=True)
@@ -98,6 +106,14 @@ def flag_of(milli: int | None, quality: Quality) -> int:
     return 2 * QUALITIES.index(quality) + (milli is None)
 
 
+def kind_of(origin: Origin, sync: Sync) -> int:
+    return len(SYNCS) * ORIGINS.index(origin) + SYNCS.index(sync)
+
+
+def origin_of(kind: int) -> tuple[Origin, Sync]:
+    return ORIGINS[kind // len(SYNCS)], SYNCS[kind % len(SYNCS)]
+
+
 def said_of(milli: int, flag: int) -> Said:
     return (None if flag & 1 else milli), QUALITIES[flag >> 1]
 
@@ -132,14 +148,14 @@ def encode(columns: Columns) -> bytes:
 
 
 def decode_front(body: bytes) -> Front:
-    """Raises ValueError for a body that is none of ours."""
+    """Raises DamagedError for a body that is none of ours."""
     n, start, end = _head(body)
     t_ms, milli, flags, number, variant = _columns(body[start:end], n, _IN_FRONT)
     return Front(_spread(t_ms, n), _spread(milli, n), flags, number, variant)
 
 
 def decode(body: bytes) -> Columns:
-    """Raises ValueError for a body that is none of ours."""
+    """Raises DamagedError for a body that is none of ours."""
     n, start, end = _head(body)
     found = _columns(body[start:end], n, _IN_FRONT) + _columns(body[end:], n, len(_NAMES) - _IN_FRONT)
     return Columns(*(_spread(column, n) for column in found))
@@ -148,9 +164,14 @@ def decode(body: bytes) -> Columns:
 def _head(body: bytes) -> tuple[int, int, int]:
     """(entries, where the front starts, where it ends)."""
     if not body or body[0] != VERSION:
-        raise ValueError("not a block of version 1")
-    n, start = _read_varint(body, 1)
-    length, start = _read_varint(body, start)
+        raise DamagedError("not a block of version 1")
+    try:
+        n, start = _read_varint(body, 1)
+        length, start = _read_varint(body, start)
+    except IndexError:
+        raise DamagedError("a block cut short") from None
+    if not 0 < n <= _MOST:
+        raise DamagedError(f"a block of {n} entries")
     return n, start, start + length
 
 
@@ -158,11 +179,14 @@ def _columns(deflated: bytes, n: int, count: int) -> list[Column]:
     try:
         raw = zlib.decompress(deflated)
     except zlib.error as error:
-        raise ValueError(f"a damaged block: {error}") from error
+        raise DamagedError(f"a damaged block: {error}") from error
     place, found = 0, []
-    for _ in range(count):
-        column, place = unpack(raw, place, n)
-        found.append(column)
+    try:
+        for _ in range(count):
+            column, place = unpack(raw, place, n)
+            found.append(column)
+    except (IndexError, KeyError):
+        raise DamagedError("a column cut short") from None
     return found
 
 
@@ -178,32 +202,44 @@ def pack(values: Sequence[int]) -> bytes:
     differences = list(map(sub, islice(values, 1, None), values))
     if differences.count(differences[0]) == n - 1:
         return b"\x01" + _zigzag(first) + _zigzag(differences[0])
-    plain, plain_width = _plain(values)
+    plain = _plain(values)
     low, high = min(differences), max(differences)
     width = _unsigned_width(high) if low >= 0 else _width(low, high)
-    if width is None or width > plain_width:
-        return plain
+    if width is None or width > plain.width:
+        return plain.bytes(values)
     kind, code = (b"\x04", _UNSIGNED[width]) if low >= 0 else (b"\x03", _SIGNED[width])
+    if width == plain.width and n > 2 * _SAMPLE and pack(values[:_SAMPLE])[0] == _PLAIN:
+        return plain.bytes(values)
     stepped = kind + _zigzag(first) + bytes([width]) + _planes(array(code, differences))
-    if n < _WORTH_TRYING or width < plain_width:
+    if width < plain.width or n < _WORTH_TRYING or n > 2 * _SAMPLE:
         return stepped
-    if n > 2 * _SAMPLE:
-        return plain if pack(values[:_SAMPLE])[0] == plain[0] else stepped
-    return min(plain, stepped, key=lambda form: len(zlib.compress(form, 1)))
+    return min(plain.bytes(values), stepped, key=lambda form: len(zlib.compress(form, 1)))
 
 
-def _plain(values: Sequence[int]) -> tuple[bytes, int]:
-    """The column without differences; scaled only where that saves a byte a value."""
+class _Plain(NamedTuple):
+    """A column without differences; scaled only where that saves a byte a value."""
+
+    base: int
+    scale: int
+    width: int
+
+    def bytes(self, values: Sequence[int]) -> bytes:
+        base, scale, width = self
+        head = bytes([_PLAIN]) + _zigzag(base) + _varint(scale) + bytes([width])
+        shifted = values if (base, scale) == (0, 1) else [(value - base) // scale for value in values]
+        return head + _planes(array(_UNSIGNED[width], shifted))
+
+
+def _plain(values: Sequence[int]) -> _Plain:
     low, high = min(values), max(values)
-    scale = gcd(*(value - low for value in values))
-    base, width, narrow = 0, _unsigned_width(high), _unsigned_width((high - low) // scale)
-    if low < 0 or narrow < width:
-        base, width = low, narrow
-        shifted: Iterable[int] = ((value - low) // scale for value in values)
-    else:
-        scale, shifted = 1, values
-    head = b"\x02" + _zigzag(base) + _varint(scale) + bytes([width])
-    return head + _planes(array(_UNSIGNED[width], shifted)), width
+    width = _unsigned_width(high) if low >= 0 else 9
+    narrow, scale = _unsigned_width(high - low), 1
+    if narrow > 1:
+        scale = gcd(*[value - low for value in values[:_SAMPLE]])
+        if scale > 1:
+            scale = gcd(*[value - low for value in values])
+            narrow = _unsigned_width((high - low) // scale)
+    return _Plain(low, scale, narrow) if narrow < width else _Plain(0, 1, width)
 
 
 def unpack(raw: bytes, place: int, n: int) -> tuple[Column, int]:
@@ -215,7 +251,7 @@ def unpack(raw: bytes, place: int, n: int) -> tuple[Column, int]:
     if kind == 1:
         step, place = _read_zigzag(raw, place)
         return list(range(first, first + n * step, step)), place
-    if kind == 2:
+    if kind == _PLAIN:
         scale, place = _read_varint(raw, place)
         numbers = _unplaned(raw, place + 1, n, _UNSIGNED[raw[place]])
         end = place + 1 + n * raw[place]
@@ -225,7 +261,7 @@ def unpack(raw: bytes, place: int, n: int) -> tuple[Column, int]:
     if kind in (3, 4):
         differences = _unplaned(raw, place + 1, n - 1, (_SIGNED if kind == 3 else _UNSIGNED)[raw[place]])
         return list(accumulate(differences, initial=first)), place + 1 + (n - 1) * raw[place]
-    raise ValueError(f"a column of kind {kind}")
+    raise DamagedError(f"a column of kind {kind}")
 
 
 def _planes(numbers: array[int]) -> bytes:
@@ -240,7 +276,7 @@ def _unplaned(raw: bytes, place: int, n: int, code: str) -> array[int]:
     width = numbers.itemsize
     planes = raw[place : place + n * width]
     if len(planes) != n * width:
-        raise ValueError("a block cut short")
+        raise DamagedError("a block cut short")
     if width > 1:
         whole = bytearray(n * width)
         for k in range(width):

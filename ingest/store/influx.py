@@ -41,7 +41,7 @@ from ingest.store.line_protocol import (
     row_of_point,
     window_line,
 )
-from ingest.store.model import AppendResult, Cursor, Page, Row, Said, StreamBatch, thousandths
+from ingest.store.model import AppendResult, Cursor, Page, Row, Said, Series, StreamBatch, thousandths
 from telemetry.errors import ConfigError, NeighbourDownError
 
 _BATCH_LINES = 20_000
@@ -315,6 +315,13 @@ class InfluxStore:
                 return Page(tuple(rows[:limit]), rows[limit - 1].cursor)
         return Page(tuple(rows))
 
+    def read_columns(self, stream_id: str, from_ms: int, to_ms: int) -> Series:
+        series = Series()
+        if from_ms < to_ms:
+            for row, _ in self._in_order(stream_id, max(0, from_ms), to_ms, _READ_STEP):
+                series.add(row)
+        return series
+
     def latest(self, stream_ids: Sequence[str]) -> dict[str, Row]:
         found = {name: self._last_row(name) for name in stream_ids}
         return {name: row for name, row in found.items() if row is not None}
@@ -349,6 +356,9 @@ class InfluxStore:
             )
             total += sum(int(point["n"]) for point in points)
         return total
+
+    def tidy(self) -> bool:
+        return False
 
     def close(self) -> None:
         with self._lock:

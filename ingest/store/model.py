@@ -151,6 +151,34 @@ class AppendResult:
     rejected: tuple[tuple[Row, str], ...] = ()
 
 
+@dataclass(slots=True)
+class Series:
+    """The readings of one stream in the order of Cursor, as columns for charts and for judging anew.
+
+    ``milli`` are thousandths. The other three hold, by position, what is not the usual: ``odd`` what an entry says
+    that has no value (its ``milli`` means nothing) or is not GOOD, ``device_seq`` and ``variant`` where there are any.
+    """
+
+    t_ms: list[int] = field(default_factory=list)
+    milli: list[int] = field(default_factory=list)
+    odd: dict[int, Said] = field(default_factory=dict)
+    device_seq: dict[int, int] = field(default_factory=dict)
+    variant: dict[int, int] = field(default_factory=dict)
+
+    def add(self, row: Row) -> None:
+        """``row`` as the last entry."""
+        n = len(self.t_ms)
+        milli = thousandths(row.value)
+        self.t_ms.append(row.t_ms)
+        self.milli.append(milli or 0)
+        if milli is None or row.quality is not Quality.GOOD:
+            self.odd[n] = (milli, row.quality)
+        if row.device_seq is not None:
+            self.device_seq[n] = row.device_seq
+        if row.variant:
+            self.variant[n] = row.variant
+
+
 class Store(Protocol):
     """Every method raises NeighbourDownError while the database does not answer; repeat the call later."""
 
@@ -168,6 +196,10 @@ class Store(Protocol):
         """Rows with from_ms <= t_ms < to_ms in the order of Cursor, at most ``limit``; go on ``after=page.next``."""
         ...
 
+    def read_columns(self, stream_id: str, from_ms: int, to_ms: int) -> Series:
+        """All of a span at once, without an object for each reading."""
+        ...
+
     def latest(self, stream_ids: Sequence[str]) -> dict[str, Row]:
         """The last row (in the order of Cursor) of each stream that has one."""
         ...
@@ -178,6 +210,10 @@ class Store(Protocol):
 
     def count(self, stream_id: str) -> int:
         """How many rows a stream has, variants included."""
+        ...
+
+    def tidy(self) -> bool:
+        """A few milliseconds of the writer's housekeeping; whether there is more to do now. Between two appends."""
         ...
 
     def close(self) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ingest.store import Row, SqliteStore, Store
+from ingest.store import AppendResult, Row, SqliteStore, Store, StreamBatch
 from ingest.store.influx import InfluxStore
 from ingest.store.local_influx import LocalInflux
 from telemetry.readings import Origin, Quality, Sync
@@ -79,7 +79,16 @@ def open_influx(influx: LocalInflux, bucket: str, tmp_path: Path) -> Iterator[Ca
         store.close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("influx", marks=pytest.mark.neighbour("influxdb"))])
+class SealedStore(SqliteStore):
+    """Every append is sealed into blocks at once."""
+
+    def append_columns(self, batches: Sequence[StreamBatch]) -> AppendResult:
+        result = super().append_columns(batches)
+        self.seal()
+        return result
+
+
+@pytest.fixture(params=["sqlite", "sqlite, sealed", pytest.param("influx", marks=pytest.mark.neighbour("influxdb"))])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Store]]:
     """Opens the same store again and again; ``read_only=True`` is another process's reader."""
     opened: list[Store] = []
@@ -88,7 +97,8 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
         return
 
     def opener(*, read_only: bool = False) -> Store:
-        store = SqliteStore(tmp_path / "store #1?.db", read_only=read_only)
+        made = SqliteStore if request.param == "sqlite" else SealedStore
+        store = made(tmp_path / "store #1?.db", read_only=read_only)
         opened.append(store)
         return store
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ingest.store import AppendResult, Cursor, Row, Store
-from ingest.store.model import batches_of
+from ingest.store.model import Series, batches_of, thousandths
 from telemetry.errors import ConfigError
 from telemetry.readings import Origin, Quality, Sync
 
@@ -103,6 +103,24 @@ def test_two_numbers_at_one_time_are_two_readings(store: Store, row: RowMaker) -
 def test_what_a_writer_says_of_the_variant_is_ignored(store: Store, row: RowMaker) -> None:
     store.append([row(1, variant=5)])
     assert [r.variant for r in everything(store)] == [0]
+
+
+def rows_of(series: Series) -> list[tuple[Any, ...]]:
+    usual = enumerate(zip(series.t_ms, series.milli, strict=True))
+    said = [(t_ms, *series.odd.get(i, (milli, Quality.GOOD))) for i, (t_ms, milli) in usual]
+    return [(*s, series.device_seq.get(i), series.variant.get(i, 0)) for i, s in enumerate(said)]
+
+
+def test_columns_are_read_as_rows_are(store: Store, row: RowMaker) -> None:
+    store.append(
+        [row(1, "5"), row(1, "6"), row(2, None), row(3, device_seq=8), row(3, device_seq=9), row(4, "-0.001")]
+    )
+    store.append([row(2_000), row(0, quality=Quality.UNSTABLE)])
+    for span in (FOREVER, (T0 + 60_000, T0 + 240_000), (T0 + 60_001, T0 + 180_001), (T0 + 1, T0 + 2), (5, 5)):
+        rows = store.read(S, *span).rows
+        found = rows_of(store.read_columns(S, *span))
+        assert found == [(r.t_ms, thousandths(r.value), r.quality, r.device_seq, r.variant) for r in rows]
+    assert rows_of(store.read_columns("T9/temperature_c", *FOREVER)) == []
 
 
 def test_streams_do_not_mix(store: Store, row: RowMaker) -> None:

@@ -1,0 +1,122 @@
+"""Blocks hold everything, whatever it is, and refuse what is damaged."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.store.blocks import Columns, Front, at, decode, decode_front, encode, joined, pack, unpack
+
+SMALL = st.integers(-5, 5)
+ANY = st.integers(-(1 << 63), (1 << 63) - 1)
+LISTS = st.one_of(
+    st.lists(ANY, min_size=1, max_size=40),
+    st.lists(SMALL, min_size=1, max_size=700),
+    st.lists(st.integers(0, 70_000), min_size=1, max_size=700),
+    st.builds(lambda first, steps: [first + sum(steps[:i]) for i in range(len(steps) + 1)], ANY, st.lists(SMALL)),
+    st.builds(lambda n, first, step: [first + 10 * step * i for i in range(n)], st.integers(1, 600), SMALL, SMALL),
+)
+
+
+@given(LISTS)
+def test_a_column_comes_back(values: list[int]) -> None:
+    if max(values) >= 1 << 63 or min(values) < -(1 << 63):
+        return
+    column, end = unpack(pack(values) + b"more", 0, len(values))
+    assert [at(column, i) for i in range(len(values))] == values
+    assert end == len(pack(values))
+
+
+@pytest.mark.parametrize(
+    ("values", "packed"),
+    [
+        ([7, 7, 7], "00 0e"),
+        ([1000, 1060, 1120], "01 d00f 78"),
+        ([-10, 20, 500], "02 13 1e 01 000111"),
+        ([100, 300, 350, 1000], "02 c801 32 01 00040512"),
+        ([5, 1, 3], "03 0a 01 fc02"),
+        ([70_000, 70_300, 70_301], "04 e0c508 02 2c01 0100"),
+        ([1 << 40, (1 << 40) + 500, (1 << 40) + 499], "03 808080808040 02 f4ff 01ff"),
+    ],
+)
+def test_columns_are_written_as_the_module_says(values: list[int], packed: str) -> None:
+    assert pack(values) == bytes.fromhex(packed)
+
+
+def columns(n: int, seed: int = 1) -> Columns:
+    """A day's beginning of a probe: a reading a minute, a few ms late; uploads of ten."""
+    rng = random.Random(seed)
+    t_ms = [1_790_000_000_000 + 60_000 * i + rng.randrange(40) for i in range(n)]
+    received = [t_ms[i - i % 10] + 600_000 for i in range(n)]
+    numbers = [10 * i + 3 for i in range(n)]
+    milli = [5_000 + 10 * round(rng.gauss(0, 3)) for _ in range(n)]
+    return Columns(t_ms, milli, [0] * n, [-1] * n, [0] * n, [1] * n, [0] * n, [50] * n, received, numbers)
+
+
+INTS = {
+    "t_ms": st.integers(0, (1 << 43) - 1),
+    "milli": st.integers(-(10**12) + 1, 10**12 - 1),
+    "flags": st.integers(0, 11),
+    "number": st.integers(-1, (1 << 63) - 1),
+    "variant": st.integers(0, 3),
+    "source": st.integers(1, 3),
+    "kind": st.integers(0, 5),
+    "max_error_ms": st.integers(-1, 1 << 40),
+    "received_at_ms": st.integers(0, (1 << 43) - 1),
+    "seq": st.integers(0, (1 << 63) - 1),
+}
+
+
+@given(st.lists(st.tuples(*INTS.values()), min_size=1, max_size=60))
+def test_a_block_comes_back_whatever_is_in_it(entries: list[Any]) -> None:
+    whole = Columns(*(list(column) for column in zip(*entries, strict=True)))
+    body = encode(whole)
+    assert decode(body) == whole
+    front = decode_front(body)
+    assert front.t_ms == whole.t_ms
+    assert front.milli == whole.milli
+    assert [[at(c, i) for i in range(len(whole))] for c in (front.flags, front.number, front.variant)] == [
+        whole.flags,
+        whole.number,
+        whole.variant,
+    ]
+
+
+def test_a_day_of_minutes_takes_about_two_bytes_a_reading() -> None:
+    assert len(encode(columns(1_440))) / 1_440 < 2.1
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=60), st.integers(1, 20))
+def test_parts_joined_are_in_the_order_of_the_cursor(minutes: list[int], cut: int) -> None:
+    n = len(minutes)
+    whole = columns(n)
+    whole.t_ms, whole.variant = minutes, list(range(n))
+    parts = [whole.cut(low, low + cut) for low in range(0, n, cut)]
+    made = joined(parts)
+    assert list(zip(made.t_ms, made.variant, strict=True)) == sorted(zip(minutes, range(n), strict=True))
+    assert sorted(made.seq) == whole.seq
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_refused_or_read_and_nothing_else(body: bytes) -> None:
+    for read in (decode, decode_front):
+        try:
+            assert isinstance(read(body), Columns | Front)
+        except ValueError:
+            pass
+
+
+@given(st.integers(0, 400), st.integers(1, 255))
+def test_a_changed_byte_is_seen(place: int, change: int) -> None:
+    whole = columns(200)
+    body = bytearray(encode(whole))
+    body[place % len(body)] ^= change
+    try:
+        assert decode(bytes(body)) == whole
+    except ValueError:
+        return
+    raise AssertionError("a damaged block was read as if it were whole")
