@@ -24,9 +24,9 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import accumulate, chain, islice, pairwise
+from itertools import accumulate, chain, islice
 from math import gcd
-from operator import sub
+from operator import lt, sub
 from typing import NamedTuple
 
 from ingest.store.model import Said
@@ -37,6 +37,7 @@ QUALITIES = tuple(Quality)
 ORIGINS = tuple(Origin)
 SYNCS = tuple(Sync)
 NO_NUMBER = -1
+_USUAL_KIND = len(SYNCS) * ORIGINS.index(Origin.LIVE) + SYNCS.index(Sync.SYNCED)
 _LEVEL = 6
 _UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _SIGNED = {1: "b", 2: "h", 4: "i", 8: "q"}
@@ -107,6 +108,8 @@ def flag_of(milli: int | None, quality: Quality) -> int:
 
 
 def kind_of(origin: Origin, sync: Sync) -> int:
+    if origin is Origin.LIVE and sync is Sync.SYNCED:  # nearly always
+        return _USUAL_KIND
     return len(SYNCS) * ORIGINS.index(origin) + SYNCS.index(sync)
 
 
@@ -123,6 +126,10 @@ def at(column: Column, i: int) -> int:
     return column if isinstance(column, int) else column[i]
 
 
+def empty() -> Columns:
+    return Columns([], [], [], [], [], [], [], [], [], [])
+
+
 def joined(parts: Sequence[Columns]) -> Columns:
     """All entries, in the order of Cursor."""
     whole = (
@@ -130,7 +137,7 @@ def joined(parts: Sequence[Columns]) -> Columns:
         if len(parts) == 1
         else Columns(*(list(chain(*c)) for c in zip(*(p.all() for p in parts), strict=True)))
     )
-    if all(a < b for a, b in pairwise(whole.t_ms)):
+    if all(map(lt, whole.t_ms, islice(whole.t_ms, 1, None))):
         return whole
     keys = list(zip(whole.t_ms, whole.number, whole.variant, strict=True))
     return whole.pick(sorted(range(len(keys)), key=keys.__getitem__))

@@ -10,10 +10,10 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ingest.store.blocks import NO_NUMBER, Columns, flag_of, kind_of, pack, unpack
+from ingest.store.blocks import NO_NUMBER, Columns, empty, flag_of, kind_of, pack, unpack
 from ingest.store.identity import Fresh
 from telemetry.readings import Quality
 
@@ -22,11 +22,11 @@ CREATE TABLE IF NOT EXISTS sealed(id INTEGER PRIMARY KEY CHECK(id = 1), hot_id I
 INSERT OR IGNORE INTO sealed VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS hot(
   id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, n INTEGER NOT NULL, first_ms INTEGER NOT NULL,
-  last_ms INTEGER NOT NULL, high_number INTEGER NOT NULL, source INTEGER NOT NULL, kind INTEGER NOT NULL,
-  max_error_ms INTEGER NOT NULL, received_at_ms INTEGER NOT NULL, times BLOB NOT NULL, rest BLOB NOT NULL, odd BLOB);
+  span_ms INTEGER NOT NULL, high_number INTEGER NOT NULL, source INTEGER NOT NULL, kind INTEGER NOT NULL,
+  max_error_ms INTEGER NOT NULL, later_ms INTEGER NOT NULL, numbers BLOB NOT NULL, odd BLOB);
 """
-INSERT = "INSERT INTO hot VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_SELECT = "SELECT n, source, kind, max_error_ms, received_at_ms, times, rest, odd FROM hot WHERE id = ?"
+INSERT = "INSERT INTO hot VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+_SELECT = "SELECT n, first_ms, source, kind, max_error_ms, later_ms, numbers, odd, stream, id FROM hot"
 
 
 class Piece(NamedTuple):
@@ -61,7 +61,7 @@ class HotList:
         if sealed_to != self._sealed_to:
             self._sealed_to = sealed_to
             self.clear()
-        query = "SELECT id, stream, n, first_ms, last_ms, high_number FROM hot WHERE id > ? ORDER BY id"
+        query = "SELECT id, stream, n, first_ms, first_ms + span_ms, high_number FROM hot WHERE id > ? ORDER BY id"
         for row_id, stream, n, first_ms, last_ms, number in self._db.execute(query, (self.last_id,)):
             self.add(stream, Piece(first_ms, last_ms, n, number, row_id))
 
@@ -77,22 +77,38 @@ class HotList:
         """In the order of arrival."""
         return self._by_stream.get(stream, ())
 
-    def streams(self) -> list[int]:
-        return list(self._by_stream)
+    def read(self, pieces: Iterable[Piece]) -> Columns:
+        """All readings of these pieces, in their order."""
+        columns = empty()
+        for piece in pieces:
+            _add(columns, *self._db.execute(f"{_SELECT} WHERE id = ?", (piece.id,)).fetchone()[:8])
+        return columns
 
-    def read(self, piece: Piece) -> Columns:
-        return _columns(*self._db.execute(_SELECT, (piece.id,)).fetchone())
+    def read_up_to(self, last_id: int, into: dict[int, Columns], after: int, limit: int) -> int:
+        """Add the next ``limit`` rows to what was read of their streams; the id of the last one, 0 for none."""
+        query = f"{_SELECT} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+        rows = self._db.execute(query, (after, last_id, limit)).fetchall()
+        for *found, stream, _ in rows:
+            columns = into.get(stream)
+            if columns is None:
+                columns = into[stream] = empty()
+            _add(columns, *found)
+        return int(rows[-1][-1]) if rows else 0
 
 
 def row_of(piece: Piece, stream: int, source: int, fresh: Fresh) -> tuple[object, ...]:
-    """The row that ``INSERT`` takes."""
+    """The row that ``INSERT`` takes: ``numbers`` are values, numbers of the outbox, and times if there is more than one.
+
+    ``later_ms`` is from the first reading to the arrival.
+    """
     batch = fresh.batch
-    milli = [value or 0 for value in batch.milli]
-    kind = kind_of(batch.origin, batch.sync)
+    numbers = [*[value or 0 for value in batch.milli], *batch.seq]
+    if piece.n > 1:
+        numbers += batch.t_ms
     max_error_ms = -1 if batch.max_error_ms is None else batch.max_error_ms
-    rest = array("q", milli).tobytes() + array("q", batch.seq).tobytes()
-    said = (source, kind, max_error_ms, batch.received_at_ms, array("q", batch.t_ms).tobytes(), rest, _odd(fresh))
-    return (piece.id, stream, piece.n, piece.first_ms, piece.last_ms, piece.high_number, *said)
+    place = (piece.id, stream, piece.n, piece.first_ms, piece.last_ms - piece.first_ms, piece.high_number)
+    said = (source, kind_of(batch.origin, batch.sync), max_error_ms, batch.received_at_ms - piece.first_ms)
+    return (*place, *said, array("q", numbers).tobytes(), _odd(fresh))
 
 
 def _odd(fresh: Fresh) -> bytes | None:
@@ -107,24 +123,38 @@ def _odd(fresh: Fresh) -> bytes | None:
     return b"".join(pack(column) for column in columns)
 
 
-def _columns(
+def _add(
+    columns: Columns,
     n: int,
+    first_ms: int,
     source: int,
     kind: int,
     max_error_ms: int,
-    received_at_ms: int,
-    times: bytes,
-    rest: bytes,
+    later_ms: int,
+    numbers: bytes,
     odd: bytes | None,
-) -> Columns:
-    t_ms, both = array("q"), array("q")
-    t_ms.frombytes(times)
-    both.frombytes(rest)
-    flags, numbers, variants = [0] * n, [NO_NUMBER] * n, [0] * n
-    if odd is not None:
+) -> None:
+    """A row of the table at the end of ``columns``."""
+    read = array("q")
+    read.frombytes(numbers)
+    if n == 1:
+        columns.t_ms.append(first_ms)
+        columns.milli.append(read[0])
+        columns.seq.append(read[1])
+    else:
+        columns.milli.extend(read[:n])
+        columns.seq.extend(read[n : 2 * n])
+        columns.t_ms.extend(read[2 * n :])
+    if odd is None:
+        columns.flags += [0] * n
+        columns.number += [NO_NUMBER] * n
+        columns.variant += [0] * n
+    else:
         place = 0
-        for column in (flags, numbers, variants):
+        for column in (columns.flags, columns.number, columns.variant):
             found, place = unpack(odd, place, n)
-            column[:] = [found] * n if isinstance(found, int) else found
-    lists = (t_ms.tolist(), both[:n].tolist(), flags, numbers, variants)
-    return Columns(*lists, [source] * n, [kind] * n, [max_error_ms] * n, [received_at_ms] * n, both[n:].tolist())
+            column += [found] * n if isinstance(found, int) else found
+    columns.source += [source] * n
+    columns.kind += [kind] * n
+    columns.max_error_ms += [max_error_ms] * n
+    columns.received_at_ms += [first_ms + later_ms] * n

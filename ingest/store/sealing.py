@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from ingest.sqlite_file import transaction
 from ingest.store.blocks import Columns, DamagedError, decode, encode, joined
-from ingest.store.hot import HotList, Piece
+from ingest.store.hot import HotList
 
 _log = logging.getLogger("ingest")
 DAY_MS = 86_400_000
@@ -38,6 +38,7 @@ _PARTS = 12
 _WHOLE = 1_024
 # Readings in one slice of work: some milliseconds.
 _SLICE = 3_000
+_SLICE_ROWS = 1_000
 # (stream, day, n, first ms, last ms, highest number, body)
 BlockRow = tuple[int, int, int, int, int, int, bytes]
 
@@ -80,12 +81,16 @@ class Sealer:
 
     def _run(self) -> Iterator[None]:
         hot_id = self._hot.last_id
+        fresh: dict[int, Columns] = {}
+        after = 0
+        while after < hot_id:
+            after = self._hot.read_up_to(hot_id, fresh, after, _SLICE_ROWS) or hot_id
+            yield
         made: list[BlockRow] = []
         gone: list[int] = []
         worked = 0
-        for stream in self._hot.streams():
-            pieces = [piece for piece in self._hot.of(stream) if piece.id <= hot_id]
-            blocks, replaced, read = self._stream(stream, pieces)
+        while fresh:
+            blocks, replaced, read = self._stream(*fresh.popitem())
             made += blocks
             gone += replaced
             worked += read
@@ -100,11 +105,9 @@ class Sealer:
             self._db.execute("UPDATE sealed SET hot_id = ?", (hot_id,))
         self._hot.refresh()
 
-    def _stream(self, stream: int, pieces: Sequence[Piece]) -> tuple[list[BlockRow], list[int], int]:
+    def _stream(self, stream: int, columns: Columns) -> tuple[list[BlockRow], list[int], int]:
         """(new blocks of a stream, ids of blocks that they take in, readings that were read)."""
-        if not pieces:
-            return [], [], 0
-        fresh = by_day(joined([self._hot.read(piece) for piece in pieces]))
+        fresh = by_day(joined([columns]))
         newest = max(max(fresh), self._last_day(stream))
         made: list[BlockRow] = []
         gone: list[int] = []

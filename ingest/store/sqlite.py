@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS sources(
   id INTEGER PRIMARY KEY, site TEXT NOT NULL, edge TEXT NOT NULL, epoch TEXT NOT NULL, UNIQUE(site, edge, epoch));
 {hot.SCHEMA}{sealing.SCHEMA}
 """
+# So many hot rows in a line are read as one.
+_TOGETHER = 100
 _BEFORE_ALL = Cursor(-1, -2, -1)
 
 
@@ -229,13 +231,10 @@ class SqliteStore:
         assert isinstance(body, bytes)  # noqa: S101  (the table says NOT NULL)
         return body
 
-    def _columns(self, piece: Piece, is_hot: bool) -> Columns:
-        return self._hot.read(piece) if is_hot else decode(self._body(piece))
-
     def _front(self, piece: Piece, is_hot: bool) -> Front:
         if not is_hot:
             return decode_front(self._body(piece))
-        columns = joined([self._hot.read(piece)])
+        columns = joined([self._hot.read([piece])])
         return Front(columns.t_ms, columns.milli, columns.flags, columns.number, columns.variant)
 
     # --- read -------------------------------------------------------------------------------------------------
@@ -289,7 +288,12 @@ class SqliteStore:
     def _in_order(self, stream: int, from_ms: int, to_ms: int) -> Iterator[Columns]:
         """Everything that may lie in a span, in order; pieces that overlap are joined."""
         for group in _overlapping(self._pieces(stream, from_ms, to_ms)):
-            yield joined([self._columns(piece, is_hot) for piece, is_hot in group])
+            yield self._joined(group)
+
+    def _joined(self, group: Sequence[tuple[Piece, bool]]) -> Columns:
+        fresh = [piece for piece, is_hot in group if is_hot]
+        parts = [decode(self._body(piece)) for piece, is_hot in group if not is_hot]
+        return joined([*parts, self._hot.read(fresh)] if fresh else parts)
 
     def read_columns(self, stream_id: str, from_ms: int, to_ms: int) -> Series:
         series = Series()
@@ -301,7 +305,7 @@ class SqliteStore:
                 if len(group) == 1 and not group[0][1]:
                     _extend(series, decode_front(self._body(group[0][0])), from_ms, to_ms)
                 else:
-                    whole = joined([self._columns(piece, is_hot) for piece, is_hot in group])
+                    whole = self._joined(group)
                     front = Front(whole.t_ms, whole.milli, whole.flags, whole.number, whole.variant)
                     _extend(series, front, from_ms, to_ms)
         return series
@@ -324,7 +328,7 @@ class SqliteStore:
         last_ms = max((piece.last_ms for piece, _ in pieces), default=None)
         if last_ms is None:
             return None
-        last = joined([self._columns(piece, is_hot) for piece, is_hot in pieces if piece.last_ms == last_ms])
+        last = self._joined([pair for pair in pieces if pair[0].last_ms == last_ms])
         return self._row(name, last, len(last) - 1)
 
     def streams(self, site: str | None = None) -> list[str]:
@@ -386,7 +390,7 @@ def _overlapping(pieces: Sequence[tuple[Piece, bool]]) -> Iterator[list[tuple[Pi
     group: list[tuple[Piece, bool]] = []
     end = -1
     for pair in pieces:
-        if group and pair[0].first_ms > end:
+        if group and pair[0].first_ms > end and not (pair[1] and group[-1][1] and len(group) < _TOGETHER):
             yield group
             group = []
         group.append(pair)
