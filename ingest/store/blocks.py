@@ -22,7 +22,7 @@ from __future__ import annotations
 import sys
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate, chain, islice
 from math import gcd
@@ -39,6 +39,8 @@ SYNCS = tuple(Sync)
 NO_NUMBER = -1
 _USUAL_KIND = len(SYNCS) * ORIGINS.index(Origin.LIVE) + SYNCS.index(Sync.SYNCED)
 _LEVEL = 6
+# A part of a day that will be joined soon is stored as it is.
+_WORTH_DEFLATING = 100
 _UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _SIGNED = {1: "b", 2: "h", 4: "i", 8: "q"}
 # From so many values on, both forms of a column are tried, on so many of them.
@@ -49,6 +51,7 @@ _PLAIN = 2
 _MOST = 1 << 20
 # A column as it is read: one number stands for a column of nothing else.
 Column = int | list[int]
+Reader = Callable[[bytes, int, int], tuple[Column, int]]
 
 
 class DamagedError(ValueError):
@@ -149,8 +152,9 @@ def joined(parts: Sequence[Columns]) -> Columns:
 def encode(columns: Columns) -> bytes:
     """At least one entry, in order of time."""
     packed = [pack(column) for column in columns.all()]
-    front = zlib.compress(b"".join(packed[:_IN_FRONT]), _LEVEL)
-    rest = zlib.compress(b"".join(packed[_IN_FRONT:]), _LEVEL)
+    level = _LEVEL if len(columns) >= _WORTH_DEFLATING else 0
+    front = zlib.compress(b"".join(packed[:_IN_FRONT]), level)
+    rest = zlib.compress(b"".join(packed[_IN_FRONT:]), level)
     return bytes([VERSION]) + _varint(len(columns)) + _varint(len(front)) + front + rest
 
 
@@ -158,6 +162,13 @@ def decode_front(body: bytes) -> Front:
     """Raises DamagedError for a body that is none of ours."""
     n, start, end = _head(body)
     t_ms, milli, flags, number, variant = _columns(body[start:end], n, _IN_FRONT)
+    return Front(_spread(t_ms, n), _spread(milli, n), flags, number, variant)
+
+
+def decode_front_fast(body: bytes) -> Front:
+    """``decode_front`` through numpy: a third of its time for a whole day, for who reads months (api, alerts)."""
+    n, start, end = _head(body)
+    t_ms, milli, flags, number, variant = _columns(body[start:end], n, _IN_FRONT, _unpack_by_numpy)
     return Front(_spread(t_ms, n), _spread(milli, n), flags, number, variant)
 
 
@@ -182,7 +193,7 @@ def _head(body: bytes) -> tuple[int, int, int]:
     return n, start, start + length
 
 
-def _columns(deflated: bytes, n: int, count: int) -> list[Column]:
+def _columns(deflated: bytes, n: int, count: int, read: Reader | None = None) -> list[Column]:
     try:
         raw = zlib.decompress(deflated)
     except zlib.error as error:
@@ -190,7 +201,7 @@ def _columns(deflated: bytes, n: int, count: int) -> list[Column]:
     place, found = 0, []
     try:
         for _ in range(count):
-            column, place = unpack(raw, place, n)
+            column, place = (read or unpack)(raw, place, n)
             found.append(column)
     except (IndexError, KeyError):
         raise DamagedError("a column cut short") from None
@@ -269,6 +280,35 @@ def unpack(raw: bytes, place: int, n: int) -> tuple[Column, int]:
         differences = _unplaned(raw, place + 1, n - 1, (_SIGNED if kind == 3 else _UNSIGNED)[raw[place]])
         return list(accumulate(differences, initial=first)), place + 1 + (n - 1) * raw[place]
     raise DamagedError(f"a column of kind {kind}")
+
+
+def _unpack_by_numpy(raw: bytes, place: int, n: int) -> tuple[Column, int]:
+    """``unpack`` for the kinds that have something for every entry."""
+    import numpy as np  # loaded by who reads months, not by ingest
+
+    kind = raw[place]
+    if kind < _PLAIN or n < _WORTH_TRYING:
+        return unpack(raw, place, n)
+    first, at_width = _read_zigzag(raw, place + 1)
+    scale = 1
+    if kind == _PLAIN:
+        scale, at_width = _read_varint(raw, at_width)
+    width, count = raw[at_width], n if kind == _PLAIN else n - 1
+    end = at_width + 1 + width * count
+    if end > len(raw) or width not in _SIGNED:
+        raise DamagedError("a column cut short")
+    planes = np.frombuffer(raw, np.uint8, width * count, at_width + 1).reshape(width, count)
+    numbers = np.ascontiguousarray(planes.T).view(f"<{'i' if kind == 3 else 'u'}{width}").ravel().astype(np.int64)
+    if kind == _PLAIN:
+        made = first + scale * numbers
+    elif kind in (3, 4):
+        made = np.empty(n, np.int64)
+        made[0] = first
+        np.cumsum(numbers, out=made[1:])
+        made[1:] += first
+    else:
+        raise DamagedError(f"a column of kind {kind}")
+    return made.tolist(), end
 
 
 def _planes(numbers: array[int]) -> bytes:

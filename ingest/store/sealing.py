@@ -36,9 +36,9 @@ HOT_ROWS_OF_ONE = 256
 _PART = 256
 _PARTS = 12
 _WHOLE = 1_024
-# Readings in one slice of work: some milliseconds.
-_SLICE = 3_000
-_SLICE_ROWS = 1_000
+# Readings, and hot rows, in one slice of work: a millisecond or two.
+_SLICE = 1_000
+_SLICE_ROWS = 500
 # (stream, day, n, first ms, last ms, highest number, body)
 BlockRow = tuple[int, int, int, int, int, int, bytes]
 
@@ -49,28 +49,29 @@ class Sealer:
     def __init__(self, db: sqlite3.Connection, hot: HotList) -> None:
         self._db = db
         self._hot = hot
-        self._slices: Iterator[None] | None = None
+        self._slices: Iterator[int] | None = None
+        self._worked = 0
 
     @property
     def due(self) -> bool:
+        """There is something to do: enough lies in ``hot``, or a run is under way."""
         hot = self._hot
-        return hot.rows >= HOT_ROWS or hot.readings >= HOT_READINGS or hot.longest >= HOT_ROWS_OF_ONE
+        enough = hot.rows >= HOT_ROWS or hot.readings >= HOT_READINGS or hot.longest >= HOT_ROWS_OF_ONE
+        return enough or self._slices is not None
 
-    @property
-    def overdue(self) -> bool:
-        """Data come faster than slices of work: readers would have too much to look through."""
-        return self._hot.rows >= 2 * HOT_ROWS or self._hot.readings >= 2 * HOT_READINGS
-
-    @property
-    def busy(self) -> bool:
-        return self._slices is not None
+    def keep_up(self, appended: int) -> None:
+        """After an append of so many readings: if due, about three times as many are worked on, so that it ends."""
+        worked_to = self._worked + 3 * appended
+        while self._worked < worked_to and self.due:
+            self.step()
 
     def step(self, *, at_once: bool = False) -> bool:
         """Do a slice of work, all of it ``at_once``; whether there is more to do."""
         if self._slices is None:
             self._slices = self._run()
         try:
-            for _ in self._slices:
+            for worked in self._slices:
+                self._worked += worked
                 if not at_once:
                     return True
         except BaseException:
@@ -79,13 +80,14 @@ class Sealer:
         self._slices = None
         return False
 
-    def _run(self) -> Iterator[None]:
+    def _run(self) -> Iterator[int]:
+        """Yields the readings of each slice."""
         hot_id = self._hot.last_id
         fresh: dict[int, Columns] = {}
         after = 0
         while after < hot_id:
             after = self._hot.read_up_to(hot_id, fresh, after, _SLICE_ROWS) or hot_id
-            yield
+            yield _SLICE_ROWS
         made: list[BlockRow] = []
         gone: list[int] = []
         worked = 0
@@ -95,8 +97,8 @@ class Sealer:
             gone += replaced
             worked += read
             if worked >= _SLICE:
+                yield worked
                 worked = 0
-                yield
         made.sort(key=lambda block: block[:2])
         with transaction(self._db):
             self._db.executemany("DELETE FROM blocks WHERE id = ?", [(block_id,) for block_id in gone])

@@ -20,7 +20,18 @@ from urllib.parse import quote
 
 from ingest.sqlite_file import prepare, told, transaction
 from ingest.store import hot, plain_table, sealing, stream_ids
-from ingest.store.blocks import Columns, DamagedError, Front, at, decode, decode_front, joined, origin_of, said_of
+from ingest.store.blocks import (
+    Columns,
+    DamagedError,
+    Front,
+    at,
+    decode,
+    decode_front,
+    decode_front_fast,
+    joined,
+    origin_of,
+    said_of,
+)
 from ingest.store.hot import HotList, Piece
 from ingest.store.identity import Fresh, append_rows, divide
 from ingest.store.model import AppendResult, Cursor, Page, Row, Said, Series, StreamBatch, from_thousandths
@@ -101,15 +112,14 @@ class SqliteStore:
                 self._hot.add(stream, piece)
                 last_ms, number = self._mark(stream)
                 self._marks[stream] = max(last_ms, fresh.last_ms), max(number, piece.high_number)
-            if self._sealer.overdue:
-                self._sealer.step(at_once=True)
-        committed = sum(len(fresh.batch) for fresh in divided.fresh)
+            committed = sum(len(fresh.batch) for fresh in divided.fresh)
+            self._sealer.keep_up(committed)
         return AppendResult(committed, divided.duplicates, divided.conflicts, tuple(divided.rejected))
 
     def tidy(self) -> bool:
         self._may_write()
         with self._lock, self._down():
-            return self._sealer.step() if self._sealer.busy or self._sealer.due else False
+            return self._sealer.step() if self._sealer.due else False
 
     def seal(self) -> None:
         """Turn all that was appended so far into blocks now."""
@@ -303,7 +313,7 @@ class SqliteStore:
                 return series
             for group in _overlapping(self._pieces(stream, from_ms, to_ms)):
                 if len(group) == 1 and not group[0][1]:
-                    _extend(series, decode_front(self._body(group[0][0])), from_ms, to_ms)
+                    _extend(series, decode_front_fast(self._body(group[0][0])), from_ms, to_ms)
                 else:
                     whole = self._joined(group)
                     front = Front(whole.t_ms, whole.milli, whole.flags, whole.number, whole.variant)

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.store.blocks import Columns, Front, at, decode, decode_front, encode, joined, pack, unpack
+from ingest.store.blocks import (
+    Columns,
+    Front,
+    _unpack_by_numpy,
+    at,
+    decode,
+    decode_front,
+    decode_front_fast,
+    encode,
+    joined,
+    pack,
+    unpack,
+)
 
 SMALL = st.integers(-5, 5)
 ANY = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -71,19 +83,26 @@ INTS = {
 }
 
 
-@given(st.lists(st.tuples(*INTS.values()), min_size=1, max_size=60))
+@given(st.lists(st.tuples(*INTS.values()), min_size=1, max_size=90))
 def test_a_block_comes_back_whatever_is_in_it(entries: list[Any]) -> None:
     whole = Columns(*(list(column) for column in zip(*entries, strict=True)))
     body = encode(whole)
     assert decode(body) == whole
-    front = decode_front(body)
-    assert front.t_ms == whole.t_ms
-    assert front.milli == whole.milli
-    assert [[at(c, i) for i in range(len(whole))] for c in (front.flags, front.number, front.variant)] == [
-        whole.flags,
-        whole.number,
-        whole.variant,
-    ]
+    for front in (decode_front(body), decode_front_fast(body)):
+        assert front.t_ms == whole.t_ms
+        assert front.milli == whole.milli
+        assert [[at(c, i) for i in range(len(whole))] for c in (front.flags, front.number, front.variant)] == [
+            whole.flags,
+            whole.number,
+            whole.variant,
+        ]
+
+
+@given(LISTS)
+def test_numpy_reads_the_same(values: list[int]) -> None:
+    if max(values) < 1 << 63 and min(values) >= -(1 << 63):
+        packed = pack(values)
+        assert _unpack_by_numpy(packed, 0, len(values)) == unpack(packed, 0, len(values))
 
 
 def test_a_day_of_minutes_takes_about_two_bytes_a_reading() -> None:
@@ -103,7 +122,7 @@ def test_parts_joined_are_in_the_order_of_the_cursor(minutes: list[int], cut: in
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_refused_or_read_and_nothing_else(body: bytes) -> None:
-    for read in (decode, decode_front):
+    for read in (decode, decode_front, decode_front_fast):
         try:
             assert isinstance(read(body), Columns | Front)
         except ValueError:
