@@ -41,7 +41,7 @@ powercut:
 	@$(PYTHON) -m benchmarks.powercut $(or $(POWERCUT_ARGS),--runs 5 --cuts 80 --steps 300 --write)
 
 bench-drain:
-	@scripts/setup bench
+	@scripts/setup test
 	@$(PYTHON) -m benchmarks.drain --write
 
 bench-flash:
