@@ -85,7 +85,7 @@ class _Batch:
 
 class Intake:
     """Takes messages in batches; belongs to one thread. ``journaled`` is called as soon as the journal has a batch;
-    ``recent`` is given what the filler will read next.
+    ``recent`` is given what the filler will read next; ``mine`` tells the sites of this worker's shard.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Intake:
         edges: Edges = no_keys,
         journaled: Callable[[], None] = lambda: None,
         recent: Recent | None = None,
+        mine: Callable[[str], bool] = lambda _site: True,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
@@ -105,6 +106,7 @@ class Intake:
         self._edges = edges
         self._journaled = journaled
         self._recent = recent
+        self._mine = mine
         self._flood = Flood()
         self._prints: OrderedDict[tuple[EpochKey, Run], dict[int, Print]] = OrderedDict()
         self.counters = Counters()
@@ -115,7 +117,7 @@ class Intake:
 
     def start(self) -> int:
         """Catch the ledger up with the journal; how many entries it had missed."""
-        return self._ledger.catch_up(self._journal)
+        return self._ledger.catch_up(self._journal, self._mine)
 
     def take(self, messages: Sequence[Arrived]) -> dict[EpochKey, bool]:
         """Check, keep and count a batch; the epochs that deserve a receipt, True where it may wait.
@@ -136,7 +138,9 @@ class Intake:
         Items of other sites stay where they are. Repeatable, as ``take``.
         """
         home = self._registry(serial)
-        items = [i for i in self._quarantine.waiting(serial) if home is not None and i.site == home]
+        items = [
+            i for i in self._quarantine.waiting(serial) if home is not None and i.site == home and self._mine(home)
+        ]
         batch = _Batch()
         for item in items:
             self._sort_waiting(item, batch)
@@ -146,11 +150,19 @@ class Intake:
 
     def sweep(self) -> list[EpochKey]:
         """Replay every waiting device that has been registered in the meantime."""
+        # Nobody else appends what is ours: the ledger knows the journal to its end, also while other shards fill it.
+        self._ledger.commit([], self._journal.last_offset())
         keys: list[EpochKey] = []
         for serial in self._quarantine.waiting_serials():
-            if self._registry(serial) is not None:
+            home = self._registry(serial)
+            if home is not None and self._mine(home):
                 keys += self.replay(serial)
         return keys
+
+    def tidy(self) -> None:
+        """Forget where numbers lie in a part of the journal that is forgotten itself."""
+        oldest = self._journal.after(0, 1)
+        self._ledger.forget_runs(oldest[0][0] if oldest else self._journal.last_offset() + 1)
 
     # --- one message --------------------------------------------------------------------------------------------
 

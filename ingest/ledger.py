@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -155,8 +155,11 @@ class Ledger(SqliteFile):
         """The state of an epoch; an empty one (not kept) if it is new."""
         return self._states.get(key) or EpochState()
 
-    def catch_up(self, journal: Journal) -> int:
-        """Read what the journal holds past our offset; how many entries. Call once at start."""
+    def catch_up(self, journal: Journal, mine: Callable[[str], bool] = lambda _site: True) -> int:
+        """Read what the journal holds past our offset of the sites that are ``mine``; how many entries it held.
+
+        Call once at start.
+        """
         if journal.last_offset() < self._offset:
             # Other readers' places lie beyond its end too: what comes must not hide under offsets that they passed.
             journal.skip_to(self._offset + READERS_AHEAD)
@@ -164,7 +167,7 @@ class Ledger(SqliteFile):
         count = 0
         while entries := journal.after(self._offset, _CATCH_UP_STEP):
             for offset, entry in entries:
-                change = self._change_of_entry(entry)
+                change = self._change_of_entry(entry) if mine(entry.site) else None
                 self.commit([] if change is None else [change], offset)
             self.flush()
             count += len(entries)

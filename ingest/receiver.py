@@ -253,8 +253,8 @@ class Receiver:
         if now_s < self._next_sweep_s:
             return
         self._next_sweep_s = now_s + self._config.sweep_s
-        self._count(now_s)
         try:
+            self._count(now_s)
             replayed = self._intake.sweep()
         except NeighbourDownError as error:
             self._keeping.down(error)
@@ -268,6 +268,7 @@ class Receiver:
     def _count(self, now_s: float) -> None:
         if now_s >= self._next_count_s:
             self._next_count_s = now_s + _COUNTED_EVERY_S
+            self._intake.tidy()
             if self._said != self._intake.counters:
                 self._said = replace(self._intake.counters)
                 _log.info("since the start: %s", self._said)

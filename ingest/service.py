@@ -30,16 +30,25 @@ from ingest.undated import FillerState, read_place
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
 
-__all__ = ["open_store", "run"]
+__all__ = ["Link", "fill", "open_store", "receive", "run"]
 
 T = TypeVar("T")
+Mine = Callable[[str], bool]
+"""Whether a site is of our shard."""
+
+
+def everything(_site: str) -> bool:
+    """Of a worker that has no others beside it."""
+    return True
+
+
 # A thread that was woken gets its turn after this, not after Python's 5 ms: the way from the journal into the store.
 _SWITCH_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
-    """What receiver and filler share: the wake-up, and what was decoded a moment ago."""
+class Link:
+    """What receivers and filler share: the wake-up, and what was decoded a moment ago."""
 
     wake: threading.Event = field(default_factory=threading.Event)
     recent: Recent = field(default_factory=Recent)
@@ -53,28 +62,60 @@ async def run(
     stop: asyncio.Event,
     edges: Edges = no_keys,
 ) -> None:
-    """Receive, journal, receipt and fill until ``stop``.
+    """Receive one shard, journal, receipt and fill until ``stop``.
 
     ``registry`` and ``edges`` are called from one thread, ``quarantine`` from two, never from the event loop's.
     """
-    halt = threading.Event()
-    link = _Link()
-    sys.setswitchinterval(_SWITCH_S)
-    threads = [
-        asyncio.create_task(asyncio.to_thread(_receive, config, clock, registry, edges, quarantine, link, halt)),
-        asyncio.create_task(asyncio.to_thread(_fill, config, quarantine, link, halt)),
+    link = Link()
+    parts = [
+        asyncio.create_task(receive(config, clock, registry, quarantine, stop, edges, link)),
+        asyncio.create_task(fill(config, quarantine, stop, link)),
     ]
+    try:
+        await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        outcomes = await asyncio.gather(*parts, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+async def receive(
+    config: Config,
+    clock: Clock,
+    registry: Registry,
+    quarantine: QuarantinePort,
+    stop: asyncio.Event,
+    edges: Edges,
+    link: Link,
+    mine: Mine = everything,
+) -> None:
+    """Receive, journal and receipt the shard of ``config`` until ``stop``; who calls owns it alone.
+
+    ``mine`` tells the sites of the shard: with other shards' workers the journal holds their entries too.
+    """
+    sys.setswitchinterval(_SWITCH_S)
+    await _until(stop, link, lambda halt: _receive(config, clock, registry, edges, quarantine, link, mine, halt))
+
+
+async def fill(config: Config, quarantine: QuarantinePort, stop: asyncio.Event, link: Link) -> None:
+    """Fill the store of ``config`` until ``stop``; who calls is its only writer."""
+    await _until(stop, link, lambda halt: _fill(config, quarantine, link, halt))
+
+
+async def _until(stop: asyncio.Event, link: Link, work: Callable[[threading.Event], None]) -> None:
+    """Run ``work`` in a thread until ``stop``, or until it ends; raises what it raised."""
+    halt = threading.Event()
+    working = asyncio.create_task(asyncio.to_thread(work, halt))
     watch = asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait([*threads, watch], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working, watch], return_when=asyncio.FIRST_COMPLETED)
     finally:
         halt.set()
         link.wake.set()
         watch.cancel()
-        outcomes = await asyncio.gather(*threads, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
+        await working
 
 
 def _receive(
@@ -83,7 +124,8 @@ def _receive(
     registry: Registry,
     edges: Edges,
     quarantine: QuarantinePort,
-    link: _Link,
+    link: Link,
+    mine: Mine,
     halt: threading.Event,
 ) -> None:
     with contextlib.ExitStack() as stack:
@@ -93,7 +135,7 @@ def _receive(
         stack.callback(journal.close)
         ledger = Ledger(config.ledger_path)
         stack.callback(ledger.close)
-        intake = Intake(journal, ledger, quarantine, registry, edges, link.wake.set, link.recent)
+        intake = Intake(journal, ledger, quarantine, registry, edges, link.wake.set, link.recent, mine)
 
         def begin() -> tuple[int]:
             ended_at = journal.last_offset()
@@ -121,7 +163,7 @@ def fill_again_after_a_restore(journal: Journal, config: Config, ended_at: int) 
         state.close()
 
 
-def _fill(config: Config, quarantine: QuarantinePort, link: _Link, halt: threading.Event) -> None:
+def _fill(config: Config, quarantine: QuarantinePort, link: Link, halt: threading.Event) -> None:
     with contextlib.ExitStack() as stack:
         journal = _try_on("journal", lambda: open_journal(config.journal), halt, config.retry_s)
         store = _try_on("store", lambda: open_store(config.store), halt, config.retry_s)

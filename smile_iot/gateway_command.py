@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from smile_iot import gateway_edges
-from smile_iot.parts import open_records
+from smile_iot.parts import open_records, shards
 from smile_iot.service import add_config_argument, settings_of
 from smile_iot.settings import Settings
 from telemetry.clock import clock_from_environment
@@ -76,7 +76,7 @@ def _check_words(tables: dict[str, Any], settings: Settings) -> None:
 
     extra = settings.path("alerts.profiles_file")
     profiles, drivers = set(load_profiles(*([extra] if extra else []))), {*known_drivers(), BY_FILE}
-    shard = settings.text("server.shard")
+    heard = [name for names in shards(settings) for name in names]
     for kind, key, known in (("equipment", "profile", profiles), ("device", "driver", drivers)):
         for row in tables.get(kind, []) if isinstance(tables.get(kind), list) else []:
             word = row.get(key) if isinstance(row, dict) else None
@@ -84,8 +84,9 @@ def _check_words(tables: dict[str, Any], settings: Settings) -> None:
                 name = row.get("id", row.get("serial", "?"))
                 raise ConfigError(f"{kind} {name}.{key}", f"{word!r} is not one of {', '.join(sorted(known))}")
     for row in tables.get("site", []) if isinstance(tables.get("site"), list) else []:
-        if isinstance(row, dict) and row.get("shard") not in (None, shard) and shard != "+":
+        if isinstance(row, dict) and row.get("shard") not in (None, *heard) and "+" not in heard:
             print(
-                f"note: site {row.get('id')} is in shard {row.get('shard')!r}, this server's ingest hears {shard!r} only",
+                f"note: site {row.get('id')} is in shard {row.get('shard')!r}, this server's ingest hears only"
+                f" {', '.join(heard)}",
                 file=sys.stderr,
             )

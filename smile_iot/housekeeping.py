@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from smile_iot.parts import ingest_config, journal_url, open_records
+from smile_iot.parts import ingest_config, ingest_configs, journal_url, open_records
 from smile_iot.settings import Settings
 from telemetry.clock import Clock, SystemClock
 from telemetry.errors import NeighbourDownError, SmileIotError
@@ -37,7 +37,10 @@ FIRST_AFTER = timedelta(minutes=1)
 def reader_places(settings: Settings) -> dict[str, int]:
     """{reader: journal offset that it has committed}; 0 for one that has no file yet."""
     places = {
-        "ledger": _place(settings.data_dir / "ledger.db", "SELECT journal_offset FROM place"),
+        "ledger": min(
+            _place(config.ledger_path, "SELECT journal_offset FROM place")
+            for config in ingest_configs(settings).values()
+        ),
         "time series": _place(ingest_config(settings).filler_file, "SELECT journal_offset FROM filler_place"),
         "alerts": _place(settings.data_dir / "alerts.db", "SELECT journal_offset FROM place"),
     }

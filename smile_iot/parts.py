@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from smile_iot.settings import Settings
 from telemetry.errors import ConfigError
+
+_SHARD = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 if TYPE_CHECKING:
     from api.config import Enrolment
@@ -106,13 +110,44 @@ def ledger_files(settings: Settings) -> list[Path]:
     return sorted(settings.data_dir.glob("ledger*.db")) or [settings.data_dir / "ledger.db"]
 
 
+def shards(settings: Settings) -> tuple[list[str], list[str]]:
+    """(shards to own, shards to take over); raises ConfigError for what cannot stand in a topic."""
+    own, spare = (_names(settings, key) for key in ("server.shard", "server.spare_shards"))
+    if not own and not spare:
+        raise ConfigError("server.shard", "is empty", advice='name the shard of your sites, such as "s0"')
+    if "+" in own and len(own) + len(spare) > 1:
+        raise ConfigError("server.shard", '"+" is all shards and stands alone')
+    return own, [name for name in spare if name not in own]
+
+
+def _names(settings: Settings, key: str) -> list[str]:
+    names = [name.strip() for name in settings.text(key).split(",") if name.strip()]
+    for name in names:
+        if name != "+" and not _SHARD.fullmatch(name):
+            raise ConfigError(key, f"{name!r} cannot be a shard", advice="letters, digits, _ . - and at most 64")
+    return list(dict.fromkeys(names))
+
+
+def ingest_configs(settings: Settings) -> dict[str, IngestConfig]:
+    """The configuration of each shard's worker. One shard keeps the ledger it always had; each of several its own."""
+    own, spare = shards(settings)
+    names = [*own, *spare]
+    if len(names) == 1:
+        return {names[0]: replace(ingest_config(settings), shard=names[0])}
+    return {
+        name: replace(
+            ingest_config(settings), shard=name, ledger_path=settings.data_dir / f"ledger-{name}.db", poll_s=0.1
+        )
+        for name in names
+    }
+
+
 def ingest_config(settings: Settings) -> IngestConfig:
     from ingest.config import BrokerConfig, Config
 
     return Config(
         journal=journal_url(settings),
         ledger_path=settings.data_dir / "ledger.db",
-        shard=settings.text("server.shard"),
         broker=BrokerConfig(
             host=settings.text("mqtt.host"),
             port=settings.number("mqtt.port"),

@@ -6,19 +6,22 @@ import argparse
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from smile_iot.lease import shard_lease
-from smile_iot.parts import ingest_config, open_records
+from smile_iot.lease import FileLeases, Leases, own
+from smile_iot.parts import ingest_configs, journal_url, open_records, shards
 from smile_iot.service import add_config_argument, serve, settings_of
 from telemetry.clock import Clock
 
 if TYPE_CHECKING:
     from gateway.records import Edge, Records, Registry
     from ingest.check import Standing
+    from ingest.config import Config as IngestConfig
     from ingest.quarantine import Fault, Waiting
+    from smile_iot.settings import Settings
 
+Work = Callable[[asyncio.Event], Awaitable[None]]
 UNKNOWN_DEVICE = "unknown_device"
 REGISTRY_FRESH_S = 0.5
 EDGES_FRESH_S = 1.0
@@ -46,6 +49,12 @@ class RegistryLookup:
         with self._lock:
             device = self._registry().device(serial)
         return None if device is None else device.site
+
+    def shard_of(self, site: str) -> str:
+        """The shard that a site is registered in, "" where it is not."""
+        with self._lock:
+            found = self._registry().sites.get(site)
+        return "" if found is None else found.shard
 
     def _registry(self) -> Registry:
         now_s = time.monotonic()
@@ -162,22 +171,65 @@ class RecordsQuarantine:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ingest import service
     from smile_iot import housekeeping
 
     settings = settings_of(args)
-    config = ingest_config(settings)
+    shards(settings)
 
     async def ingest(clock: Clock, stop: asyncio.Event) -> None:
-        async with shard_lease(settings.data_dir, config.shard, stop) as mine:
-            if not mine:
-                return
-            scheduler = housekeeping.start(settings, clock)
-            with open_records(settings) as records:
-                lookup, quarantine = RegistryLookup(records), RecordsQuarantine(records, clock)
-                required, unsigned = settings.switch("ingest.require_edge_keys"), settings.text("import.edge")
-                edges = EdgesLookup(records, clock, required=required, unsigned=unsigned)
-                await service.run(config, clock, lookup, quarantine, stop, edges)
-            scheduler.shutdown(wait=False)
+        scheduler = housekeeping.start(settings, clock)
+        with open_records(settings) as records:
+            await _own_all(settings, clock, records, stop)
+        scheduler.shutdown(wait=False)
 
     return serve("ingest", settings.data_dir, ingest)
+
+
+async def _own_all(settings: Settings, clock: Clock, records: Records, stop: asyncio.Event) -> None:
+    """Each shard by its own lease, and the store, which has one writer, by one more. The first fault ends them all."""
+    from ingest import service
+
+    quarantine, link, leases = RecordsQuarantine(records, clock), service.Link(), leases_of(settings)
+    configs = ingest_configs(settings)
+    _, spare = shards(settings)
+    several = len(configs) > 1
+
+    def receiver(config: IngestConfig) -> Work:
+        async def work(halt: asyncio.Event) -> None:
+            lookup = RegistryLookup(records)
+            required, unsigned = settings.switch("ingest.require_edge_keys"), settings.text("import.edge")
+            edges = EdgesLookup(records, clock, required=required, unsigned=unsigned)
+
+            def mine(site: str) -> bool:
+                return not several or lookup.shard_of(site) == config.shard
+
+            await service.receive(config, clock, lookup, quarantine, halt, edges, link, mine)
+
+        return work
+
+    async def filler(halt: asyncio.Event) -> None:
+        await service.fill(next(iter(configs.values())), quarantine, halt, link)
+
+    owners = [
+        asyncio.create_task(own(leases, name, stop, receiver(config), spare=name in spare))
+        for name, config in configs.items()
+    ]
+    owners.append(asyncio.create_task(own(leases, "store", stop, filler)))
+    try:
+        await asyncio.wait(owners, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        outcomes = await asyncio.gather(*owners, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def leases_of(settings: Settings) -> Leases:
+    """Rows of the journal's PostgreSQL, or lock files where the journal is a file."""
+    url = journal_url(settings)
+    if not url.startswith(("postgresql://", "postgres://")):
+        return FileLeases(settings.data_dir)
+    from gateway.journal.leases import PostgresLeases
+
+    return PostgresLeases(url)

@@ -33,7 +33,10 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("server.data_dir", "var", "folder of the embedded files: journal, store, records, outbox to SMILE"),
-    Setting("server.shard", "s0", "shard of sites that this machine's ingest owns"),
+    Setting("server.shard", "s0", "shard of sites that this machine's ingest owns; several: `s1,s2`"),
+    Setting(
+        "server.spare_shards", "", "shards that it takes over when their worker is gone (one machine, or PostgreSQL)"
+    ),
     Setting("mqtt.host", "127.0.0.1", "broker's host name"),
     Setting("mqtt.port", 1883, "broker's port"),
     Setting("mqtt.username", "ingest", "ingest's account at the broker"),
