@@ -49,6 +49,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 
 from edge.decoders.frames import Basis, Stability, WeightFrame
+from telemetry.quantities import QUANTITIES
 
 UNSTABLE_AFTER_MS = 7_000  # smile-and-waste 18; the time-out of Dibal indicators (5.2)
 ZERO_E = Decimal("0.25")
@@ -161,7 +162,9 @@ def step(state: State, frame: WeightFrame, rules: ScaleRules, mono_ms: int) -> t
     emptied = moved and frame.mass_kg == 0
     if state.stable is not None and state.stable[2] < rules.same_frames and not emptied:
         return state, ()
-    over = frame.mass_kg is not None and rules.max_kg is not None and frame.mass_kg > rules.max_kg
+    # Without a setting: what no message can hold (a bit flipped among the digits) must not become a weighing.
+    max_kg = QUANTITIES["mass_kg"].high if rules.max_kg is None else rules.max_kg
+    over = frame.mass_kg is not None and frame.mass_kg > max_kg
     if frame.stability is Stability.OVERLOAD or over:
         state = replace(state, overloaded=True, zero_since_ms=None, unstable_since_ms=None)
         return _refuse(state, "overload", frame)
@@ -275,6 +278,8 @@ def _loaded(
     flags = ["ROUNDED"] if rounded != (gross_kg, tare_kg) else []
     gross_kg, tare_kg = rounded
     net_kg = gross_kg - tare_kg
+    if not all(QUANTITIES["mass_kg"].low <= kg <= QUANTITIES["mass_kg"].high for kg in (gross_kg, tare_kg)):
+        return _refuse(state, "tare_unknown", frame)
     if state.phase is Phase.LOADED:
         if state.captured_kg is None:
             return _old_load(state, frame, mass_kg, e_kg)

@@ -43,6 +43,7 @@ QUALITIES = (
 )  # fmt: skip
 _NO_VALUE = 8  # added to the code of a quality: the reading has no value
 _NUMBERED = 4  # added to the code of an origin: the device numbers its readings
+_HOWS = frozenset((0, 1, 2, _NUMBERED, _NUMBERED | 1, _NUMBERED | 2))
 _AS_WALL, _UNDATED, _OWN = 0, 1, 2  # how a track tells t_ms
 
 # What deflate may point back at in a short message: common words, the most common last.
@@ -541,9 +542,11 @@ def _streams(reader: _Reader, ns: int) -> tuple[list[StreamColumns], list[_Stamp
     rows = reader.count()
     places, which, runs = reader.along(rows), reader.along(rows), reader.along(rows)
     hows = reader.column(rows)
-    for column, top in ((places, count), (which, len(contexts)), (runs, len(tracks)), (hows, 8)):
+    for column, top in ((places, count), (which, len(contexts)), (runs, len(tracks))):
         if rows and not (min(column) >= 0 and max(column) < top):
             raise _broken("a group points at nothing")
+    if not _HOWS.issuperset(hows):
+        raise _broken("an origin that is none")
     groups = [
         _Group(names[p], contexts[c], tracks[t], h, p) for p, c, t, h in zip(places, which, runs, hows, strict=True)
     ]

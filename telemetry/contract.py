@@ -313,13 +313,21 @@ def _envelope(body: dict[str, Any], numbers: Ranges) -> tuple[str, str, int, boo
     return edge, epoch, parse_iso_utc(text(body.get("sent_at"), "sent_at", 40)), lazy, mac
 
 
+def _plain(info: object) -> object:
+    """What hello tells, for people and counters: no measured value, so a number with a point is a float here."""
+    try:
+        return json.loads(json.dumps(info, default=float, allow_nan=False))
+    except (ValueError, RecursionError) as error:
+        raise ContractError("bad_field", "info") from error
+
+
 def _decode_others(kind: str, body: dict[str, Any]) -> Upload:
     decode = _DECODERS.get(kind)
     if decode is None:
         raise ContractError("unknown_kind", kind)
     facts = decode(body)
     edge, epoch, sent_at_ms, lazy, mac = _envelope(body, numbers_as_ranges([n.seq for n in facts]))
-    info = body.get("info", {})
+    info = _plain(body.get("info", {}))
     if not isinstance(info, dict) or len(info) > 64:
         raise ContractError("bad_field", "info")
     facts.sort(key=lambda n: n.seq)

@@ -17,8 +17,9 @@ gross = net + tare. The protocol does not say whether a tare was measured or typ
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 
 from edge.decoders.frames import Basis, FrameError, Stability, WeightFrame
@@ -27,6 +28,7 @@ STABLE_WEIGHT = b"S\r\n"
 WEIGHT_NOW = b"SI\r\n"
 TARE = b"TA\r\n"
 _FACTORS = {"kg": Decimal(1), "g": Decimal("0.001"), "mg": Decimal("0.000001"), "t": Decimal(1000)}
+_DIGITS = re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{0,6})?")
 _ERRORS = {"ES": "the scale does not know the command", "ET": "transmission error", "EL": "logic error"}
 
 
@@ -79,12 +81,9 @@ def _weight(digits: str, unit: str) -> tuple[Decimal, Decimal]:
     factor = _FACTORS.get(unit)
     if factor is None:
         raise FrameError("unknown_unit", unit)
-    try:
-        shown = Decimal(digits)
-    except InvalidOperation as error:
-        raise FrameError("bad_weight", digits) from error
-    if not shown.is_finite():
+    if not _DIGITS.fullmatch(digits):  # Decimal itself would take 1E9, 1_0, NaN and Arabic digits
         raise FrameError("bad_weight", digits)
+    shown = Decimal(digits)
     return shown * factor, Decimal(1).scaleb(int(shown.as_tuple().exponent)) * factor
 
 

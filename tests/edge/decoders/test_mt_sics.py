@@ -147,3 +147,9 @@ def test_silence_is_a_neighbour_that_is_down() -> None:
 def test_a_tare_that_is_refused_gives_no_weight() -> None:
     with pytest.raises(FrameError):
         cycle(Scripted(b"S S      2.750 kg\r\n", b"TA I\r\n", b"S S      2.750 kg\r\n"))
+
+
+@pytest.mark.parametrize("digits", ["1E9", "1_0", "Infinity", "\u0661", "1234567890123", "1.2345678"])
+def test_only_plain_digits_are_a_weight(digits: str) -> None:
+    with pytest.raises(FrameError):
+        mt_sics.decode(f"S S {digits} g".encode())
