@@ -203,7 +203,7 @@ _database_faults()
 
 def _clock_faults() -> None:
     def start(how: str, words: str) -> None:
-        @fault(f"edge's clock {words}", "edge", 0.8)
+        @fault(f"edge's clock {words}", "edge", 0.45)
         def begin(run: Run, rng: random.Random) -> tuple[float, Undo]:
             run.edge_down("killed")
             run.edge_up(how)
@@ -216,7 +216,10 @@ def _clock_faults() -> None:
 
     start("unsynced", "not synced at a start")
     start("1970", "in 1970 at a start")
+    start("2038", "in 2038 at a start")
     start("behind", "two hours behind, unsynced")
+    start("1970 until NTP", "in 1970, set by NTP while it runs")
+    start("jump and back", "jumps two hours and back while it runs")
 
 
 _clock_faults()

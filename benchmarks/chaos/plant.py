@@ -73,9 +73,17 @@ class Plant:
         return T0_MS + (time.monotonic_ns() - self.m0_ns) / 1e6 * SPEED
 
     def clock_text(self, how: str = "synced") -> str:
-        """The edge's clock: synced; unsynced (right by chance); 1970 (no battery); behind (two hours, unsynced)."""
-        t0_ms = {"1970": 0, "behind": T0_MS - 7_200_000}.get(how, T0_MS)
-        return f"{t0_ms}:{self.m0_ns}:{SPEED}:{'synced' if how == 'synced' else 'unsynced'}"
+        """The edge's clock from its next start on (steps: ``telemetry.clock``). It never lies about being synced."""
+        now_ms = int(self.now_ms())
+        wrong_ms = {"1970": -T0_MS, "2038": 2_147_483_647_000 - T0_MS, "behind": -7_200_000}
+        steps = {
+            "1970 until NTP": f"0:{-T0_MS}:unsynced,{now_ms + 25_000}:{T0_MS}:synced",
+            "jump and back": f"{now_ms + 20_000}:7200000:unsynced,{now_ms + 40_000}:-7200000:synced",
+        }
+        if how in wrong_ms:
+            steps[how] = f"0:{wrong_ms[how]}:unsynced"
+        claim = "unsynced" if how == "unsynced" else "synced"
+        return f"{T0_MS}:{self.m0_ns}:{SPEED}:{claim}" + (f";steps={steps[how]}" if how in steps else "")
 
     # --- start -----------------------------------------------------------------------------------------------
 
