@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -62,7 +62,9 @@ class Schedule:
             receipt_every_s=rng.choice((0.0, 10.0, 600.0)),
             hello_every_s=rng.choice((300.0, 3600.0)),
         )
-        self.pi = Pi(self.world, self.broker, policy, rng.choice((0.0, 1.0, 5.0)))
+        window_s = rng.choice((0.0, 1.0, 5.0))
+        with self._chance_of_its_own():
+            self.pi = Pi(self.world, self.broker, policy, window_s)
         self.homes = {"A": "S"} if rng.random() < 0.4 else {"A": "S", "B": "S"}
         self.folder = Path(tempfile.mkdtemp(prefix="simulate-", dir=_MEMORY if _MEMORY.is_dir() else None))
         self.server = Server(self.world, self.broker, self.folder, self.homes, rng.choice((5_000, 3_600_000)))
@@ -74,17 +76,16 @@ class Schedule:
         self._rested_at = -1
 
     def run(self) -> Outcome:
-        really, now_s = secrets.token_hex, uplink._now_s
-        uplink._now_s = self.pi._now_s
-        secrets.token_hex = lambda n=8: f"{self.world.rng.getrandbits(8 * (n or 8)):0{2 * (n or 8)}x}"  # epochs too
+        now_s, uplink._now_s = uplink._now_s, self.pi._now_s
         try:
-            self._play()
+            with self._chance_of_its_own():
+                self._play()
         except BrokenError as broken:
             self.outcome.broken = str(broken)
         except Exception as error:
             self.outcome.broken = f"{type(error).__name__}: {error}"
         finally:
-            secrets.token_hex, uplink._now_s = really, now_s
+            uplink._now_s = now_s
             self.pi.die("end")
             self.server.die("end")
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -93,6 +94,16 @@ class Schedule:
         self.outcome.requests, self.outcome.destroyed = self.server.requests, len(self.pi.destroyed)
         self.outcome.trace = self.world.trace or []
         return self.outcome
+
+    @contextmanager
+    def _chance_of_its_own(self) -> Iterator[None]:
+        """Epochs are random ids: here they come from the seed, too."""
+        really = secrets.token_hex
+        secrets.token_hex = lambda n=8: f"{self.world.rng.getrandbits(8 * (n or 8)):0{2 * (n or 8)}x}"
+        try:
+            yield
+        finally:
+            secrets.token_hex = really
 
     def _play(self) -> None:
         if self._sabotage is not None:
