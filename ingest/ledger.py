@@ -200,13 +200,15 @@ class Ledger(SqliteFile):
     def commit(self, changes: Iterable[Change], offset: int) -> None:
         """Apply changes that belong to the journal up to ``offset``; on disk at the next ``flush``.
 
-        Quarantined numbers and conflicts are on disk at return.
+        Quarantined numbers, conflicts and what came out of quarantine are on disk at return: no journal tells of them
+        once it is restored from a backup.
         """
         at_once = False
         offset = max(self._offset, offset)
         for change in changes:
+            settles = bool(self.state(change.key).quarantined & change.received)
             self._apply(change, offset)
-            at_once = at_once or bool(change.quarantined or change.conflicts)
+            at_once = at_once or settles or bool(change.quarantined or change.conflicts)
         self._offset = offset
         if at_once:
             self.flush()
