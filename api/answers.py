@@ -5,6 +5,7 @@ Every route names its right; the site is checked in ``Questions.site`` or by the
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -33,6 +34,7 @@ from api.shapes import (
     BeyondOut,
     ChainOut,
     ChangedOut,
+    CorrectIn,
     CounterOut,
     DecisionIn,
     DeviceIn,
@@ -47,6 +49,7 @@ from api.shapes import (
     MeOut,
     PlacementIn,
     PlacementOut,
+    QuarantineItemOut,
     QuarantineOut,
     ReadingOut,
     ReadingsOut,
@@ -72,6 +75,7 @@ from gateway.records import (
     SmileStockIds,
     UnknownRecord,
 )
+from gateway.repairs import repairs_for
 from ingest.epochs import absences
 from ingest.store import Cursor
 from telemetry.errors import ContractError
@@ -406,11 +410,39 @@ def correct_tie(
     )
 
 
+@router.get("/quarantine/{item_id}", tags=["reports"])
+def quarantined_message(request: Request, visitor: Reporter, item_id: Key) -> QuarantineItemOut:
+    """One quarantined message in full, with the repairs that fit its reason."""
+    item, _ = commands.quarantined(desk_of(request).questions, visitor.person, item_id)
+    return QuarantineItemOut(
+        **_quarantine(item).model_dump(),
+        payload=b64encode(item.payload).decode(),
+        repairs=[str(repair) for repair in repairs_for(item.reason)],
+        repair=item.repair,
+        corrected=None if item.corrected is None else b64encode(item.corrected).decode(),
+        asked_by=item.asked_by,
+        asked_ms=item.asked_ms,
+    )
+
+
+@router.post("/quarantine/{item_id}/correct", tags=["reports"])
+def correct_message(
+    request: Request, visitor: Annotated[Visitor, Depends(need(Right.REPLAY))], item_id: Key, body: CorrectIn
+) -> QuarantineOut:
+    """Keep a correction beside the original, which stays as it came; ``replay`` then sends it through."""
+    supplied = body.payload.encode()
+    return _quarantine(
+        commands.correct(desk_of(request), visitor.person, item_id, body.repair, supplied, body.reason)
+    )
+
+
 @router.post("/quarantine/{item_id}/replay", tags=["reports"], status_code=202)
 def replay(
     request: Request, visitor: Annotated[Visitor, Depends(need(Right.REPLAY))], item_id: Key, body: ReplayIn
 ) -> QuarantineOut:
-    """Let a waiting message through: accepted once its devices are registered; ingest then takes it in by itself."""
+    """Ask for a waiting message, or its correction, to go through the check again: ingest does so within seconds, and
+    where it is refused again it waits on with its new reason.
+    """
     return _quarantine(commands.replay(desk_of(request), visitor.person, item_id, body.reason))
 
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alerts.rules import Profile
-from api import answers, edges, pages, people
+from api import answers, edges, pages, people, quarantine_pages
 from api.config import Enrolment, Settings
 from api.desk import Desk, Form, LoginNeededError, desk_of, own_path, page
 from api.problems import ProblemBody, ProblemError, Wrong, as_json
@@ -49,7 +49,7 @@ _FINAL = frozenset(
         "csrf", "role", "site", "region", "ALREADY_ACKNOWLEDGED", "ALARM_CLOSED", "ALREADY_DECIDED",
         "DISCARDED_IS_FINAL", "NO_VERDICT", "ALREADY_TIED", "NOT_TIED", "NOT_WAITING", "NOT_PLACED", "not_replayable",
         "device_not_registered", "discarded_stays", "no_place_for_vaccines", "ALREADY_PLACED",
-        "enrolment_off", "ALREADY_REVOKED",
+        "enrolment_off", "ALREADY_REVOKED", "NOT_REPLAYABLE",
     }
 )  # fmt: skip
 _STATUS_REASONS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -80,6 +80,7 @@ def create_app(
     app.include_router(edges.json_router)
     app.include_router(pages.router)
     app.include_router(edges.page_router)
+    app.include_router(quarantine_pages.router)
     app.add_exception_handler(Exception, _unexpected)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

@@ -27,8 +27,11 @@ from gateway.records import (
     WeighingRecord,
 )
 from gateway.records.errors import Code
+from gateway.records.quarantine import NEVER_REPLAYED
+from gateway.repairs import Place, Repair, repaired, repairs_for
+from telemetry.errors import ContractError
 
-UNKNOWN_DEVICE = "unknown_device"  # ingest's word for a device that nobody registered
+_OF_A_DEVICE = ("unknown_device", "wrong_site")  # ingest's words: over once the device is registered here
 T = TypeVar("T")
 
 
@@ -179,22 +182,27 @@ def correct_tie(desk: Desk, person: Person, weighing_id: str, bag: str, reason: 
 
 
 def replay(desk: Desk, person: Person, item_id: str, reason: str) -> QuarantineItem:
-    """Let a waiting message through. What is in it decides whether that can be; who asked stays in the audit.
+    """Ask for a waiting message to go through ingest's check again; who asked stays in the audit.
 
-    Ingest alone writes the journal: it replays a device's messages by itself once the device is registered at the
-    site that sent them (``ingest.intake.sweep``). So a replay is accepted when that holds, and refused with what
-    to do when it does not; a message that is broken in itself can only be sent anew by its edge.
+    Ingest alone writes the journal: it tries what was asked for within seconds, and a device's messages by itself once
+    the device is registered (``ingest.intake.sweep``). What would surely be refused again is refused here, with what to do.
     """
     item, site = quarantined(desk.questions, person, item_id)
     if item.state != QuarantineState.WAITING:
         raise Refused(Code.NOT_WAITING, f"{item_id} is {item.state}")
-    if item.reason != UNKNOWN_DEVICE:
+    if item.corrected is None and Repair.AS_IS not in repairs_for(item.reason) and item.reason not in NEVER_REPLAYED:
         raise ProblemError(
             409,
             "not_replayable",
             f"a message with the reason {item.reason} would be refused again",
-            "Correct the cause at the edge; it sends the facts anew. Then put this message aside.",
+            "Correct it first, or correct the cause at the edge and put this message aside.",
         )
+    if item.corrected is None and item.reason in _OF_A_DEVICE:
+        _registered_here(desk, site, item)
+    return desk.records.ask_replay(item_id, actor_of(person), reason, desk.clock.now_ms())
+
+
+def _registered_here(desk: Desk, site: Site, item: QuarantineItem) -> None:
     homes = {serial: desk.records.device(serial) for serial in item.serials}
     strangers = [serial for serial, device in homes.items() if device is None or device.site != site.id]
     if strangers or not homes:
@@ -204,7 +212,24 @@ def replay(desk: Desk, person: Person, item_id: str, reason: str) -> QuarantineI
             f"not registered at {site.id}: {', '.join(strangers) or 'no serial can be read'}",
             "Register the device; its messages are then replayed without further help.",
         )
-    return desk.records.ask_replay(item_id, actor_of(person), reason, desk.clock.now_ms())
+
+
+def correct(
+    desk: Desk, person: Person, item_id: str, repair: str, supplied: bytes, reason: str, *, ask: bool = False
+) -> QuarantineItem:
+    """Keep a correction beside the original; ``ask``: and ask for it to go through, both or none."""
+    item, site = quarantined(desk.questions, person, item_id)
+    place = Place(site.shard, desk.settings.import_edge)
+    try:
+        topic, payload = repaired(item, Repair(repair), place, supplied)
+    except (ContractError, ValueError) as error:
+        raise ProblemError(
+            422, "bad_correction", f"{repair}: {error}", "Choose another repair, or supply the whole message."
+        ) from error
+    actor, now_ms = actor_of(person), desk.clock.now_ms()
+    with desk.records.together():
+        made = desk.records.correct_quarantine(item_id, repair, topic, payload, actor, reason, now_ms)
+        return desk.records.ask_replay(item_id, actor, reason, now_ms) if ask else made
 
 
 def put_aside(desk: Desk, person: Person, item_id: str, reason: str) -> QuarantineItem:

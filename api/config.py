@@ -32,6 +32,7 @@ class Settings:
     login_failures: int = 5  # as SMILE's own limiter: 5 in 5 minutes (smile-and-waste.md 2.1)
     login_window_s: int = 300
     max_body_bytes: int = 64 * 1024
+    import_edge: str = "import"  # under this name a person's facts come in anew
     waste: Mapping[str, WasteIds] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -32,8 +32,8 @@ _HERE = Path(__file__).parent
 _LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 _SAFE = frozenset({"GET", "HEAD"})
 _YEAR_2000_MS = 946_684_800_000  # an earlier time is a slip of the keyboard, not a placement
-_TYPED = ("comment", "reason", "bag", "code", "since", "edge")  # what a person wrote, in forms of pages
-_CHOSEN = ("decision", "stage", "equipment", "waste")
+_TYPED = ("comment", "reason", "bag", "code", "since", "edge", "payload")  # what a person wrote, in forms of pages
+_CHOSEN = ("decision", "stage", "equipment", "waste", "repair")
 _MENU = (
     ("site", "", Right.LOOK),
     ("alarms", "/alarms", Right.LOOK),

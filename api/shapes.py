@@ -265,6 +265,17 @@ class QuarantineOut(Out):
     bytes: int
 
 
+class QuarantineItemOut(QuarantineOut):
+    """One message in full: ``payload`` as it came (base64), the correction beside it, and what may be done."""
+
+    payload: str
+    repairs: list[str]
+    repair: str
+    corrected: str | None
+    asked_by: str
+    asked_ms: int | None
+
+
 class AttachmentOut(Out):
     kind: str
     subject: str
@@ -602,6 +613,14 @@ class EnrolOut(Out):
 
 class ServerCaOut(Out):
     ca: str
+
+
+class CorrectIn(In):
+    """``payload``: the whole message as JSON text, for ``supplied`` only."""
+
+    repair: Literal["as_is", "undated", "readdress", "import", "supplied"]
+    payload: Annotated[str, StringConstraints(max_length=48_000)] = ""
+    reason: Reason
 
 
 class ReplayIn(In):

@@ -23,7 +23,7 @@ from ingest.epochs import Change, EpochKey, change_of
 from ingest.flood import Flood
 from ingest.ledger import Ledger, Run, decoded
 from ingest.number_conflicts import Print, differing, prints_of
-from ingest.quarantine import Fault, QuarantinePort, Reason, Waiting, plain
+from ingest.quarantine import Asked, Fault, QuarantinePort, Reason, Waiting, plain
 from ingest.recent import Recent
 from telemetry.columns import ReadingsUpload
 from telemetry.contract import Upload, decode_upload
@@ -149,7 +149,7 @@ class Intake:
         return list(batch.lazy)
 
     def sweep(self) -> list[EpochKey]:
-        """Replay every waiting device that has been registered in the meantime."""
+        """Replay every waiting device that has been registered in the meantime, and what people asked for."""
         # Nobody else appends what is ours: the ledger knows the journal to its end, also while other shards fill it.
         self._ledger.commit([], self._journal.last_offset())
         keys: list[EpochKey] = []
@@ -157,12 +157,33 @@ class Intake:
             home = self._registry(serial)
             if home is not None and self._mine(home):
                 keys += self.replay(serial)
+        for asked in self._quarantine.asked():
+            if self._mine(asked.site):
+                keys += self._replay_asked(asked)
         return keys
 
     def tidy(self) -> None:
         """Forget where numbers lie in a part of the journal that is forgotten itself."""
         oldest = self._journal.after(0, 1)
         self._ledger.forget_runs(oldest[0][0] if oldest else self._journal.last_offset() + 1)
+
+    def _replay_asked(self, asked: Asked) -> list[EpochKey]:
+        """Check one message anew: a person stands for it, so no MAC is asked for. Repeatable, as ``take``.
+
+        What is refused again waits on under its own item; of a message that is good in part, the rest becomes new ones.
+        """
+        message = Arrived(asked.topic, asked.payload, asked.received_at_ms)
+        checked, batch = check(message, self._registry), _Batch()
+        self._sort(checked, message, batch)
+        faults = [*checked.faults, *(f for f in batch.faults if f.reason == Reason.NUMBER_CONFLICT)]
+        if faults and not batch.entries:
+            self._quarantine.refused_again(asked, faults[0].reason, faults[0].detail)
+            return []
+        # Its numbers are marked as quarantined already, which ``_sort`` takes for "waits there": here they must be put.
+        batch.faults = faults
+        self._keep(batch)
+        self._quarantine.replayed([asked.item_id])
+        return list(batch.lazy)
 
     # --- one message --------------------------------------------------------------------------------------------
 

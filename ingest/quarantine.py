@@ -64,6 +64,18 @@ class Waiting:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A message that a person asked to send through, as it came or as corrected. ``asked_ms`` tells one wish from another."""
+
+    item_id: str
+    site: str
+    topic: str
+    payload: bytes
+    received_at_ms: int
+    asked_ms: int
+
+
 class QuarantinePort(Protocol):
     """Raises NeighbourDownError while the place does not answer."""
 
@@ -81,6 +93,14 @@ class QuarantinePort(Protocol):
 
     def replayed(self, item_ids: Sequence[str]) -> None:
         """Mark items as journaled."""
+        ...
+
+    def asked(self) -> list[Asked]:
+        """What people asked to send through, oldest wish first; at most a handful at a time."""
+        ...
+
+    def refused_again(self, asked: Asked, reason: str, detail: str) -> None:
+        """The check said no again: the item waits on, with its new reason."""
         ...
 
 

@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("smile_iot.import_command", "send a logger's export down the live line"),
     "doctor": ("smile_iot.doctor", "look whether this machine has what it needs, and say what to do"),
     "ledger": ("smile_iot.ledger_command", "what each edge numbered, what the journal holds, what is missing"),
+    "quarantine": (
+        "smile_iot.quarantine_command",
+        "what was not accepted and why; repair it, send it through, put it aside",
+    ),
     "settings": ("smile_iot.settings_command", "list every setting with its default and meaning"),
 }
 

@@ -48,7 +48,9 @@ def run(args: argparse.Namespace) -> int:
         host=settings.text("api.host"),
         port=settings.number("api.port"),
         settings=Pages(
-            secure_cookies=settings.switch("api.secure_cookies"), waste=waste_ids(settings.path("api.waste_file"))
+            secure_cookies=settings.switch("api.secure_cookies"),
+            waste=waste_ids(settings.path("api.waste_file")),
+            import_edge=settings.text("import.edge"),
         ),
         enrolment=enrolment(settings),
         cert_file=settings.text("api.cert_file"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.records import Edge, Records, Registry
     from ingest.check import Standing
     from ingest.config import Config as IngestConfig
-    from ingest.quarantine import Fault, Waiting
+    from ingest.quarantine import Asked, Fault, Waiting
     from smile_iot.settings import Settings
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -26,6 +27,7 @@ UNKNOWN_DEVICE = "unknown_device"
 REGISTRY_FRESH_S = 0.5
 EDGES_FRESH_S = 1.0
 _WHILE_CHANGING = 2
+_ASKED_AT_ONCE = 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -162,12 +164,31 @@ class RecordsQuarantine:
         ]
 
     def replayed(self, item_ids: Sequence[str]) -> None:
-        from gateway.records import Actor, QuarantineState
+        from gateway.records import Actor, QuarantineState, Refused
 
         for item_id in item_ids:
-            self._records.settle_quarantine(
-                item_id, QuarantineState.REPLAYED, Actor.system("ingest"), "device registered", self._clock.now_ms()
-            )
+            item = self._records.quarantine_item(item_id)
+            why = f"asked for by {item.asked_by}" if item.asked_ms is not None else "device registered"
+            with contextlib.suppress(Refused):  # a person put it aside in this very moment: both stand in the audit
+                self._records.settle_quarantine(
+                    item_id, QuarantineState.REPLAYED, Actor.system("ingest"), why, self._clock.now_ms()
+                )
+
+    def asked(self) -> list[Asked]:
+        from ingest.quarantine import Asked
+
+        return [
+            Asked(item.id, item.site, *item.to_replay, item.received_ms, item.asked_ms)
+            for item in self._records.asked_replays(_ASKED_AT_ONCE)
+            if item.asked_ms is not None
+        ]
+
+    def refused_again(self, asked: Asked, reason: str, detail: str) -> None:
+        from gateway.records import Actor
+
+        self._records.replay_refused(
+            asked.item_id, reason, detail, Actor.system("ingest"), self._clock.now_ms(), asked_ms=asked.asked_ms
+        )
 
 
 def run(args: argparse.Namespace) -> int:

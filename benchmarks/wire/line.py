@@ -54,6 +54,12 @@ class NoQuarantine:
     def replayed(self, item_ids: Sequence[str]) -> None:
         del item_ids
 
+    def asked(self) -> list[Any]:
+        return []
+
+    def refused_again(self, asked: Any, reason: str, detail: str) -> None:
+        del asked, reason, detail
+
 
 @dataclass(frozen=True, slots=True)
 class Way:

@@ -583,7 +583,9 @@ class QuarantineItem:
     """A message that was not accepted, as it came. ``serials``: the devices it speaks of, where they are readable.
 
     ``id`` "" lets the records take one from topic, reason and payload, so that the same message waits once.
-    ``site`` and ``edge`` may be "" where the topic could not be read.
+    ``site`` and ``edge`` may be "" where the topic could not be read. ``payload`` and ``topic`` are never changed: a
+    person's correction stands beside them, with how it was made (``repair``). ``asked_ms``: somebody asked to send
+    it through, ingest has not done so yet.
     """
 
     id: str
@@ -597,6 +599,16 @@ class QuarantineItem:
     payload: bytes
     state: QuarantineState | str = QuarantineState.WAITING
     serials: tuple[str, ...] = ()
+    repair: str = ""
+    corrected_topic: str = ""
+    corrected: bytes | None = None
+    asked_by: str = ""
+    asked_ms: int | None = None
+
+    @property
+    def to_replay(self) -> tuple[str, bytes]:
+        """(topic, payload) that goes through ingest's check: the correction where there is one, else as it came."""
+        return (self.topic, self.payload) if self.corrected is None else (self.corrected_topic, self.corrected)
 
 
 # --- SMILE ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,10 @@ from gateway.records.errors import Code, Refused
 from gateway.records.kinds import QUARANTINE
 from gateway.records.model import Actor, QuarantineItem, QuarantineState
 from gateway.records.part import Part, equal
-from gateway.records.tx import Act
+from gateway.records.tx import Act, Tx
+
+# What these were refused for is who spoke, not what was said: no person can sign in the edge's place.
+NEVER_REPLAYED = frozenset({"no_mac", "bad_mac", "edge_revoked", "unknown_edge"})
 
 
 def item_id(item: QuarantineItem) -> str:
@@ -45,6 +48,23 @@ def waiting_ids(connection: Connection, serial: str) -> tuple[str, ...]:
         .order_by(q.c.received_ms, q.c.id)
     )
     return tuple(connection.execute(query).scalars())
+
+
+def _waiting(tx: Tx, item_id: str) -> QuarantineItem:
+    tx.lock_site(tx.need(QUARANTINE, item_id).site)
+    item = tx.need(QUARANTINE, item_id)
+    if item.state != QuarantineState.WAITING:
+        raise Refused(Code.NOT_WAITING, f"{item_id} is {item.state}")
+    return item
+
+
+def _may_be_replayed(item: QuarantineItem) -> None:
+    if item.reason in NEVER_REPLAYED:
+        raise Refused(
+            Code.NOT_REPLAYABLE,
+            f"nobody can say who made a message refused for {item.reason}",
+            advice="the edge sends its facts anew, signed; put this one aside",
+        )
 
 
 class QuarantinePart(Part):
@@ -109,17 +129,56 @@ class QuarantinePart(Part):
         with self._db.read() as connection:
             return [self.quarantine_item(i) for i in waiting_ids(connection, serial)]
 
+    def correct_quarantine(
+        self, item_id: str, repair: str, topic: str, payload: bytes, actor: Actor, reason: str, at_ms: int
+    ) -> QuarantineItem:
+        """Keep a person's correction beside the original, which stays as it came. It waits on until it is asked for.
+
+        ``repair`` says how it was made. Raises Refused(PERSON_REQUIRED, NOT_WAITING, NOT_REPLAYABLE, REASON_REQUIRED).
+        """
+        if actor.is_system:
+            raise Refused(Code.PERSON_REQUIRED, "a message is corrected by a person", field="actor")
+        with self._write() as tx:
+            item = _waiting(tx, item_id)
+            _may_be_replayed(item)
+            made = replace(item, repair=repair, corrected_topic=topic, corrected=payload, asked_by="", asked_ms=None)
+            tx.put(QUARANTINE, made, Act(actor, reason, at_ms), action="quarantine_corrected")
+            return made
+
     def ask_replay(self, item_id: str, actor: Actor, reason: str, at_ms: int) -> QuarantineItem:
-        """Keep who asked for a waiting item to go through, and why. The item waits on until ingest settles it."""
+        """Keep who asked for a waiting item to go through, and why. The item waits on until ingest settles it.
+
+        Raises Refused(PERSON_REQUIRED, NOT_WAITING, NOT_REPLAYABLE, REASON_REQUIRED).
+        """
         if actor.is_system:
             raise Refused(Code.PERSON_REQUIRED, "a replay is asked for by a person", field="actor")
         with self._write() as tx:
+            item = _waiting(tx, item_id)
+            _may_be_replayed(item)
+            asked = replace(item, asked_by=actor.name, asked_ms=at_ms)
+            tx.put(QUARANTINE, asked, Act(actor, reason, at_ms), action="quarantine_replay_asked")
+            return asked
+
+    def asked_replays(self, limit: int = 100) -> list[QuarantineItem]:
+        """What people asked to send through and ingest has not settled yet, oldest wish first."""
+        c = QUARANTINE.table.c
+        where = (c.state == QuarantineState.WAITING, c.asked_ms.is_not(None))
+        return self._all(QUARANTINE, *where, order_by=(c.asked_ms, c.id), limit=limit)
+
+    def replay_refused(
+        self, item_id: str, why: str, detail: str, actor: Actor, at_ms: int, *, asked_ms: int | None
+    ) -> QuarantineItem:
+        """The check said no again: the item waits on with its new reason. ``asked_ms`` is of the wish that was tried: a
+        newer wish, or an item settled meanwhile, is left alone.
+        """
+        with self._write() as tx:
             tx.lock_site(tx.need(QUARANTINE, item_id).site)
             item = tx.need(QUARANTINE, item_id)
-            if item.state != QuarantineState.WAITING:
-                raise Refused(Code.NOT_WAITING, f"{item_id} is {item.state}")
-            tx.note(QUARANTINE, item, Act(actor, reason, at_ms), action="quarantine_replay_asked")
-            return item
+            if item.state != QuarantineState.WAITING or item.asked_ms != asked_ms:
+                return item
+            again = _readable(replace(item, reason=why, detail=detail, asked_by="", asked_ms=None))
+            tx.put(QUARANTINE, again, Act(actor, f"refused again: {why}", at_ms), action="quarantine_replay_refused")
+            return again
 
     def settle_quarantine(
         self, item_id: str, state: QuarantineState | str, actor: Actor, reason: str, at_ms: int
@@ -129,10 +188,9 @@ class QuarantinePart(Part):
         if state is QuarantineState.DISCARDED and actor.is_system:
             raise Refused(Code.PERSON_REQUIRED, "a message is discarded by a person", field="actor")
         with self._write() as tx:
-            tx.lock_site(tx.need(QUARANTINE, item_id).site)
-            item = tx.need(QUARANTINE, item_id)
-            if item.state != QuarantineState.WAITING or state is QuarantineState.WAITING:
+            item = _waiting(tx, item_id)
+            if state is QuarantineState.WAITING:
                 raise Refused(Code.NOT_WAITING, f"{item_id} is {item.state}")
-            settled = replace(item, state=state)
+            settled = replace(item, state=state, asked_ms=None)
             tx.put(QUARANTINE, settled, Act(actor, reason, at_ms), action=f"quarantine_{state}")
             return settled

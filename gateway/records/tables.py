@@ -315,6 +315,11 @@ quarantine = Table(
     Column("payload", LargeBinary, nullable=False),
     Column("state", EnumText(model.QuarantineState), nullable=False, index=True),
     Column("serials", JsonText(tuple), nullable=False),
+    Column("repair", String, nullable=False, server_default=""),
+    Column("corrected_topic", String, nullable=False, server_default=""),
+    Column("corrected", LargeBinary),
+    Column("asked_by", String, nullable=False, server_default=""),
+    Column("asked_ms", BigInteger, index=True),
 )
 
 quarantine_serials = Table(

@@ -167,15 +167,6 @@ class Tx:
         self._note(kind, site, old, row, act, action)
         return Change.CREATED if old is None else Change.CHANGED
 
-    def note(self, kind: Kind[T], value: T, act: Act, *, action: str) -> None:
-        """An audit row for what a person asked about a record that this does not change; it takes a reason."""
-        row = kind.row(value)
-        if not act.reason.strip():
-            raise Refused(Code.REASON_REQUIRED, f"{kind.subject(row)}: {action} takes a reason", field="reason")
-        site = kind.site_of(row)
-        self.lock_site(site)
-        self._note(kind, site, row, row, act, action)
-
     def _note(
         self, kind: Kind[Any], site: str, old: dict[str, Any] | None, new: dict[str, Any], act: Act, action: str
     ) -> None:

@@ -91,6 +91,12 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
         "/api/v1/weighings/{weighing}/tie/correct",
         {"bag": "000220112026", **WHY},
     ),
+    ("GET", "/api/v1/quarantine/{item_id}"): (OFFICE, "/api/v1/quarantine/{item}", None),
+    ("POST", "/api/v1/quarantine/{item_id}/correct"): (
+        DECIDERS,
+        "/api/v1/quarantine/{item}/correct",
+        {"repair": "as_is", **WHY},
+    ),
     ("POST", "/api/v1/quarantine/{item_id}/replay"): (DECIDERS, "/api/v1/quarantine/{item}/replay", WHY),
     ("POST", "/api/v1/quarantine/{item_id}/discard"): (DECIDERS, "/api/v1/quarantine/{item}/discard", WHY),
     ("POST", "/api/v1/sites"): (SUPER, "/api/v1/sites", SITE_BODY | WHY),
@@ -179,6 +185,12 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
         PEOPLE,
         "/sites/{site}/bags",
         {"code": "000320112026", "waste": "infectious"},
+    ),
+    ("GET", "/sites/{site_id}/quarantine/{item_id}"): (OFFICE, "/sites/{site}/quarantine/{item}", None),
+    ("POST", "/sites/{site_id}/quarantine/{item_id}/correct"): (
+        DECIDERS,
+        "/sites/{site}/quarantine/{item}/correct",
+        {"repair": "as_is", **WHY},
     ),
     ("POST", "/sites/{site_id}/quarantine/{item_id}/replay"): (
         DECIDERS,

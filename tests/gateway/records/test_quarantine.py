@@ -89,12 +89,14 @@ def test_who_asked_for_a_replay_is_kept_while_the_item_waits_on(world: Any, tamp
     assert (row.action, row.actor, row.reason, row.at_ms) == (
         "quarantine_replay_asked", world.budi.name, "the logger is registered now", 9,
     )  # fmt: skip
-    assert row.old == row.new
+    assert (row.old_value["asked_by"], row.new_value["asked_by"]) == ("", world.budi.name)
+    assert [i.id for i in r.asked_replays()] == [item]
     assert r.quarantine_item(item).state == "waiting"
     assert r.verify_chain("S1").ok
     r.settle_quarantine(item, "replayed", world.alerts, "device registered", 10)
     assert [x.action for x in r.audit_of(f"quarantine:{item}")] == ["quarantine_replay_asked", "quarantine_replayed"]
     assert r.verify_chain("S1").ok
+    assert r.asked_replays() == []
     with pytest.raises(Refused) as refused:
         r.ask_replay(item, world.budi, "once more", 11)
     assert refused.value.code is Code.NOT_WAITING
