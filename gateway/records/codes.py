@@ -63,7 +63,7 @@ def new_code() -> InviteCode:
 
 def read_code(text: str) -> InviteCode | None:
     """The code that was typed; None for what cannot be one."""
-    if len(text) > 100:
+    if len(text) > 100 or not text.isascii():  # upper() makes an I of a Turkish dotless one
         return None
     signs = plain_signs(text)
     if len(signs) != ID_SIGNS + SECRET_SIGNS or set(signs) - set(ALPHABET):
