@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from edge import salvage
 from edge.outbox import EpochReason, Quota, SqliteOutbox
 from edge.thinning import LOST, ranges_in
+from telemetry.errors import NeighbourDownError
 from telemetry.readings import Event, Fact, Ranges
 
 MINUTE_MS = 60_000
@@ -168,3 +171,123 @@ def test_damage_anywhere_costs_no_more_than_its_place_and_is_told(
         box.close()
         shutil.rmtree(folder)
     assert salvaged > 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 5000, b"no database at all\n" * 400, b"SQLite format 3\0", b"SQLite format 3\0" + b"\xff" * 9000],
+    ids=["zero bytes", "zeros", "text", "a title", "a title and rubbish"],
+)
+def test_the_agent_starts_with_whatever_stands_in_its_place(tmp_path: Path, make: Any, content: bytes) -> None:
+    path = tmp_path / "o.db"
+    path.write_bytes(content)
+    box = SqliteOutbox(path)
+    assert box.append([make.reading()]).spans[0][0] >= 1
+    assert box.identity().reason is (EpochReason.SALVAGED if content else EpochReason.NEW)
+    box.close()
+    again = SqliteOutbox(path)
+    assert again.epoch == box.epoch
+    again.close()
+    aside = [p for p in tmp_path.glob("o.db.damaged-*") if not p.name.endswith("-wal")]
+    assert [p.read_bytes() for p in aside] == ([content] if content else [])
+
+
+def test_an_empty_file_beside_a_full_log_is_damage_and_the_log_is_read(tmp_path: Path, template: Template) -> None:
+    path = template.put(tmp_path / "x")
+    path.unlink()
+    path.write_bytes(b"")
+    box = SqliteOutbox(path)
+    assert box.identity().reason is EpochReason.SALVAGED
+    texts = {text(n.fact) for n in box.pending(1 << 30)}
+    assert len(texts & template.ever) > 300
+    assert box.identity().lost
+    box.close()
+
+
+def test_a_log_broken_in_the_middle_is_not_dropped_without_a_word(tmp_path: Path, template: Template) -> None:
+    """SQLite alone would open this file as sound, with all commits after the break gone and their numbers given anew."""
+    path = template.put(tmp_path / "x")
+    log = bytearray(template.log)
+    log[len(log) // 3] ^= 4
+    path.with_name("o.db-wal").write_bytes(log)
+    box = SqliteOutbox(path)
+    assert box.identity().reason is EpochReason.SALVAGED
+    missing = [n for n, f in template.unsent.items() if text(f) not in {text(p.fact) for p in box.pending(1 << 30)}]
+    lost = Ranges((low, high) for low, high in json.loads(box.identity().lost or "[]"))
+    assert set(missing) <= set(lost)
+    assert len(missing) < 40
+    box.close()
+
+
+def test_a_bit_that_falls_while_the_agent_runs_is_found_when_its_row_is_read(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "o.db"
+    box = SqliteOutbox(path)
+    box.append([make.reading(value=f"{i % 500}e-2") for i in range(300)], {"heard": "x"})
+    epoch = box.epoch
+    box._db.execute("UPDATE fact SET value = '777' WHERE seq = 7")
+    assert box.pending(1 << 30) == []  # the caller's numbers were those of an epoch that has ended
+    assert box.epoch != epoch
+    assert (box.identity().reason, box.identity().lost) == (EpochReason.SALVAGED, "[[7,7]]")
+    facts = [n.fact for n in box.pending(1 << 30)]
+    assert len(facts) == 300
+    assert isinstance(facts[-1], Event)
+    assert (facts[-1].kind, facts[-1].detail["epoch"], facts[-1].detail["ranges"]) == (LOST, epoch, "[[7,7]]")
+    assert box.hint("heard") == "x"
+    assert box.append([make.reading()]) == Ranges([(301, 301)])
+    box.close()
+
+
+def test_a_damaged_hint_costs_that_hint(tmp_path: Path, make: Any) -> None:
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading()], {"heard:A": "x", "heard:B": "y"})
+    box._db.execute("UPDATE hint SET value = 'z' WHERE key = 'heard:A'")
+    assert (box.hint("heard:A"), box.hint("heard:B")) == (None, "y")
+    assert box.identity().lost == ""
+    box.close()
+
+
+def test_a_rebuilt_file_found_at_the_start_takes_its_place(tmp_path: Path, template: Template) -> None:
+    """A power cut between the salvage and the change of names: the old log must not be read into the new file."""
+    path = template.put(tmp_path / "x")
+    data = bytearray(path.read_bytes())
+    data[5_000:6_000] = bytes(1_000)
+    path.write_bytes(data)
+    salvage.rebuild(path)
+    rebuilt = path.read_bytes()
+    path.rename(path.with_name("o.db.rebuilt"))
+    path.write_bytes(bytes(data))
+    path.with_name("o.db-wal").write_bytes(template.log)
+    box = SqliteOutbox(path)
+    assert box.identity().reason is EpochReason.SALVAGED
+    assert len(rebuilt) > 1000
+    assert not path.with_name("o.db.rebuilt").exists()
+    assert len(box.pending(1 << 30)) > 500
+    box.close()
+
+
+def test_only_two_damaged_files_are_kept(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "o.db"
+    for number in range(4):
+        path.write_bytes(b"rubbish %d" % number * 100)
+        SqliteOutbox(path).close()
+    aside = [p.read_bytes()[:9] for p in tmp_path.glob("o.db.damaged-*")]
+    assert sorted(aside) == [b"rubbish 2", b"rubbish 3"]
+
+
+def test_a_second_process_leaves_a_damaged_file_to_the_first(tmp_path: Path, make: Any) -> None:
+    path = tmp_path / "o.db"
+    first = SqliteOutbox(path)
+    first.append([make.reading()] * 10)
+    first._db.execute("UPDATE meta SET chk = 1 WHERE key = 'state'")
+    with pytest.raises(NeighbourDownError, match="another process"):
+        SqliteOutbox(path)
+    first.close()
+
+
+def test_a_folder_that_cannot_be_is_told_plainly(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NeighbourDownError, match="owner of the file"):
+        SqliteOutbox(tmp_path / "file" / "o.db")
+    (tmp_path / "folder" / "o.db").mkdir(parents=True)
+    with pytest.raises(NeighbourDownError, match="restart the agent"):
+        SqliteOutbox(tmp_path / "folder" / "o.db")
