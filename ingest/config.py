@@ -31,8 +31,9 @@ class Config:
 
     ``shard`` is this worker's own ("+" for all); ``client_id`` must stay the same, the broker keeps our queue under
     it. ``batch_messages`` and ``batch_bytes`` bound memory: beyond them the socket is not read. ``receipt_linger_s``
-    is how long the receipt of a lazy upload may wait. ``filler_path`` keeps the filler's offset and the undated
-    readings; by default it is the SQLite store's own file, so that both are lost or kept together.
+    is how long the receipt of a lazy upload may wait, ``linger_s`` how long the first message of a batch may.
+    ``filler_path`` keeps the filler's offset and the undated readings; by default it is the SQLite store's own file,
+    so that both are lost or kept together.
     """
 
     journal: str = "journal.db"
@@ -43,6 +44,7 @@ class Config:
     store: StoreConfig = field(default_factory=StoreConfig)
     filler_path: Path | None = None
     receipt_linger_s: float = 3600.0
+    linger_s: float = 0.0
     batch_messages: int = 500
     batch_bytes: int = 8 << 20
     sweep_s: float = 2.0

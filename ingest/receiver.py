@@ -192,32 +192,44 @@ class Receiver:
             sock.close()
 
     def _read(self) -> list[_Held]:
-        """Wait a little for a first message, then take what has come in during the last write."""
+        """Wait a little for a first message, then take what has come in during the last write (and, if told to linger,
+        what comes in a moment longer: fewer and larger writes)."""
         self._batch, self._batch_bytes = [], 0
-        sock: Any = self._client.socket()
-        waits = self._client.want_write()
-        pending = getattr(sock, "pending", None)  # TLS: what is decrypted already wakes no select
-        if not (pending and pending()):
-            readable, writable, _ = select.select([sock], [sock] if waits else [], [], self._patience_s())
-            if writable:
-                self._client.loop_write()
-            if not readable:
-                self._pressed = False
-                return []
-        config = self._config
-        known = -1
-        while len(self._batch) != known:
-            known = len(self._batch)
-            if known >= config.batch_messages or self._batch_bytes >= config.batch_bytes:
-                break
-            if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                break
-        self._pressed = known >= config.batch_messages or self._batch_bytes >= config.batch_bytes
+        if not self._is_readable(0.0 if self._pressed else _IDLE_S):
+            self._pressed = False
+            return []
+        self._drain()
+        if self._config.linger_s and self._batch:
+            until_s = time.monotonic() + self._config.linger_s
+            while not self._is_full() and (left_s := until_s - time.monotonic()) > 0 and self._is_readable(left_s):
+                self._drain()
+        self._pressed = self._is_full()
         return self._batch
 
-    def _patience_s(self) -> float:
-        """How long to wait for a message: not at all while more is known to wait."""
-        return 0.0 if self._pressed else _IDLE_S
+    def _is_readable(self, patience_s: float) -> bool:
+        """Whether something comes within this time; what waits to be written is written meanwhile."""
+        sock: Any = self._client.socket()
+        if sock is None:
+            return False
+        pending = getattr(sock, "pending", None)  # TLS: what is decrypted already wakes no select
+        if pending and pending():
+            return True
+        waits = self._client.want_write()
+        readable, writable, _ = select.select([sock], [sock] if waits else [], [], patience_s)
+        if writable:
+            self._client.loop_write()
+        return bool(readable)
+
+    def _drain(self) -> None:
+        """Read until nothing more is there, the batch is full or the connection breaks."""
+        known = -1
+        while len(self._batch) != known and not self._is_full():
+            known = len(self._batch)
+            if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
+
+    def _is_full(self) -> bool:
+        return len(self._batch) >= self._config.batch_messages or self._batch_bytes >= self._config.batch_bytes
 
     def _keep(self, batch: list[_Held]) -> bool:
         """Try until the batch is durable; False only when stopped before that."""

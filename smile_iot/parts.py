@@ -156,5 +156,6 @@ def ingest_config(settings: Settings) -> IngestConfig:
             ca_file=settings.text("mqtt.ca_file") or None,
         ),
         store=store_config(settings),
+        linger_s=settings.number("ingest.linger_ms") / 1000,
         receipt_linger_s=settings.number("ingest.receipt_linger_s"),
     )

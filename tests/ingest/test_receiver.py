@@ -332,3 +332,32 @@ def test_when_the_journal_is_dead_the_queue_is_bounded_and_nothing_is_acknowledg
         sender.disconnect()
         sender.loop_stop()
         worker.join(10)
+
+
+def test_told_to_linger_it_writes_once_for_what_comes_close_together(
+    broker: Any, pipeline: Any, make: Any, eventually: Eventually
+) -> None:
+    batches: list[int] = []
+    append = pipeline.journal.append
+    pipeline.journal.append = lambda entries: (batches.append(len(entries)), append(entries))[1]
+    receiver = Receiver(Config(broker=BrokerConfig(port=broker.port), linger_s=3.0), pipeline.intake, SystemClock())
+    stop = threading.Event()
+    worker = threading.Thread(target=receiver.run, args=(stop,))
+    worker.start()
+    sender = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="sender")
+    sender.connect("127.0.0.1", broker.port)
+    sender.loop_start()
+    try:
+        eventually(lambda: receiver._connected, "the connection")
+        time.sleep(0.2)
+        for n in range(1, 6):
+            message = make.message([make.reading(n)])
+            sender.publish(message.topic, message.payload, qos=1)
+            time.sleep(0.05)
+        eventually(lambda: sum(batches) == 5, "everything journaled")
+        assert batches == [5]
+    finally:
+        stop.set()
+        sender.disconnect()
+        sender.loop_stop()
+        worker.join(10)
