@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -32,6 +34,7 @@ from telemetry.errors import NeighbourDownError
 
 __all__ = ["Link", "fill", "open_store", "receive", "run"]
 
+_log = logging.getLogger("ingest")
 T = TypeVar("T")
 Mine = Callable[[str], bool]
 """Whether a site is of our shard."""
@@ -152,7 +155,11 @@ def fill_again_after_a_restore(journal: Journal, config: Config, ended_at: int) 
     that a reader has passed is given again, and the filler begins anew: it may never have seen what the backup holds.
     (It cannot see that itself: it may begin late, when its store is back, and the journal has grown.)
     """
-    place = read_place(config.filler_file)
+    try:
+        place = read_place(config.filler_file)
+    except sqlite3.Error as error:  # a dead store stops nothing: its filler looks again when it is back
+        _log.warning("the filler's place in %s cannot be read: %s", config.filler_file, error)
+        return
     if ended_at >= place:
         return
     journal.skip_to(place + READERS_AHEAD)
