@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.simulation.world import CrashError
 from edge.outbox import MemoryOutbox
 from gateway.journal import Entry
-from ingest.quarantine import Fault, Reason, Waiting
+from ingest.quarantine import Asked, Fault, Reason, Waiting
 from telemetry.errors import NeighbourDownError
 
 
@@ -122,6 +122,12 @@ class MemoryQuarantine:
         for item in item_ids:
             fault, _ = self.items[keys[int(item)]]
             self.items[keys[int(item)]] = (fault, False)
+
+    def asked(self) -> list[Asked]:
+        return []  # no people here
+
+    def refused_again(self, asked: Asked, reason: str, detail: str) -> None:
+        raise AssertionError(asked)
 
 
 def copy_of(outbox: MemoryOutbox) -> MemoryOutbox:
