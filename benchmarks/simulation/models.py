@@ -127,7 +127,7 @@ class MemoryQuarantine:
         return []  # no people here
 
     def refused_again(self, asked: Asked, reason: str, detail: str) -> None:
-        raise AssertionError(asked)
+        raise AssertionError(asked, reason, detail)
 
 
 def copy_of(outbox: MemoryOutbox) -> MemoryOutbox:
