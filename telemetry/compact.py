@@ -351,6 +351,9 @@ class _Reader:
 
     def varint(self) -> int:
         body, at = self._body, self._at
+        if at < len(body) and body[at] < 128:  # most are short
+            self._at = at + 1
+            return body[at]
         number = shift = 0
         while True:
             if at >= len(body) or shift > 70:
@@ -439,11 +442,16 @@ class _Reader:
         bits = self._take(1)[0]
         if not 0 < bits <= 64:
             raise _broken("a packed column of no possible width")
-        whole = int.from_bytes(self._take((length * bits + 7) // 8), "little")
-        text = format(whole, f"0{length * bits}b")
-        if len(text) > length * bits:
+        data = self._take((length * bits + 7) // 8)
+        spare = len(data) * 8 - length * bits
+        if spare and data[-1] >> 8 - spare:
             raise _broken("a packed column with bits left over")
-        return [int(text[at : at + bits], 2) for at in range((length - 1) * bits, -1, -bits)]
+        mask, found = (1 << bits) - 1, list[int]()
+        # 32 entries are a whole number of bytes; shifting a short number is quick, a long one is not
+        for start in range(0, length, 32):
+            whole = int.from_bytes(data[start * bits // 8 : (start + 32) * bits // 8], "little")
+            found += [whole >> at & mask for at in range(0, min(32, length - start) * bits, bits)]
+        return found
 
     def along(self, length: int) -> list[int]:
         """``length`` numbers, each told by what it adds to the one before."""

@@ -292,7 +292,9 @@ def decode_readings(payload: bytes) -> ReadingsUpload:
     kind = text(body.get("kind"), "kind", 16)
     if kind != "readings":
         raise ContractError("kind_mismatch" if kind in _DECODERS else "unknown_kind", kind)
-    streams = decode_streams(body.get("streams"), bools=b"true" in payload or b"false" in payload)
+    # ``lazy`` is true in most messages; any other true or false costs a look at each entry.
+    bools = payload.count(b"true") > (body.get("lazy") is True) or b"false" in payload
+    streams = decode_streams(body.get("streams"), bools=bools)
     ranges = numbers_as_ranges(list(chain.from_iterable(s.seq for s in streams)))
     edge, epoch, sent_at_ms, lazy, mac = _envelope(body, ranges)
     return ReadingsUpload(edge, epoch, sent_at_ms, streams, ranges, lazy, mac)

@@ -31,6 +31,7 @@ from telemetry.readings import Origin, Quality, Sync
 
 _REMEMBERED = 8192
 _SHORT = 12
+_LISTS = {list}
 
 
 class _Exact(dict[str, "float | Decimal"]):
@@ -97,8 +98,16 @@ def _shape(stream: dict[str, Any]) -> StreamColumns:
     except TypeError as error:  # a list or an object, which no cache can hold
         raise ContractError("bad_field", f"{head!r} do not describe a stream"[:160]) from error
     length = len(seq)
-    times = _column(stream, "t_ms", length)
-    walls = _column(stream, "wall_ms", length)
+    columns: tuple[Any, Any, Any, Any] = (get("t_ms"), get("value"), get("boottime_ns"), get("wall_ms"))
+    # the usual case in one look: all are there, and as long as they should be
+    if not (set(map(type, columns)) == _LISTS and set(map(len, columns)) == {length}):
+        columns = (
+            _column(stream, "t_ms", length),
+            _column(stream, "value", length),
+            _column(stream, "boottime_ns", length, 0),
+            _column(stream, "wall_ms", length),
+        )
+    times, values, boottimes, walls = columns
     if None in walls:  # an edge that sends no raw wall clock: its readings' own times stand in
         walls = [(t or 0) if wall is None else wall for wall, t in zip(walls, times, strict=True)]
     device_seq = None if get("device_seq") is None else _column(stream, "device_seq", length)
@@ -110,8 +119,8 @@ def _shape(stream: dict[str, Any]) -> StreamColumns:
         max_error_ms,
         seq,
         times,
-        _column(stream, "value", length),
-        _column(stream, "boottime_ns", length, 0),
+        values,
+        boottimes,
         walls,
         device_seq,
         _qualities(get("quality"), length),
