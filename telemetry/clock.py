@@ -94,6 +94,13 @@ class _Timex(ctypes.Structure):
     )
 
 
+def coarse_ms(error_us: int) -> int:
+    """The bound in ms, rounded up to 1, 2, 4, 8 ...: the kernel's grows by half a ms a second until the clock is set
+    again, and a bound that is another for every reading would be sent with every reading.
+    """
+    return 1 << max(0, -(-error_us // 1000) - 1).bit_length()
+
+
 def kernel_sync() -> tuple[Sync, int | None]:
     """The kernel's own word on its clock (adjtimex with modes=0 changes nothing; about 1 us)."""
     timex = _Timex()
@@ -101,7 +108,7 @@ def kernel_sync() -> tuple[Sync, int | None]:
     state = libc.adjtimex(ctypes.byref(timex))
     if state in (-1, _TIME_ERROR) or timex.status & _STA_UNSYNC or timex.maxerror >= _MAX_ERROR_SYNCED_US:
         return Sync.UNSYNCED, None
-    return Sync.SYNCED, max(1, timex.maxerror // 1000)
+    return Sync.SYNCED, coarse_ms(timex.maxerror)
 
 
 @cache

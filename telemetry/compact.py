@@ -656,7 +656,8 @@ def _read_numbers(reader: _Reader, groups: Sequence[_Group], count: int) -> list
     boots: list[list[int]] = [[] for _ in range(count)]
     for group in groups:
         boots[group.place] += group.stamps.boottime_ns
-        ranks[group.place] += [rank_of[group.context[0]]] * len(group.stamps.boottime_ns)
+        if len(rank_of) > 1:
+            ranks[group.place] += [rank_of[group.context[0]]] * len(group.stamps.boottime_ns)
     in_time = _in_time(list(chain.from_iterable(ranks)), list(chain.from_iterable(boots)))
     seqs = [0] * len(in_time)
     if seqs:

@@ -13,6 +13,7 @@ from telemetry.clock import (
     SystemClock,
     VirtualClock,
     clock_from_environment,
+    coarse_ms,
     kernel_sync,
     moment,
     stamp,
@@ -180,3 +181,11 @@ def test_the_machines_zone_changes_no_time(monkeypatch: pytest.MonkeyPatch, zone
     finally:
         monkeypatch.delenv("TZ")
         time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("error_us", "ms"), [(0, 1), (1, 1), (1000, 1), (1001, 2), (2001, 4), (50_000, 64), (64_000, 64), (999_999, 1024)]
+)
+def test_the_bound_of_error_is_coarse_and_never_too_small(error_us: int, ms: int) -> None:
+    assert coarse_ms(error_us) == ms
+    assert ms * 1000 >= error_us
