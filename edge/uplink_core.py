@@ -256,7 +256,6 @@ class UplinkCore:
         if self._outbox.epoch != self._epoch:
             self._start_over()
             return
-        named = receipt.have | receipt.quarantined
         if not retained:
             self._greeted_by_s = None
         # What names something in flight was said after it was sent, whatever the broker's flag says.
