@@ -51,7 +51,7 @@ class Config:
     gap_wait_s: float = 60.0
     gap_again_s: float = 600.0
     fill_rows: int = 20_000
-    fill_entries: int = 500
+    fill_entries: int = 5_000
     poll_s: float = 0.5
     retry_s: float = 1.0
 

@@ -66,6 +66,7 @@ class Filler:
         self._outage = Outage("store")
         self.counters = FillerCounters()
         self.wake = threading.Event()
+        self._per_entry = 1.0  # readings in an entry, by the last step: what is read is to be used
         self.read: Callable[[bytes], ReadingsUpload] = decode_readings
 
     def run(self, stop: threading.Event) -> None:
@@ -98,7 +99,8 @@ class Filler:
         before = self._state.offset
         work = _Work()
         done, offset = 0, before
-        for entry_offset, entry in self._journal.after(before, self._config.fill_entries):
+        enough = min(self._config.fill_entries, int(self._config.fill_rows / self._per_entry) + 1)
+        for entry_offset, entry in self._journal.after(before, enough):
             self._sort(entry, work)
             done, offset = done + 1, entry_offset
             if work.readings >= self._config.fill_rows:
@@ -109,6 +111,7 @@ class Filler:
         if offset != before or found:
             self._state.done(offset, found)
         self.counters.entries += done
+        self._per_entry = max(1.0, work.readings / done) if done else self._per_entry
         return done + len(found)
 
     def _sort(self, entry: Entry, work: _Work) -> None:

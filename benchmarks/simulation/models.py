@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.simulation.world import CrashError
 from edge.outbox import MemoryOutbox
-from gateway.journal import Entry
+from gateway.journal import Entry, model
 from ingest.quarantine import Asked, Fault, Reason, Waiting
 from telemetry.errors import NeighbourDownError
 
@@ -67,7 +67,13 @@ class MemoryJournal:
         return self._last
 
     def after(self, offset: int, limit: int) -> list[tuple[int, Entry]]:
-        return [(n, e) for n, e in self._entries if n > offset][:limit]
+        found: list[tuple[int, Entry]] = []
+        size = 0
+        for n, entry in self._entries:
+            if n > offset and len(found) < limit and size < model.AFTER_BYTES:
+                found.append((n, entry))
+                size += len(entry.payload)
+        return found
 
     def last_offset(self) -> int:
         return self._last

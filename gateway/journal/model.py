@@ -8,6 +8,8 @@ from typing import Protocol
 
 from telemetry.errors import ConfigError
 
+# What one page of the journal may weigh in a reader's memory, but for its last entry.
+AFTER_BYTES = 8 << 20
 KINDS = ("readings", "events", "weighings", "hello", "import")
 
 
@@ -37,7 +39,10 @@ class Journal(Protocol):
         ...
 
     def after(self, offset: int, limit: int) -> list[tuple[int, Entry]]:
-        """The oldest ``limit`` entries past ``offset``. An offset seen means no smaller one can still appear."""
+        """The oldest entries past ``offset``: at most ``limit``, and no more once ``AFTER_BYTES`` of payload are there.
+
+        An offset seen means no smaller one can still appear. Empty only at the end.
+        """
         ...
 
     def last_offset(self) -> int:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from gateway.journal import model
 from gateway.journal.model import Entry
 from telemetry.errors import NeighbourDownError
 
@@ -27,7 +28,10 @@ _LOCK = 0x534D494A
 _INSERT = "INSERT INTO journal(site, edge, epoch, kind, received_at_ms, payload) VALUES (%s,%s,%s,%s,%s,%s)"
 _LAST = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM journal_n_seq"
 _AFTER = """
-SELECT n, site, edge, epoch, kind, received_at_ms, payload FROM journal WHERE n > %s ORDER BY n LIMIT %s
+SELECT n, site, edge, epoch, kind, received_at_ms, payload FROM (
+  SELECT *, sum(octet_length(payload)) OVER (ORDER BY n) - octet_length(payload) AS before FROM (
+    SELECT * FROM journal WHERE n > %s ORDER BY n LIMIT %s) AS oldest) AS weighed
+WHERE before < %s ORDER BY n
 """
 _ADVICE = "see whether PostgreSQL runs and its disk has room"
 
@@ -83,7 +87,7 @@ class PostgresJournal:
 
     def after(self, offset: int, limit: int) -> list[tuple[int, Entry]]:
         with self._cursor() as cursor:
-            rows = cursor.execute(_AFTER, (offset, limit)).fetchall()
+            rows = cursor.execute(_AFTER, (offset, limit, model.AFTER_BYTES)).fetchall()
         return [(n, Entry(site, edge, epoch, kind, at, bytes(body))) for n, site, edge, epoch, kind, at, body in rows]
 
     def skip_to(self, offset: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from gateway.journal import model
 from gateway.journal.model import Entry
 from telemetry.errors import NeighbourDownError
 
@@ -71,13 +72,20 @@ class SqliteJournal:
             return self._last()
 
     def after(self, offset: int, limit: int) -> list[tuple[int, Entry]]:
+        found: list[tuple[int, Entry]] = []
+        size = 0
         with self._lock, self._down():
-            rows = self._db.execute(
+            for n, *rest in self._db.execute(
                 "SELECT n, site, edge, epoch, kind, received_at_ms, payload FROM journal"
                 " WHERE n > ? ORDER BY n LIMIT ?",
                 (offset, limit),
-            ).fetchall()
-        return [(n, Entry(*rest)) for n, *rest in rows]
+            ):
+                entry = Entry(*rest)
+                found.append((n, entry))
+                size += len(entry.payload)
+                if size >= model.AFTER_BYTES:
+                    break
+        return found
 
     def skip_to(self, offset: int) -> None:
         with self._lock, self._down():

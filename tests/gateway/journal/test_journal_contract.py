@@ -39,6 +39,18 @@ def test_after_gives_only_what_lies_past_the_offset_and_at_most_the_limit(journa
     assert journal.after(rest[-1][0], 10) == []
 
 
+def test_a_page_weighs_no_more_than_it_may(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least one entry, however large, so that a reader always goes on."""
+    monkeypatch.setattr("gateway.journal.model.AFTER_BYTES", 250)
+    sizes = [100, 100, 100, 100, 900, 0, 249, 1, 5]
+    journal.append([entry(n, b"x" * size) for n, size in enumerate(sizes)])
+    pages, offset = [], 0
+    while page := journal.after(offset, 4):
+        pages.append([len(e.payload) for _, e in page])
+        offset = page[-1][0]
+    assert pages == [[100, 100, 100], [100, 900], [0, 249, 1], [5]]
+
+
 def test_appending_nothing_changes_nothing(journal: Journal) -> None:
     last = journal.append([entry(1)])
     assert journal.append([]) == last
