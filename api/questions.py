@@ -342,9 +342,8 @@ class Questions:
         declared = next((d.interval_s for d in view.devices if d.serial == serial), None)
         # One longest gap before, so that the first reading's hold is right.
         early_ms = from_ms - max_gap_ms((declared or DEFAULT_INTERVAL_S) * 1000)
-        rows = self._rows(stream_id, early_ms, now_ms + 1)
-        name = view.equipment.id
-        points = plain_points(ReadingFact(name, stream_id, r.t_ms, r.value, r.quality, r.device_seq) for r in rows)
+        said = self.store.read_columns(stream_id, early_ms, now_ms + 1).facts()
+        points = plain_points(ReadingFact(view.equipment.id, stream_id, *fact) for fact in said)
         made = cut(segments(points, declared * 1000 if declared else None, now_ms), from_ms, now_ms)
         return [p for p in points if p.t_ms >= from_ms], made
 

@@ -8,7 +8,7 @@ the same value and quality is a duplicate and swallowed; with another it is a co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -164,6 +164,12 @@ class Series:
     odd: dict[int, Said] = field(default_factory=dict)
     device_seq: dict[int, int] = field(default_factory=dict)
     variant: dict[int, int] = field(default_factory=dict)
+
+    def facts(self) -> Iterator[tuple[int, Decimal | None, Quality, int | None]]:
+        """(t_ms, value, quality, device_seq) of each entry."""
+        for i, (t_ms, usual) in enumerate(zip(self.t_ms, self.milli, strict=True)):
+            milli, quality = self.odd.get(i, (usual, Quality.GOOD))
+            yield t_ms, from_thousandths(milli), quality, self.device_seq.get(i)
 
     def add(self, row: Row) -> None:
         """``row`` as the last entry."""

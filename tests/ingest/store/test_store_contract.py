@@ -120,6 +120,8 @@ def test_columns_are_read_as_rows_are(store: Store, row: RowMaker) -> None:
         rows = store.read(S, *span).rows
         found = rows_of(store.read_columns(S, *span))
         assert found == [(r.t_ms, thousandths(r.value), r.quality, r.device_seq, r.variant) for r in rows]
+        facts = list(store.read_columns(S, *span).facts())
+        assert facts == [(r.t_ms, r.value, r.quality, r.device_seq) for r in rows]
     assert rows_of(store.read_columns("T9/temperature_c", *FOREVER)) == []
 
 
