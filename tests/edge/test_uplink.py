@@ -334,6 +334,34 @@ def test_a_kill_after_sending_undated_does_not_let_the_next_life_date_it(
     assert Uplink(ADDRESS, settings, clock, outbox, Outage("broker")).sent_to == 0
 
 
+def test_calm_readings_share_a_message_and_one_beyond_its_limit_waits_for_nobody(
+    settings: MqttSettings, server: Server, clock: Any, make: Any
+) -> None:
+    outbox = MemoryOutbox()
+    lazy = replace(settings, window_facts=100, flush_facts=50, flush_after_s=1.5, receipt_every_s=60.0)
+
+    def sent() -> list[tuple[list[int], bool]]:
+        return [([n.seq for n in u.facts], u.lazy) for u in server.uploads if u.facts]
+
+    async def script(uplink: Uplink) -> None:
+        await until(server.kinds)
+        for _ in range(3):
+            outbox.append([make.reading()])
+            uplink.wake()
+        await until(sent)
+        assert sent() == [([1, 2, 3], True)]
+        outbox.append([make.reading()])
+        outbox.append([make.reading(value="8.25")])
+        uplink.wake()
+        began = asyncio.get_running_loop().time()
+        await until(lambda: len(sent()) == 2)
+        assert asyncio.get_running_loop().time() - began < 1.4
+        assert sent()[1] == ([4, 5], False)
+        await until(lambda: outbox.usage().unreceipted == 0)
+
+    run_uplink(lazy, outbox, clock, script)
+
+
 # --- links that break in other ways than by ending --------------------------------------------------------
 
 
