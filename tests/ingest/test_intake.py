@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gateway.journal import Entry
 from ingest.check import Arrived
 from ingest.identities import IdentityKind
+from ingest.intake import Intake
 from ingest.ledger import Change, EpochKey, Ledger, read_clocks, read_identities, read_ledger
 from telemetry.contract import Receipt, decode_upload, encode_upload
 from telemetry.errors import NeighbourDownError
@@ -132,6 +133,24 @@ def test_registering_a_device_replays_its_quarantine(pipeline: Any, make: Any) -
     assert not pipeline.ledger.receipt(KEY).quarantined
     assert pipeline.intake.sweep() == []
     assert {row[4] for row in pipeline.quarantine.rows()} == {"replayed"}
+
+
+def test_of_two_shards_workers_the_sites_own_replays(pipeline: Any, make: Any) -> None:
+    """They share the quarantine and the journal: each item goes through once, into its own shard's ledger."""
+    pipeline.intake.take([make.message([make.reading(1, stream="NEW/temperature_c")])])
+    pipeline.homes["NEW"] = "SITE1"
+    other = Ledger(pipeline.folder / "ledger-s2.db")
+    stranger = Intake(
+        pipeline.journal, other, pipeline.quarantine, pipeline.homes.get, mine=lambda site: site == "SITE2"
+    )
+    stranger.start()
+    assert stranger.sweep() == []
+    assert pipeline.intake.sweep() == [KEY]
+    assert journaled(pipeline) == [1]
+    assert stranger.sweep() == []
+    assert other.states == {}
+    assert other.offset == pipeline.journal.last_offset()  # so that the journal may forget
+    other.close()
 
 
 def test_a_device_registered_at_anwrong_site_stays_in_quarantine(pipeline: Any, make: Any) -> None:
