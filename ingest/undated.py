@@ -173,7 +173,7 @@ class FillerState(SqliteFile):
 
 def read_place(path: str | Path) -> int:
     """The journal offset up to which the time series is filled, 0 where nothing was; for any process."""
-    query = "SELECT journal_offset FROM filler_place"
+    query = "SELECT coalesce(max(journal_offset), 0) FROM filler_place"  # its one row may not be written yet
     return peek(path, lambda db: int(db.execute(query).fetchone()[0]), 0)
 
 
