@@ -63,12 +63,13 @@ class NoQuarantine:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the edge is set. ``hourly_hello``: False says hello at connection only."""
+    """How the edge is set. ``hourly_hello``: False says hello at connection only. ``readings``: in an upload."""
 
     name: str
     encoding: str
     lazy: bool
     hourly_hello: bool
+    readings: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +82,14 @@ class Measured:
     steady: Counted
 
 
-def measure(table: Sequence[Row], readings: int, way: Way) -> Measured:
+def measure(table: Sequence[Row], way: Way) -> Measured:
     """Run it; must be called in a namespace where ``lo`` is up."""
     folder = Path(tempfile.mkdtemp(prefix="wire-"))
     broker = _broker(folder)
     capture = Capture(_TLS_PORT)
     capture.start()
     try:
-        return asyncio.run(_line(folder, table, readings, way, capture))
+        return asyncio.run(_line(folder, table, way, capture))
     finally:
         capture.stop()
         broker.terminate()
@@ -141,7 +142,8 @@ class _Told(Uplink):
             client.publish = before
 
 
-async def _line(folder: Path, table: Sequence[Row], readings: int, way: Way, capture: Capture) -> Measured:
+async def _line(folder: Path, table: Sequence[Row], way: Way, capture: Capture) -> Measured:
+    readings = way.readings
     clock = VirtualClock(table[-1].wall_ms + 60_000, time.monotonic_ns(), 1.0)
     stop = asyncio.Event()
     config = Config(
