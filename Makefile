@@ -5,7 +5,7 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-store bench-wire fuzz bench-drain lock clean
+.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-store bench-wire fuzz bench-drain simulate lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
