@@ -50,7 +50,7 @@ _PLAIN = 2
 # No block of ours has more entries (a writer cuts at 4,096).
 _MOST = 1 << 20
 # A column as it is read: one number stands for a column of nothing else.
-Column = int | list[int]
+Column = int | Sequence[int]
 Reader = Callable[[bytes, int, int], tuple[Column, int]]
 
 
@@ -62,8 +62,8 @@ class DamagedError(ValueError):
 class Front:
     """What a chart and a comparison need; entry i of every list speaks of the same reading."""
 
-    t_ms: list[int]
-    milli: list[int]
+    t_ms: Sequence[int]
+    milli: Sequence[int]
     flags: Column
     number: Column
     variant: Column
@@ -166,10 +166,10 @@ def decode_front(body: bytes) -> Front:
 
 
 def decode_front_fast(body: bytes) -> Front:
-    """``decode_front`` through numpy: a third of its time for a whole day, for who reads months (api, alerts)."""
+    """``decode_front`` through numpy, times and values as arrays of 8 bytes: for who reads months (api, alerts)."""
     n, start, end = _head(body)
     t_ms, milli, flags, number, variant = _columns(body[start:end], n, _IN_FRONT, _unpack_by_numpy)
-    return Front(_spread(t_ms, n), _spread(milli, n), flags, number, variant)
+    return Front(_array(t_ms, n), _array(milli, n), flags, number, variant)
 
 
 def decode(body: bytes) -> Columns:
@@ -209,7 +209,13 @@ def _columns(deflated: bytes, n: int, count: int, read: Reader | None = None) ->
 
 
 def _spread(column: Column, n: int) -> list[int]:
-    return [column] * n if isinstance(column, int) else column
+    return [column] * n if isinstance(column, int) else list(column)
+
+
+def _array(column: Column, n: int) -> array[int]:
+    if isinstance(column, array):
+        return column
+    return array("q", [column]) * n if isinstance(column, int) else array("q", column)
 
 
 def pack(values: Sequence[int]) -> bytes:
@@ -308,7 +314,7 @@ def _unpack_by_numpy(raw: bytes, place: int, n: int) -> tuple[Column, int]:
         made[1:] += first
     else:
         raise DamagedError(f"a column of kind {kind}")
-    return made.tolist(), end
+    return array("q", made.tobytes()), end
 
 
 def _planes(numbers: array[int]) -> bytes:

@@ -8,6 +8,7 @@ the same value and quality is a duplicate and swallowed; with another it is a co
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -155,12 +156,13 @@ class AppendResult:
 class Series:
     """The readings of one stream in the order of Cursor, as columns for charts and for judging anew.
 
-    ``milli`` are thousandths. The other three hold, by position, what is not the usual: ``odd`` what an entry says
-    that has no value (its ``milli`` means nothing) or is not GOOD, ``device_seq`` and ``variant`` where there are any.
+    ``t_ms`` and ``milli`` (thousandths) are arrays of 8 bytes an entry. The other three hold, by position, what is not
+    the usual: ``odd`` what an entry says that has no value (its ``milli`` means nothing) or is not GOOD,
+    ``device_seq`` and ``variant`` where there are any.
     """
 
-    t_ms: list[int] = field(default_factory=list)
-    milli: list[int] = field(default_factory=list)
+    t_ms: array[int] = field(default_factory=lambda: array("q"))
+    milli: array[int] = field(default_factory=lambda: array("q"))
     odd: dict[int, Said] = field(default_factory=dict)
     device_seq: dict[int, int] = field(default_factory=dict)
     variant: dict[int, int] = field(default_factory=dict)

@@ -413,8 +413,8 @@ def _extend(series: Series, front: Front, from_ms: int, to_ms: int) -> None:
     """The part of ``front`` (in order of time) that lies in the span."""
     low, high = bisect_left(front.t_ms, from_ms), bisect_left(front.t_ms, to_ms)
     start = len(series.t_ms)
-    series.t_ms += front.t_ms[low:high]
-    series.milli += front.milli[low:high]
+    series.t_ms.extend(front.t_ms[low:high])
+    series.milli.extend(front.milli[low:high])
     if front.flags != 0:
         series.odd.update((start + i - low, front.said(i)) for i in range(low, high) if at(front.flags, i))
     if front.number != -1:
