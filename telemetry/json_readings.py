@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 from telemetry.columns import StreamColumns, bounds_of, check_bounds, check_qualities
@@ -31,7 +32,6 @@ from telemetry.readings import Origin, Quality, Sync
 
 _REMEMBERED = 8192
 _SHORT = 12
-_LISTS = {list}
 
 
 class _Exact(dict[str, "float | Decimal"]):
@@ -79,9 +79,9 @@ def decode_streams(streams: object, *, bools: bool) -> list[StreamColumns]:
         if columns.seq:
             found.append(columns)
     _check_numbers(found, bools=bools)
-    _to_thousandths(found)
-    for columns in found:
-        check_qualities(columns)
+    if _to_thousandths(found):
+        for columns in found:
+            check_qualities(columns)
     check_bounds(found)
     return list(chain.from_iterable(map(_split, found))) if any(s.device_seq for s in found) else found
 
@@ -98,16 +98,19 @@ def _shape(stream: dict[str, Any]) -> StreamColumns:
     except TypeError as error:  # a list or an object, which no cache can hold
         raise ContractError("bad_field", f"{head!r} do not describe a stream"[:160]) from error
     length = len(seq)
-    columns: tuple[Any, Any, Any, Any] = (get("t_ms"), get("value"), get("boottime_ns"), get("wall_ms"))
+    times: Any = get("t_ms")
+    values: Any = get("value")
+    boottimes: Any = get("boottime_ns")
+    walls: Any = get("wall_ms")
     # the usual case in one look: all are there, and as long as they should be
-    if not (set(map(type, columns)) == _LISTS and set(map(len, columns)) == {length}):
-        columns = (
-            _column(stream, "t_ms", length),
-            _column(stream, "value", length),
-            _column(stream, "boottime_ns", length, 0),
-            _column(stream, "wall_ms", length),
-        )
-    times, values, boottimes, walls = columns
+    if not (
+        type(times) is type(values) is type(boottimes) is type(walls) is list
+        and len(times) == len(values) == len(boottimes) == len(walls) == length
+    ):
+        times = _column(stream, "t_ms", length)
+        values = _column(stream, "value", length)
+        boottimes = _column(stream, "boottime_ns", length, 0)
+        walls = _column(stream, "wall_ms", length)
     if None in walls:  # an edge that sends no raw wall clock: its readings' own times stand in
         walls = [(t or 0) if wall is None else wall for wall, t in zip(walls, times, strict=True)]
     device_seq = None if get("device_seq") is None else _column(stream, "device_seq", length)
@@ -123,7 +126,7 @@ def _shape(stream: dict[str, Any]) -> StreamColumns:
         boottimes,
         walls,
         device_seq,
-        _qualities(get("quality"), length),
+        _qualities(quality, length) if (quality := get("quality")) else {},
     )
 
 
@@ -197,8 +200,11 @@ def _as_written(entry: object) -> object:
     return entry / 1000 if isinstance(entry, float) else entry
 
 
-def _to_thousandths(streams: list[StreamColumns]) -> None:
-    """Values as the parser left them (float: thousandths; int: whole units) become whole thousandths, in place."""
+def _to_thousandths(streams: list[StreamColumns]) -> bool:
+    """Values as the parser left them (float: thousandths; int: whole units) become whole thousandths, in place.
+
+    Whether some have none.
+    """
     column: list[Any] = list(chain.from_iterable(s.milli for s in streams))
     kinds = set(map(type, column))
     if kinds == {float}:
@@ -212,6 +218,7 @@ def _to_thousandths(streams: list[StreamColumns]) -> None:
         end = start + len(s.seq)
         s.milli = column[start:end]
         start = end
+    return NoneType in kinds
 
 
 def _milli(value: object) -> int | None:
