@@ -45,15 +45,15 @@ class Case:
 
     name: str
     encoding: str = "compact"
-    flush_facts: int = 500
-    window_facts: int = 2000
+    flush_facts: int = 1000
+    window_facts: int = 4000
     delay_ms: int = 0
 
 
 CASES = (
     Case("as set by default"),
     Case("JSON", encoding="json"),
-    Case("2,000 in a message, 8,000 in flight", flush_facts=2000, window_facts=8000),
+    Case("500 in a message, 2,000 in flight", flush_facts=500, window_facts=2000),
     Case("as set by default, 300 ms there and back", delay_ms=150),
 )
 
@@ -110,9 +110,10 @@ async def relay(port: int, delay_s: float) -> asyncio.Server:
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        while data := await reader.read(1 << 16):
-            loop.call_later(delay_s, writer.write, data)
-        loop.call_later(delay_s, writer.close)
+        with contextlib.suppress(asyncio.CancelledError):
+            while data := await reader.read(1 << 16):
+                loop.call_later(delay_s, writer.write, data)
+            loop.call_later(delay_s, writer.close)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)

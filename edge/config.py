@@ -57,8 +57,8 @@ class MqttSettings:
     key_file: str = ""
     upload_key_file: str = ""  # signs the uploads (telemetry/mac.py); made by `smile-iot edge enrol`
     keepalive_s: int = 60
-    window_facts: int = 2000
-    flush_facts: int = 500
+    window_facts: int = 4000
+    flush_facts: int = 1000
     flush_after_s: float = 0.0
     encoding: str = "compact"
     receipt_timeout_s: float = 20.0

@@ -118,8 +118,8 @@ Action = Hello | Publish | Wait | Reconnect
 class Policy:
     """How the link is used; see ``edge.example.toml``. Times are real seconds."""
 
-    window_facts: int = 2000
-    flush_facts: int = 500
+    window_facts: int = 4000
+    flush_facts: int = 1000
     flush_after_s: float = 0.0
     receipt_timeout_s: float = 20.0
     receipt_every_s: float = 0.0
