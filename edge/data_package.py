@@ -7,9 +7,8 @@ Estimated the headers: 20 bytes of IP (40 for IPv6), 20 of TCP, 12 of its time s
 Not seen  a connection that failed before its first MQTT byte (a TLS handshake refused), the segments that close one,
           name and time services (DNS, NTP), and whatever else the Pi does. The operator's bill rounds up as well.
 
-A month is one of UTC; while the clock is not set it is counted under ``unset``. What a SIGKILL may lose of the count is
-at most an hour's: it is kept in the outbox as a hint with each hello and at the end of each connection, and not more
-often, for flash is worth more than a few bytes of a count.
+A month is one of UTC; while the clock is not set it is counted under ``unset``. The count is kept in the outbox as a hint
+once an hour, after 64 kB and when the agent stops: so much a SIGKILL may lose of it, for flash is worth more than that.
 """
 
 from __future__ import annotations
@@ -38,8 +37,9 @@ IPV4_HEADER_BYTES, IPV6_HEADER_BYTES = 20, 40
 # struct tcp_info of <linux/tcp.h>: bytes_received, segs_out, segs_in; bytes_sent (since Linux 4.19).
 _RECEIVED = struct.Struct("=QII")
 _RECEIVED_AT, _SENT_AT, _INFO_BYTES = 128, 200, 256
-# Below it a connection's end is not worth a write to flash.
-_WORTH_KEEPING_BYTES = 4096
+# Before either of them a hello or a connection's end is not worth a write to flash.
+_WORTH_KEEPING_BYTES = 1 << 16
+_WORTH_KEEPING_NS = 3600 * 1_000_000_000
 
 
 class SupportsFileno(Protocol):
@@ -97,6 +97,7 @@ class Meter:
         self._connection: socket.socket | None = None
         self._seen = Traffic()
         self._unkept: dict[str, Traffic] = {}
+        self._kept_ns = clock.boottime_ns()
 
     def open(self, connection: SupportsFileno) -> None:
         """Count this connection from now on; a second descriptor of it stays readable when its owner closed it."""
@@ -118,7 +119,13 @@ class Meter:
             self.look()
             self._connection.close()
             self._connection = None
-        if sum(t.total for t in self._unkept.values()) >= _WORTH_KEEPING_BYTES:
+        self.keep_at_times()
+
+    def keep_at_times(self) -> None:
+        """Make the count durable if it is worth it by now."""
+        self.look()
+        size = sum(t.total for t in self._unkept.values())
+        if size >= _WORTH_KEEPING_BYTES or self._clock.boottime_ns() >= self._kept_ns + _WORTH_KEEPING_NS:
             self.keep()
 
     def keep(self) -> None:
@@ -129,6 +136,7 @@ class Meter:
             if sums:
                 self._outbox.append([], {_PREFIX + m: json.dumps(astuple(traffic)) for m, traffic in sums.items()})
             self._unkept.clear()
+            self._kept_ns = self._clock.boottime_ns()
         except NeighbourDownError as error:
             log.debug("the data package is not kept now: %s", error)  # a full disk must not stop the line
 

@@ -84,6 +84,7 @@ class Agent:
                 await stop.wait()
                 await end(*tasks)
         finally:
+            self._uplink.settle()
             self._outbox.settle()
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:

@@ -84,6 +84,10 @@ class Uplink:
     def wake(self) -> None:
         self._wake.set()
 
+    def settle(self) -> None:
+        """The agent stops: what was counted is kept."""
+        self._meter.keep()
+
     def _urgent(self, fact: Fact) -> bool:
         return not isinstance(fact, Reading) or self._limits.beyond(fact)
 
@@ -175,7 +179,7 @@ class Uplink:
 
     def _hello_info(self) -> dict[str, Any]:
         """Who we are, how far our numbers go, how long we let facts wait, and the month's data package so far."""
-        self._meter.keep()
+        self._meter.keep_at_times()
         usage = self._outbox.usage()
         return (
             self._info

@@ -52,7 +52,23 @@ def test_a_month_adds_up_over_connections_and_a_closed_one_is_still_counted(line
     meter.close()
     total = meter.total("2027-01")
     assert (total.sent, total.received) == (12000, 30)
+    meter.keep()
     assert Meter(clock, outbox).total("2027-01") == total, "it is durable"
+
+
+def test_flash_is_written_once_an_hour_or_for_64_kilobytes(line: Any, clock: Any) -> None:
+    outbox = MemoryOutbox()
+    meter = Meter(clock, outbox)
+    meter.open(line[0])
+    exchange(line, 5000, 10)
+    meter.keep_at_times()
+    assert Meter(clock, outbox).total("2027-01") == Traffic()
+    clock.go(3600)
+    meter.keep_at_times()
+    assert Meter(clock, outbox).total("2027-01").sent == 5000
+    exchange(line, 70_000, 10)
+    meter.keep_at_times()
+    assert Meter(clock, outbox).total("2027-01").sent == 75_000
 
 
 def test_a_month_ends_at_midnight_utc_and_an_unset_clock_has_a_row_of_its_own(line: Any, clock: Any) -> None:
