@@ -35,7 +35,8 @@ class Sizes:
     points: int = 20_000
     singles: int = 60_000
     readings: int = 600_000
-    live_s: float = 5.0
+    live_s: float = 7.0
+    warm_up_s: float = 2.0
     month: int = 430_000
     rates: tuple[int, ...] = RATES
 
@@ -50,6 +51,7 @@ TINY = Sizes(
     singles=200,
     readings=2_000,
     live_s=1.0,
+    warm_up_s=0.2,
     month=2_000,
     rates=(100,),
 )
@@ -226,7 +228,9 @@ def _live(bench: Bench, shape: Shape, rate: int, linger_s: float, what: str) -> 
     folder = bench.folder / what.replace(" ", "-").replace("/", "-")
     messages = bench.messages(shape, max(round(rate * bench.sizes.live_s), shape.readings * bench.sizes.edges))
     with open_line(folder, bench.records, "influx", settings) as line:
-        found = bench_latency.measure(line, client_of(bench.program, line.broker), bench.fleet, messages, rate)
+        found = bench_latency.measure(
+            line, client_of(bench.program, line.broker), bench.fleet, messages, rate, bench.sizes.warm_up_s
+        )
         modules = line.watched()["modules"]
     shutil.rmtree(folder)
     bench.raw[f"live, {what}"] = asdict(found)
