@@ -19,7 +19,7 @@ from smile_iot.settings import load_settings
 
 RATES = (100, 1_000, 5_000)
 LINGER_S = 0.05
-LINGER_KEY = "store.linger_ms"
+LINGER_KEY = "ingest.linger_ms"
 MB = 1e6
 
 
