@@ -14,8 +14,8 @@ import psycopg
 
 from telemetry.errors import NeighbourDownError
 
-LEASE_S = 5.0
-LOST_AFTER_S = 3.5
+LEASE_S = 10.0
+LOST_AFTER_S = 7.5
 KEEP_EVERY_S = 1.0
 
 _SCHEMA = """
@@ -58,7 +58,7 @@ class PostgresLeases:
     def _changed(self, statement: str, name: str) -> bool:
         values = {"name": name, "owner": self._owner, "length": f"{LEASE_S} seconds"}
         try:
-            with psycopg.connect(self._url, connect_timeout=2, options="-c statement_timeout=2000") as connection:
+            with psycopg.connect(self._url, connect_timeout=4, options="-c statement_timeout=4000") as connection:
                 if not self._ready:
                     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
                     connection.execute(_SCHEMA)
