@@ -10,21 +10,22 @@ what none names), it only takes longer.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hmac
 import json
 import logging
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from gateway.broker_accounts import password_hash
 from smile_iot.demo.mosquitto import Mosquitto
-from smile_iot.processes import Program, free_port, wait_port
+from smile_iot.processes import Program, wait_port
 from telemetry.errors import NeighbourDownError
 from telemetry.topics import ROOT
 
@@ -61,15 +62,12 @@ def choose_broker(folder: Path, edges: dict[str, tuple[str, str]]) -> Mosquitto:
 class AmqttBroker(Mosquitto):
     """The same to its user as ``Mosquitto``."""
 
+    signalled: ClassVar[bool] = False  # it reads them at each connection
+
     def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = self.port or free_port()
+        self.make_accounts()
         accounts: dict[str, dict[str, Any]] = {}
-        for account in ("ingest", *self.edges):
-            path = self.folder / f"{account}.password"
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(18))
-            self.password_files[account] = path
+        for account, path in self.password_files.items():
             accounts[account] = {"password_file": str(path), **self._rights(account)}
         file = self.folder / "accounts.json"
         file.touch(mode=0o600)
@@ -110,10 +108,10 @@ if HAVE_AMQTT:
 
         async def authenticate(self, *, session: Session) -> bool:
             account = _accounts(self.config.accounts_file).get(session.username or "")
+            said = session.password or ""
             if account is None:
-                return False
-            password = _text(account["password_file"])
-            return hmac.compare_digest(password.encode(), (session.password or "").encode())
+                return hash_fits(_enrolled(self.config.accounts_file, "passwords", session.username or ""), said)
+            return hmac.compare_digest(_text(account["password_file"]).encode(), said.encode())
 
     class Rights(BaseTopicPlugin):
         """Each account writes and reads its own topics only."""
@@ -127,9 +125,11 @@ if HAVE_AMQTT:
         async def topic_filtering(
             self, *, session: Session | None = None, topic: str | None = None, action: Action | None = None
         ) -> bool:
-            accounts = _accounts(self.config.accounts_file)
-            account = accounts.get((session.username if session else None) or "")
-            if account is None or not topic:
+            name = (session.username if session else None) or ""
+            account = _accounts(self.config.accounts_file).get(name) or rights_of(
+                _enrolled(self.config.accounts_file, "acl", name)
+            )
+            if not account or not topic:
                 return False
             return covers(account["write" if action == Action.PUBLISH else "read"], topic)
 
@@ -137,6 +137,29 @@ if HAVE_AMQTT:
 def _accounts(file: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = json.loads(_text(file))
     return found
+
+
+def _enrolled(accounts_file: str, name: str, account: str) -> str:
+    """What Mosquitto's own file beside ours says of an enrolled edge: its hash, or its rules; "" for nobody."""
+    text = _text(str(Path(accounts_file).with_name(name)))
+    if name == "passwords":
+        rows = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        return rows.get(account, "")
+    rules = dict(part.split("\n", 1) for part in text.split("user ")[1:])
+    return rules.get(account, "")
+
+
+def hash_fits(hashed: str, password: str) -> bool:
+    """Whether this is the password of a hash of ``mosquitto_passwd``."""
+    if not hashed.startswith("$7$"):
+        return False
+    return hmac.compare_digest(password_hash(password, base64.b64decode(hashed.split("$")[3])), hashed)
+
+
+def rights_of(rules: str) -> dict[str, str]:
+    """{"write": topic, "read": topic} of an account's rules in an ACL file."""
+    words = [line.split() for line in rules.splitlines() if line.startswith("topic ")]
+    return {verb: topic for _, verb, topic in words}
 
 
 def _text(file: str) -> str:

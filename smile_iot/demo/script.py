@@ -13,16 +13,30 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from gateway.records import Alarm, AlarmState, AttachmentKind, FindingKind, SmileState, Verdict
+from gateway.records import (
+    Actor,
+    Alarm,
+    AlarmState,
+    AttachmentKind,
+    EdgeState,
+    FindingKind,
+    Role,
+    SmileState,
+    Verdict,
+)
 from smile_iot.demo import site_file
 from smile_iot.demo.person import Person
 from smile_iot.demo.play import Play, StepError
 from smile_iot.demo.scenario import HOUR_S, LATE_LOGGER, LATE_ROOM, SAMPLE_S
 from smile_iot.demo.sink import ChatSink
 from smile_iot.demo.smile_eyes import SmileEyes
+from smile_iot.demo.thief import publish
 from smile_iot.demo.world import EDGE, SHARD, new_password
 from smile_iot.parts import open_records
 from smile_iot.settings import load_settings
+from telemetry.contract import Upload, encode_upload, sign
+from telemetry.mac import KEY_BYTES
+from telemetry.topics import EdgeAddress
 
 SMILE_USERNAME = "iot-manager"
 SMILE_PASSWORD = "demo-word-manager"  # noqa: S105  (a word of the stand-in's seed, known to all the world)
@@ -72,6 +86,17 @@ def load_site(play: Play) -> None:
     world.closers.append(play.records.close)
 
 
+def enrol_edge(play: Play) -> None:
+    """A super admin invites, the Pi's own command uses the code up; before virtual time begins, so in real time."""
+    boss = Actor(site_file.SUPER_ADMIN, Role.SUPER_ADMIN)
+    code = play.records.invite_edge(site_file.SITE, EDGE, boss, "gerbang baru", time.time_ns() // 1_000_000)
+    play.world.enrol_edge(play.world.folder / "server.toml", code.text)
+    enrolled = play.records.find_edge(site_file.SITE, EDGE)
+    if enrolled is None or enrolled.state != EdgeState.ENROLLED:
+        raise StepError("the edge is not enrolled")
+    play.world.remember()
+
+
 def start_line(play: Play) -> None:
     """Everybody starts and listens before virtual second 0, or is started anew with more time."""
     world = play.world
@@ -84,12 +109,16 @@ def start_line(play: Play) -> None:
             raise RuntimeError("the broker starts first")
         ports = {str(k): str(v) for k, v in world.simulator["serial"].items()}
         outbox = world.folder / "pi" / "outbox.db"
-        file.write_text(site_file.edge_toml(world.scenario, EDGE, SHARD, world.broker, ports, outbox))
+        file.write_text(site_file.edge_toml(world.scenario, EDGE, SHARD, world.broker, ports, outbox, world.pi))
         world.start_edge(file)
         if play.at_s() < 0:
             break
         play.say("this machine is slow: starting again with more time")
         world.stop_line()
+        play.records.close()
+        world.forget_line()  # what the devices said in the first attempt is not of the story
+        play.records = open_records(play.settings)
+        world.closers.append(play.records.close)
         for folder in (world.folder / "sim", world.folder / "pi"):
             shutil.rmtree(folder, ignore_errors=True)
     else:
@@ -284,6 +313,26 @@ def story_ends(play: Play) -> None:
     play.wait_for("the end of the story", look, until_s=play.world.scenario.end_s)
 
 
+def cheat_refused(play: Play) -> None:
+    """Who stole the edge's account but not its key: what it sends waits in quarantine, and the manager puts it aside."""
+    world = play.world
+    if world.broker is None:
+        raise RuntimeError("the broker starts first")
+    before = {item["id"] for item in play.manager.ask(f"/sites/{site_file.SITE}/quarantine")}
+    account = f"{site_file.SITE}.{EDGE}"
+    forged = sign(encode_upload(Upload("hello", EDGE, "forged", play.clock.now_ms(), info={})), bytes(KEY_BYTES))
+    topic = EdgeAddress(SHARD, site_file.SITE, EDGE).up("hello")
+    publish(world.broker.port, account, (world.pi / "password").read_text().strip(), topic, forged)
+
+    def waits() -> list[dict[str, Any]]:
+        items = play.manager.ask(f"/sites/{site_file.SITE}/quarantine")
+        return [item for item in items if item["id"] not in before and item["reason"] == "bad_mac"]
+
+    (item,) = play.wait_for("the forged message in quarantine", waits)
+    page = f"{_SITE_PAGE}/quarantine/{item['id']}"
+    play.manager.send(page, f"{page}/discard", reason="kunci tidak cocok")
+
+
 def all_arrived(play: Play) -> None:
     """Nothing waits any more on its way to SMILE, and SMILE has every temperature."""
 
@@ -307,6 +356,7 @@ def smile_has_all(play: Play) -> bool:
 STEPS: tuple[Step, ...] = (
     ("the broker and SMILE's stand-in run; labels are printed in SMILE", start_neighbours),
     ("the site, its people and its batches are loaded", load_site),
+    ("the edge is enrolled by its one-time code: account, password, key", enrol_edge),
     ("ingest, alerts, smile, api, the devices and the edge run", start_line),
     ("readings of every logger are in the store", first_readings),
     ("the operator places the batches", place_batches),
@@ -320,5 +370,6 @@ STEPS: tuple[Step, ...] = (
     ("the batch is judged: hold and inspect", batch_judged),
     ("the VVM is read, the manager discards, SMILE books it", read_vvm_and_discard),
     ("the story ends", story_ends),
+    ("a stolen account without the edge's key brings nothing in", cheat_refused),
     ("every temperature is in SMILE", all_arrived),
 )

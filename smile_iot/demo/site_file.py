@@ -142,13 +142,14 @@ def _batch(stock: Stock) -> str:
 
 
 def edge_toml(
-    scenario: Scenario, edge: str, shard: str, broker: Mosquitto, serial_ports: dict[str, str], outbox: Path
+    scenario: Scenario, edge: str, shard: str, broker: Mosquitto, serial_ports: dict[str, str], outbox: Path, pi: Path
 ) -> str:
     """The settings of the virtual site's Pi: the same file as on a real one."""
     parts = [
         f'[edge]\nid = "{edge}"\nsite = "{SITE}"\nshard = "{shard}"\noutbox = "{outbox}"\n',
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nusername = "{edge}"\n'
-        f'password_file = "{broker.password_files[edge]}"\nreceipt_timeout_s = 5.0\nreconnect_max_s = 2.0\n',
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {broker.port}\nusername = "{SITE}.{edge}"\n'
+        f'password_file = "{pi / "password"}"\nupload_key_file = "{pi / "upload.key"}"\n'
+        "receipt_timeout_s = 5.0\nreconnect_max_s = 2.0\n",
         "[ble]\nwatchdog_s = 20.0\nreconnect_max_s = 2.0\n",
     ]
     for device in scenario.devices:

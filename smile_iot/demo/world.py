@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -79,7 +80,7 @@ class World:
         self.smile = program.wait_ready()
 
     def start_broker(self) -> None:
-        self.broker = choose_broker(self.folder / "broker", {EDGE: (SHARD, self.site)})
+        self.broker = choose_broker(self.folder / "broker", {})  # the edge gets its account when it enrols
         self.broker.start()
         if self.broker.program is not None:
             self.programs["mosquitto"] = self.broker.program
@@ -133,6 +134,14 @@ class World:
             "server.shard": SHARD,
             "mqtt.port": self.broker.port,
             "mqtt.password_file": str(self.broker.password_files["ingest"]),
+            "ingest.require_edge_keys": True,
+            "enrol.broker_host": "127.0.0.1",
+            "enrol.broker_port": self.broker.port,
+            "broker.passwords_file": str(self.broker.files.passwords),
+            "broker.acl_file": str(self.broker.files.acl),
+            "broker.base_passwords_file": str(self.broker.files.base_passwords),
+            "broker.base_acl_file": str(self.broker.files.base_acl),
+            "broker.pid_file": str(self.broker.files.pid_file or ""),
             "store.kind": self.store_kind,
             "smile.core_url": self.smile["core"],
             "smile.main_url": self.smile["main"],
@@ -167,6 +176,32 @@ class World:
         for name in ("ingest", "alerts", "smile", "api"):
             self.python(name, "smile_iot", name, "--config", str(config)).start()
         wait_port(self.api_port, "api")
+
+    def remember(self) -> None:
+        """Keep the server's data as they are before the line starts."""
+        shutil.copytree(self.data, self.folder / "data.before")
+
+    def forget_line(self) -> None:
+        """Back to what ``remember`` kept. Nobody may have the files open."""
+        shutil.rmtree(self.data)
+        shutil.copytree(self.folder / "data.before", self.data)
+
+    @property
+    def pi(self) -> Path:
+        """The Pi's folder of secrets (/etc/smile-iot on a real one)."""
+        return self.folder / "pi-etc"
+
+    def enrol_edge(self, config: Path, code: str) -> None:
+        """By the Pi's own command, at an api that runs for it alone."""
+        api = self.python("api", "smile_iot", "api", "--config", str(config))
+        api.start()
+        try:
+            wait_port(self.api_port, "api")
+            words = ("--server", f"http://127.0.0.1:{self.api_port}", "--code", code, "--config", str(self.pi))
+            self.run_once("edge-enrol", "smile_iot", "edge", "enrol", *words)
+        finally:
+            api.stop()
+            del self.programs["api"]
 
     def start_edge(self, config: Path, patience_s: float = 60.0) -> None:
         """Start the agent and wait until it says that it runs."""

@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.broker_accounts import new_password, password_hash
 from smile_iot.demo import amqtt_broker
 from smile_iot.demo.amqtt_broker import AmqttBroker, choose_broker, covers
 from smile_iot.demo.mosquitto import Mosquitto
@@ -162,6 +163,22 @@ def test_nobody_gets_in_without_an_account(
     refused = client(account, password)
     assert refused.answer is None or refused.answer.is_failure
     assert not refused.mqtt.is_connected()
+
+
+def test_an_enrolled_edge_is_let_in_as_mosquitto_would(broker: AmqttBroker, client: Callable[..., Client]) -> None:
+    """The api writes Mosquitto's own files (gateway/broker_accounts.py); no restart, no signal."""
+    base, word = "smile-iot/v1/1/PKM-9/E9", new_password()
+    with broker.files.passwords.open("a") as file:
+        file.write(f"PKM-9.E9:{password_hash(word)}\n")
+    with broker.files.acl.open("a") as file:
+        file.write(f"\nuser PKM-9.E9\ntopic write {base}/up/+\ntopic read {base}/down/+\n")
+    ingest, edge, wrong = client("ingest"), client("PKM-9.E9", word), client("PKM-9.E9", "wrong")
+    ingest.subscribe("smile-iot/v1/+/+/+/up/+")
+    edge.publish(f"{OWN}/up/readings", b"foreign")
+    edge.publish(f"{base}/up/readings", b"own")
+    eventually(lambda: bool(ingest.got))
+    assert [body for _, body, _ in ingest.got] == [b"own"]
+    assert wrong.answer is None or wrong.answer.is_failure
 
 
 def test_passwords_are_for_this_user_only(broker: AmqttBroker) -> None:
