@@ -11,7 +11,6 @@ import re
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,6 +43,10 @@ class Server(ThreadingHTTPServer):
         self.answers: list[Answer] = []
         self.bodies: list[int] = []
         self.always: Answer | None = None
+        self.over = threading.Event()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is what some of the tests are about."""
 
     @property
     def url(self) -> str:
@@ -127,14 +130,13 @@ def half_an_answer(server: Server, handler: Handler, lines: list[str]) -> None:
 
 
 def silence(server: Server, handler: Handler, lines: list[str]) -> None:
-    time.sleep(0.5)
+    server.over.wait(20)
     handler.close_connection = True
 
 
 def slow_and_stored(server: Server, handler: Handler, lines: list[str]) -> None:
     server.keep(lines)
-    time.sleep(0.5)
-    handler.close_connection = True
+    silence(server, handler, lines)
 
 
 @pytest.fixture
@@ -143,13 +145,14 @@ def server() -> Iterator[Server]:
         thread = threading.Thread(target=made.serve_forever, args=(0.02,))
         thread.start()
         yield made
+        made.over.set()
         made.shutdown()
         thread.join()
 
 
 @pytest.fixture
 def stand_in(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InfluxStore]:
-    monkeypatch.setattr(influx_module, "_TIMEOUT_MS", 250)
+    monkeypatch.setattr(influx_module, "_TIMEOUT_MS", 3_000)
     made = InfluxStore(server.url, "o", "b", "u:p", index_path=tmp_path / "index.db")
     yield made
     made.close()
