@@ -326,6 +326,7 @@ def thousandths(value: Decimal | None) -> int | None:
     return None if value is None else int(value * 1000)
 
 
+@lru_cache(20_000)
 def from_thousandths(number: int | None) -> Decimal | None:
     return None if number is None else Decimal(number) / 1000
 
