@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 DAY_MS = 86_400_000
@@ -102,6 +102,8 @@ def identities(
     for edge in sorted(set(histories) | set(conflicts)):
         history = sorted(histories.get(edge, ()), key=lambda h: h.first_ms)
         mine = [_began(*edge, before, now) for before, now in itertools.pairwise(history)]
+        if history and history[0].reason in _SAID:  # heard for the first time, and it says so itself
+            mine.append(_began(*edge, replace(history[0], epoch=history[0].previous_epoch), history[0]))
         mine += _in_turns(*edge, history)
         if edge in conflicts and not any(i.kind is IdentityKind.TWO_PIS for i in mine):
             epoch, at_ms = conflicts[edge]

@@ -48,6 +48,12 @@ def test_a_card_moved_unchanged_into_another_machine() -> None:
     assert kinds(told((0, "a", "m", "new"), (9, "a", "x", "new"), (10, "a", "x", "new"))) == [IdentityKind.MOVED]
 
 
+def test_a_copied_card_heard_for_the_first_time_is_told_by_its_own_word() -> None:
+    history = seen((), "b", "x", "copied", "a", HOUR, HOUR)
+    (found,) = identities({EDGE: history}, {})
+    assert found == Identity(*EDGE, IdentityKind.COPIED, "b", "a", HOUR, HOUR)
+
+
 def test_two_pis_are_heard_in_turns() -> None:
     found = told((0, "a", "m", "new"), (1, "b", "x", "copied"), (2, "a", "m", "new"), (3, "b", "x", "copied"))
     assert kinds(found) == [IdentityKind.COPIED, IdentityKind.TWO_PIS]
