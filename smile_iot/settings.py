@@ -115,7 +115,6 @@ _BY_KEY = {s.key: s for s in SETTINGS}
 _ENVIRONMENT = {s.environment for s in SETTINGS} | {
     "SMILE_IOT_CLOCK",
     "SMILE_IOT_EXAMPLES",
-    "SMILE_IOT_SECRETS",
 }
 _KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 

@@ -91,6 +91,12 @@ class Places:
     def replayed(self, item_ids: Sequence[str]) -> None:
         raise AssertionError(item_ids)
 
+    def asked(self) -> list[Any]:
+        return []
+
+    def refused_again(self, asked: Any, reason: str, detail: str) -> None:
+        raise AssertionError(asked)
+
     def start(self) -> Intake:
         """A process begins: everything it knows it reads."""
         ledger = Ledger(self.folder / "ledger.db")
