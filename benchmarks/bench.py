@@ -34,13 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=HERE, help="where bench.md and bench.json go")
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, of {','.join(SECTIONS)}")
     parser.add_argument("--runs", type=int, default=3, help="runs a figure is the median of")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the readings of each run (a slow machine)")
     parser.add_argument(
         "--tiny", action="store_true", help="the smallest sizes: shows that it works, measures nothing"
     )
     parser.add_argument("--keep", action="store_true", help="leave the folder of the runs for a look")
     args = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="smile-iot-bench-"))
-    sizes = TINY if args.tiny else Sizes(runs=args.runs)
+    sizes = TINY if args.tiny else Sizes(runs=args.runs).scaled(args.share)
     began = time.monotonic()
     try:
         rows, raw = run(folder, sizes, args.only.split(","))
@@ -90,7 +91,7 @@ def about(seconds: float, sizes: Sizes, only: str) -> dict[str, str]:
         + " (other work on the machine shows here)",
         "versions": ", ".join(_versions()),
         "commit": _told(["git", "-C", str(HERE), "describe", "--always", "--dirty"]),
-        "took": f"{seconds / 60:.0f} min; medians of {sizes.runs} runs",
+        "took": f"{seconds / 60:.0f} min; medians of {sizes.runs} runs of {sizes.readings} readings",
     }
 
 

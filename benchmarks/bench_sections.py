@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,6 +39,15 @@ class Sizes:
     warm_up_s: float = 2.0
     month: int = 430_000
     rates: tuple[int, ...] = RATES
+
+    def scaled(self, share: float) -> Sizes:
+        """Runs of fewer readings; live rates, and the month's backlog, stay what they are."""
+        return replace(
+            self,
+            ceiling_messages=round(self.ceiling_messages * share),
+            singles=round(self.singles * share),
+            readings=round(self.readings * share),
+        )
 
 
 TINY = Sizes(
