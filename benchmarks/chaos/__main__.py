@@ -6,6 +6,7 @@ import argparse
 import platform
 import random
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -30,6 +31,7 @@ class Done:
 
 def main() -> int:
     args = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a run that is ended takes its programs along
     seeds = args.seed or [random.SystemRandom().randrange(1, 1_000_000) for _ in range(args.runs)]
     done: list[Done] = []
     bad = 0

@@ -97,13 +97,13 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Rules:
     """``late_ms``: how long after the measurement a row may be stamped (virtual), by stream; ``gap_ms``: how far from a
-    deaf window silence is still its work. A probe of ``polled`` that is asked twice within half an interval (about a
-    start of the edge: late in one slot, early in the next) gives one measurement twice: two readings of two polls,
-    rightly, counted as ``asked_twice``; away from a start they would be doubled."""
+    deaf window silence is still its work; ``polled_ms``: the interval of a probe, which measures when it is asked. Asked
+    late in one slot of the clock and early in the next, less than half an interval apart, it gives one measurement
+    twice: two readings of two polls, rightly (``asked_twice``), as long as it is not asked more often than once a slot."""
 
     late_ms: Mapping[str, float]
     gap_ms: Mapping[str, float]
-    polled: frozenset[str]
+    polled_ms: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +195,7 @@ def _judge_stream(
         keys = [k for k, o in owner_of.items() if o == i]
         if any(stamps[k] > 1 for k in keys):
             continue  # counted by its stamp
-        if (
-            stream in rules.polled
-            and len(set(keys)) == hits[i]
-            and _deaf(books.deaf, made[i].t_ms, rules.gap_ms[stream])
-        ):
+        if len(set(keys)) == hits[i] and _asked_in_turn(keys, accepted, rules.polled_ms.get(stream, 0)):
             verdict.asked_twice += 1
             continue
         verdict.doubled += hits[i] - 1
@@ -282,6 +278,15 @@ def _judge_missing(
         if not _deaf(deaf, first, margin, last):
             verdict.unheard_unexplained += len(run)
             verdict.say(f"{stream}: {len(run)} not heard from {first} to {last}, and no fault of ours explains it")
+
+
+def _asked_in_turn(keys: list[tuple[str, int]], accepted: list[Accepted], interval_ms: int) -> bool:
+    """Whether about these polls there was no more than one a slot (and one more, for a start of the edge between)."""
+    reach = 5
+    low, high = min(k[1] for k in keys), max(k[1] for k in keys)
+    around_ns = reach * interval_ms * 1_000_000
+    polls = sum(1 for a in accepted if low - around_ns <= a.true_ns <= high + around_ns)
+    return bool(interval_ms) and polls <= 2 * reach + 3
 
 
 def _deaf(deaf: Sequence[Window], first_ms: float, margin_ms: float, last_ms: float | None = None) -> bool:

@@ -32,7 +32,7 @@ from telemetry.errors import NeighbourDownError
 T0_MS = 1_780_272_000_000  # 2026-06-01
 SITE, EDGE, SHARD = "pkm-chaos", "edge-1", "s0"
 SPEED = 10.0
-PROBES, PROBE_S = 6, 2  # virtual seconds: five polls a real second
+PROBES, PROBE_S = 6, 3  # virtual seconds: ten polls in three real seconds
 LOGGERS, LOGGER_S = 2, 15
 LATE_PROBE = f"MB-{PROBES}"  # nobody registered it when the run begins
 LATE_REAL_S = 1.5  # how late a row may be stamped on a busy machine, beyond the device's own way of speaking
@@ -210,7 +210,7 @@ class Plant:
 
     def rules(self) -> Rules:
         slack = LATE_REAL_S * 1000 * SPEED
-        late, gap, polled = {}, {}, set()
+        late, gap, polled = {}, {}, {}
         for d in self.devices():
             logger = d["kind"] == "bthome"
             names = ("temperature_c", "mains_power_on", "door_open", "battery_percent") if logger else (
@@ -221,8 +221,8 @@ class Plant:
                 late[f"{d['serial']}/{name}"] = slack + (d["interval_s"] * 1000 if logger else 0)
                 gap[f"{d['serial']}/{name}"] = 3_000 * SPEED
                 if not logger:
-                    polled.add(f"{d['serial']}/{name}")
-        return Rules(late, gap, frozenset(polled))
+                    polled[f"{d['serial']}/{name}"] = d["interval_s"] * 1000
+        return Rules(late, gap, polled)
 
     def _start_devices(self) -> None:
         folder = self.folder / "sim"

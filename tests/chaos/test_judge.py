@@ -9,7 +9,7 @@ from benchmarks.chaos.judge import Accepted, Books, Made, Rules, Stored, Verdict
 
 STREAM, OTHER = "P/temperature_c", "L/temperature_c"
 RULES = Rules(
-    late_ms={STREAM: 5_000, OTHER: 20_000}, gap_ms={STREAM: 3_000, OTHER: 3_000}, polled=frozenset((STREAM,))
+    late_ms={STREAM: 5_000, OTHER: 20_000}, gap_ms={STREAM: 3_000, OTHER: 3_000}, polled_ms={STREAM: 10_000}
 )
 T0 = 1_000_000
 
@@ -103,13 +103,20 @@ def test_silence_needs_a_fault_of_ours_to_explain_it() -> None:
     assert verdict.unheard == 1
 
 
-def test_a_probe_asked_twice_about_a_start_is_no_double_and_away_from_one_it_is() -> None:
-    b = books()
+def test_a_probe_asked_in_two_slots_less_than_half_an_interval_apart_is_no_double() -> None:
+    b = books(30)
     second = Accepted(STREAM, 20_900_000_000, T0 + 20_900, value(2))
-    row = Stored(STREAM, second.true_ms, second.value, 50, 0, ("e1", 7))
+    row = Stored(STREAM, second.true_ms, second.value, 50, 0, ("e1", 99))
     twice = replace(
-        b, accepted=[*b.accepted, second], numbers={**b.numbers, ("e1", 7): [second]}, rows=[*b.rows, row]
+        b, accepted=[*b.accepted, second], numbers={**b.numbers, ("e1", 99): [second]}, rows=[*b.rows, row]
     )
-    assert counts(judge(twice, RULES)) == {"doubled": 1}
-    started = replace(twice, deaf=[Window(T0 + 15_000, T0 + 20_000, "killed")])
-    assert counts(judge(started, RULES)) == {"asked_twice": 1}
+    assert counts(judge(twice, RULES)) == {"asked_twice": 1}
+
+
+def test_a_probe_asked_more_often_than_once_a_slot_is_doubled() -> None:
+    b = books(30)
+    more = [Accepted(STREAM, (n * 10_000 + 900) * 1_000_000, T0 + n * 10_000 + 900, value(n)) for n in range(30)]
+    rows = [Stored(STREAM, a.true_ms, a.value, 50, 0, ("e2", n)) for n, a in enumerate(more, 1)]
+    numbers = {**b.numbers, **{("e2", n): [a] for n, a in enumerate(more, 1)}}
+    often = replace(b, accepted=[*b.accepted, *more], numbers=numbers, rows=[*b.rows, *rows])
+    assert judge(often, RULES).doubled > 20
