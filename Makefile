@@ -18,7 +18,7 @@ help:
 	@echo "make bench-store     the embedded store: sealed blocks against a plain table, 10 minutes (benchmarks/store.md)"
 	@echo "make fuzz            every parser that meets the outside, a minute each (FUZZ_ARGS='--seconds 600')"
 	@echo "make bench-wire      bytes a reading beside the data's entropy, and megabytes a month by packet capture (root)"
-	@echo "make simulate        the decisions of edge and ingest against simulated time, disk and network; SEEDS=2000, or SEED=7"
+	@echo "make simulate        edge and ingest against simulated time, disk and network (SEEDS=2000, or SEED=7)"
 	@echo "make check           style, types and import rules only"
 	@echo "make lock            make the lock files anew"
 
