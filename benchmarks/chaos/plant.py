@@ -47,6 +47,11 @@ class Plant:
     seed: int
     store_kind: str = "sqlite"
     sabotage: str = ""
+    speed: float = SPEED
+    probe_s: int = PROBE_S
+    logger_s: int = LOGGER_S
+    noise_c: float = 2.0  # makes neighbouring values differ, so that a row tells which measurement it is
+    plan_faults: tuple[dict[str, Any], ...] = ()
     loop: Loop = field(default_factory=Loop)
     programs: dict[str, Program] = field(default_factory=dict)
     mounted: list[Path] = field(default_factory=list)
@@ -70,7 +75,7 @@ class Plant:
 
     def now_ms(self) -> float:
         """Virtual time, ms since the epoch."""
-        return T0_MS + (time.monotonic_ns() - self.m0_ns) / 1e6 * SPEED
+        return T0_MS + (time.monotonic_ns() - self.m0_ns) / 1e6 * self.speed
 
     def clock_text(self, how: str = "synced") -> str:
         """The edge's clock from its next start on (steps: ``telemetry.clock``). It never lies about being synced."""
@@ -83,7 +88,7 @@ class Plant:
         if how in wrong_ms:
             steps[how] = f"0:{wrong_ms[how]}:unsynced"
         claim = "unsynced" if how == "unsynced" else "synced"
-        return f"{T0_MS}:{self.m0_ns}:{SPEED}:{claim}" + (f";steps={steps[how]}" if how in steps else "")
+        return f"{T0_MS}:{self.m0_ns}:{self.speed}:{claim}" + (f";steps={steps[how]}" if how in steps else "")
 
     # --- start -----------------------------------------------------------------------------------------------
 
@@ -126,7 +131,7 @@ class Plant:
         return made.returncode == 0
 
     def _common_clock(self) -> dict[str, str]:
-        return {ENVIRONMENT_KEY: VirtualClock(T0_MS, self.m0_ns, SPEED).to_environment()}
+        return {ENVIRONMENT_KEY: VirtualClock(T0_MS, self.m0_ns, self.speed).to_environment()}
 
     def _program(self, name: str, words: list[str], environment: dict[str, str]) -> Program:
         module = ["-m", *words]
@@ -198,18 +203,18 @@ class Plant:
 
     def devices(self) -> list[dict[str, Any]]:
         probes = [
-            {"serial": f"MB-{i}", "kind": "modbus", "equipment": "fridge", "interval_s": PROBE_S, "baud": 38400}
+            {"serial": f"MB-{i}", "kind": "modbus", "equipment": "fridge", "interval_s": self.probe_s, "baud": 38400}
             for i in range(1, PROBES + 1)
         ]
         loggers = [
-            {"serial": f"BT-{i}", "kind": "bthome", "equipment": "fridge", "interval_s": LOGGER_S}
+            {"serial": f"BT-{i}", "kind": "bthome", "equipment": "fridge", "interval_s": self.logger_s}
             | {"address": f"A4:C1:38:00:00:{i:02d}"}
             for i in range(1, LOGGERS + 1)
         ]
         return probes + loggers
 
     def rules(self) -> Rules:
-        slack = LATE_REAL_S * 1000 * SPEED
+        slack = LATE_REAL_S * 1000 * self.speed
         late, gap, polled = {}, {}, {}
         for d in self.devices():
             logger = d["kind"] == "bthome"
@@ -219,7 +224,7 @@ class Plant:
             for name in names:
                 # A logger repeats its packet until the next one: whoever listens anew hears it that much later.
                 late[f"{d['serial']}/{name}"] = slack + (d["interval_s"] * 1000 if logger else 0)
-                gap[f"{d['serial']}/{name}"] = 3_000 * SPEED
+                gap[f"{d['serial']}/{name}"] = 3_000 * self.speed
                 if not logger:
                     polled[f"{d['serial']}/{name}"] = d["interval_s"] * 1000
         return Rules(late, gap, polled)
@@ -229,11 +234,11 @@ class Plant:
         folder.mkdir(exist_ok=True)
         plan = {
             "seed": self.seed,
-            "clock": {"t0_ms": T0_MS, "m0_ns": self.m0_ns, "speed": SPEED},
+            "clock": {"t0_ms": T0_MS, "m0_ns": self.m0_ns, "speed": self.speed},
             "end_s": 10_000_000,
-            # Noise makes neighbouring values differ, so that a row tells which measurement it is.
-            "equipment": [{"id": "fridge", "setpoint_c": 5, "ambient_c": 25, "noise_c": 2.0}],
+            "equipment": [{"id": "fridge", "setpoint_c": 5, "ambient_c": 25, "noise_c": self.noise_c}],
             "devices": self.devices(),
+            "faults": list(self.plan_faults),
         }
         (folder / "plan.json").write_text(json.dumps(plan))
         program = self._program(
@@ -269,6 +274,11 @@ class Plant:
         environment[ENVIRONMENT_KEY] = self.clock_text(clock)
         config = str(self.folder / "edge.toml")
         self._program("edge", ["smile_iot", "edge", "--config", config], environment).start()
+
+    def start_alerts(self) -> None:
+        self._program(
+            "alerts", ["smile_iot", "alerts", "--config", str(self.server_toml)], self._common_clock()
+        ).start()
 
     def start_clone(self, outbox: Path) -> None:
         """A second Pi from a copy of the card: the same name and account, an outbox that is a copy, no devices."""
@@ -369,7 +379,7 @@ class Plant:
     # --- end -------------------------------------------------------------------------------------------------
 
     def stop(self, *, keep: bool) -> None:
-        for name in ("clone", "edge", "ingest", "devices", "broker"):
+        for name in ("clone", "edge", "alerts", "ingest", "devices", "broker"):
             if name in self.programs:
                 self.send(name, signal.SIGCONT)
                 self.programs[name].stop()

@@ -52,6 +52,7 @@ class Run:
     _waiting_for_edge: bool = False
     _destroyed: set[tuple[str, int]] = field(default_factory=set)
     _clones: list[Watch] = field(default_factory=list)
+    _registered: bool = False
 
     def __post_init__(self) -> None:
         self.plant = Plant(self.folder, self.seed, self.store, self.sabotage)
@@ -67,7 +68,7 @@ class Run:
         """The edge hears again, ``more_s`` real seconds from now at the latest."""
         if self._deaf_from is not None:
             began, why = self._deaf_from
-            self.deaf.append(Window(began, self.plant.now_ms() + more_s * 1000 * 10, why))
+            self.deaf.append(Window(began, self.plant.now_ms() + more_s * 1000 * self.plant.speed, why))
             self._deaf_from = None
 
     def edge_down(self, why: str) -> None:
