@@ -222,11 +222,12 @@ class Run:
         if behind:
             left.append(f"the filler is {behind} entries behind")
         left += [f"the ledger misses {s.missing.to_lists()[:3]} of {s.epoch}" for s in lines if s.missing]
-        with open_records(self.plant.settings) as records:
-            waits = records.waiting_serials("unknown_device")
-        if waits:
-            left.append(f"in quarantine as unknown: {waits}")
-        return left
+        try:
+            with open_records(self.plant.settings) as records:
+                waits = records.waiting_serials("unknown_device")
+        except SmileIotError as error:
+            return [*left, str(error)]
+        return [*left, f"in quarantine as unknown: {waits}"] if waits else left
 
     # --- the comparison --------------------------------------------------------------------------------------
 

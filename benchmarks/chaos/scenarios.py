@@ -17,6 +17,7 @@ from random import Random
 from benchmarks.chaos.plant import SITE, Plant
 from benchmarks.chaos.run import Run
 from smile_iot.parts import open_records
+from telemetry.errors import NeighbourDownError
 
 DAY_S, WEEK_S = 86_400, 604_800
 
@@ -45,12 +46,12 @@ class Scenario(Run):
             self._look_at_edge()
             time.sleep(0.1)
 
-    def _wait(self, met: Callable[[], bool], what: str, patience_s: float = 60.0) -> None:
+    def _wait(self, met: Callable[[], bool], what: str, patience_s: float = 150.0) -> None:
         until = time.monotonic() + patience_s
         while not met():
             if time.monotonic() > until:
                 raise AssertionError(f"never saw {what}")
-            time.sleep(0.1)
+            time.sleep(0.5)
 
     def _pass(self, virtual_s: float) -> None:
         time.sleep(virtual_s / self.speed)
@@ -80,8 +81,11 @@ class DatabaseAwayForADay(Scenario):
         self.plant.influx.restart_influxd()
 
     def _heat_alarm(self) -> bool:
-        with open_records(self.plant.settings) as records:
-            return any(alarm.finding.code == "HEAT" for alarm in records.alarms(SITE))
+        try:
+            with open_records(self.plant.settings) as records:
+                return any(alarm.finding.code == "HEAT" for alarm in records.alarms(SITE))
+        except NeighbourDownError:  # a busy machine: the writer has it; ask again
+            return False
 
     def _tell_devices(self, words: dict[str, str]) -> None:
         with socket.socket(socket.AF_UNIX) as control:
