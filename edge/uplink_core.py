@@ -27,12 +27,13 @@ named then and not sent again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from telemetry.contract import Receipt, Request
+from telemetry.errors import NeighbourDownError
 from telemetry.readings import Event, Fact, Numbered, Ranges, Reading
 
 _KNOWN_REQUESTS = 64
@@ -47,6 +48,7 @@ _MAX_ITEMS = 50
 # Numbers that were set aside and are tried again, each alone, with one hello.
 _SECOND_CHANCES = 50
 _BEYOND = 1 << 62
+_UNHEARD = "uplink:unheard"
 
 
 class Why(StrEnum):
@@ -143,6 +145,10 @@ class Facts(Protocol):
 
     def renew(self) -> None: ...
 
+    def hint(self, key: str) -> str | None: ...
+
+    def append(self, facts: Sequence[Fact], hints: Mapping[str, str]) -> Ranges: ...
+
     def select(
         self,
         *,
@@ -197,11 +203,13 @@ class UplinkCore:
         self._silent = 0
         self._heard = 0
         self._start_over()
+        self._bound()
 
     def _start_over(self) -> None:
         """Numbers mean something in their epoch only."""
         self._epoch = self._outbox.epoch
         self._opened_to = self._outbox.usage().numbered_to
+        self._bounded = False
         self._entries: list[_Entry] = []
         self._cursor = 0
         self._flush_to = 0
@@ -212,6 +220,23 @@ class UplinkCore:
         self._hello_at_s: float | None = None
         self._hello_why = Why.NEW_EPOCH
         self._requests = deque(_Answering(a.request, None) for a in self._requests if not a.request.seq)
+
+    def _bound(self) -> None:
+        """Note durably what stood in the outbox when lives began that no receipt has reached yet: a restored file may
+        be opened, numbered on and opened again before the first receipt tells what it once had given.
+        """
+        epoch, _, number = (self._outbox.hint(_UNHEARD) or "").partition(":")
+        self._bounded = True
+        if epoch == self._epoch and number.isdecimal():
+            self._opened_to = min(self._opened_to, int(number))
+        elif self._opened_to:
+            self._note(f"{self._epoch}:{self._opened_to}")
+
+    def _note(self, text: str) -> None:
+        try:
+            self._outbox.append([], {_UNHEARD: text})
+        except NeighbourDownError:
+            return  # a full disk takes no new numbers either
 
     # --- what may be asked -------------------------------------------------------------------------------
 
@@ -261,6 +286,10 @@ class UplinkCore:
         # What names something in flight was said after it was sent, whatever the broker's flag says.
         if not retained or any(entry.order and entry.open & named for entry in self._entries):
             self._heard += 1
+            if self._bounded:
+                self._bounded = False
+                if self._outbox.hint(_UNHEARD):
+                    self._note("")
             if self._silent:
                 self._silent = 0
                 self._ask(now_s, anew=True)

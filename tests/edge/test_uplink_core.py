@@ -511,6 +511,37 @@ def test_a_backup_written_over_the_old_file_is_found_by_a_receipt_for_what_this_
     assert {Decimal("3.5"), Decimal("4.5")} <= kept
 
 
+def test_a_restored_file_that_was_opened_twice_before_the_first_receipt_is_found_too() -> None:
+    """Found by the kill campaign (seed 331306): the second life took the numbers that the first had given again for its
+    own, and receipts earned before the restore made 331 readings look received."""
+    world = World()
+    world.append(reading("1"), reading("2"))
+    for value in ("3.5", "4.5"):  # two lives, each killed before a receipt came
+        UplinkCore(POLICY, world.outbox, urgent)
+        world.append(reading(value))
+    world.core = UplinkCore(POLICY, world.outbox, urgent)
+    epoch = world.outbox.epoch
+    world.core.connected(world.now_s)
+    world.core.receipt(Receipt(epoch, Ranges([(1, 4)]), Ranges()), world.now_s, retained=True)
+    assert world.outbox.epoch != epoch
+    kept = {n.fact.value for n in world.outbox.pending(10) if isinstance(n.fact, Reading)}
+    assert {Decimal("3.5"), Decimal("4.5")} <= kept
+
+
+def test_a_life_that_was_heard_leaves_no_bound_to_the_next() -> None:
+    world = World()
+    world.append(reading("1"))
+    world.core = UplinkCore(POLICY, world.outbox, urgent)
+    world.core.connected(world.now_s)
+    world.append(reading("2"))
+    world.turn()
+    epoch = world.outbox.epoch
+    world.core = UplinkCore(POLICY, world.outbox, urgent)
+    world.core.connected(world.now_s)
+    world.turn()
+    assert world.outbox.epoch == epoch
+
+
 def test_a_receipt_for_what_this_life_sent_or_found_renews_nothing() -> None:
     world = World()
     world.append(reading("1"), reading("2"))
