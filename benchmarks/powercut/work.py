@@ -26,6 +26,7 @@ from ingest.ledger import Ledger
 from ingest.store.config import StoreConfig, StoreKind
 from ingest.store.model import Row
 from ingest.store.opening import open_store
+from ingest.store.sqlite import SqliteStore
 from telemetry.readings import Event, Fact, Origin, Quality, Ranges, Reading, Stamp, Sync
 
 START_MS = 1_790_000_000_000
@@ -115,10 +116,12 @@ class JournalWork:
 
 class StoreWork:
     def __init__(self, folder: Path, marks: Marks, rng: random.Random) -> None:
-        self._store = open_store(StoreConfig(kind=StoreKind.SQLITE, path=folder / "store.db"))
+        self._store = SqliteStore(folder / "store.db")
         self._marks, self._rng, self._next = marks, rng, 1
 
     def step(self) -> None:
+        if self._rng.random() < 0.25:  # the filler's housekeeping comes when it comes
+            self._store.seal()
         count = self._rng.choice((1, 50, 500))
         self._store.append([row_of(n) for n in range(self._next, self._next + count)])
         self._next += count
