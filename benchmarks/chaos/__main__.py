@@ -35,6 +35,7 @@ def main() -> int:
     seeds = args.seed or [random.SystemRandom().randrange(1, 1_000_000) for _ in range(args.runs)]
     done: list[Done] = []
     bad = 0
+    earlier = TABLE.read_text() if TABLE.exists() else ""
     for number, seed in enumerate(seeds):
         store = args.store if args.store != "both" else ("sqlite", "influx")[number % 2]
         result = _one(args, seed, store)
@@ -42,7 +43,7 @@ def main() -> int:
         bad += not result.verdict.good
         sys.stdout.flush()
         if args.table:  # after each run, so that a campaign that is ended early leaves its table
-            write_table(TABLE, [(d.run, d.verdict, d.took_s) for d in done], _command(args, seeds))
+            write_table(TABLE, [(d.run, d.verdict, d.took_s) for d in done], _command(args, seeds), earlier)
     faults: Counter[str] = sum((d.run.counts for d in done), Counter())
     print(f"{len(done)} runs, {faults.total()} faults, {bad} runs not good")
     if args.sabotage:

@@ -19,7 +19,8 @@ _FIELDS = ("made", "accepted", "stored", "lost", "doubled", "misdated", "changed
 _APART = ("unheard", "unheard_unexplained", "quarantined", "thinned", "destroyed")
 
 
-def write_table(path: Path, runs: list[tuple[Run, Verdict, float]], command: str) -> None:
+def write_table(path: Path, runs: list[tuple[Run, Verdict, float]], command: str, earlier: str = "") -> None:
+    """``earlier`` is what the file held before this campaign: kept below, so that a bad one is not forgotten."""
     faults: Counter[str] = sum((run.counts for run, _, _ in runs), Counter())
     total = {name: sum(getattr(v, name) for _, v, _ in runs) for name in (*_FIELDS, *_APART)}
     minutes = sum(took for _, _, took in runs) / 60
@@ -27,7 +28,7 @@ def write_table(path: Path, runs: list[tuple[Run, Verdict, float]], command: str
     lines = [
         "# Kill campaign",
         "",
-        f"Written by `make chaos` on {when} UTC, commit {_commit()}, {_machine()}.",
+        f"Written by `make chaos` (or the command below) on {when} UTC, commit {_commit()}, {_machine()}.",
         f"{len(runs)} runs, {minutes:.0f} minutes, **{faults.total()} faults**; {total['made']} readings made, "
         f"{total['accepted']} accepted by the outbox: **lost {total['lost']}, doubled {total['doubled']}, misdated "
         f"{total['misdated']}, changed {total['changed']}**. What the words mean and what this cannot show: `docs/proof.md`.",
@@ -56,6 +57,8 @@ def write_table(path: Path, runs: list[tuple[Run, Verdict, float]], command: str
     notes = [(run.seed, text) for run, v, _ in runs if not v.good for text in [*v.other, *v.examples][:5]]
     if notes:
         lines += ["Runs that were not good:", "", *(f"- seed {seed}: {text}" for seed, text in notes), ""]
+    if earlier:
+        lines += ["## Before this", "", *(line for line in earlier.splitlines() if not line.startswith("# ")), ""]
     path.write_text("\n".join(lines))
 
 
