@@ -85,9 +85,16 @@ def _part(payload: bytes, at: int, width: int) -> bytes:
     return part
 
 
-def records(page: bytes, size: int, page_of: Callable[[int], bytes | None], first: bool = False) -> Iterator[Record]:
+def records(
+    page: bytes,
+    size: int,
+    page_of: Callable[[int], bytes | None],
+    first: bool = False,
+    wanted: Callable[[int], bool] = bool,
+) -> Iterator[Record]:
     """The records of a leaf page; none of another page. ``first``: the file's first page, which begins with a header
-    of 100 bytes. ``page_of`` gives the pages that long records go on in.
+    of 100 bytes. ``page_of`` gives the pages that long records go on in. ``wanted`` chooses by the size of a record's
+    header, which is one more than its columns if none is long.
     """
     head = 100 if first else 0
     kind = page[head]
@@ -100,12 +107,16 @@ def records(page: bytes, size: int, page_of: Callable[[int], bytes | None], firs
         if not head + 8 <= at < size:
             continue
         try:
-            yield _cell(page, at, size, kind, page_of)
+            found = _cell(page, at, size, kind, page_of, wanted)
+            if found is not None:
+                yield found
         except (ValueError, IndexError, UnicodeDecodeError):
             continue
 
 
-def _cell(page: bytes, at: int, size: int, kind: int, page_of: Callable[[int], bytes | None]) -> Record:
+def _cell(
+    page: bytes, at: int, size: int, kind: int, page_of: Callable[[int], bytes | None], wanted: Callable[[int], bool]
+) -> Record | None:
     length, at = varint(page, at)
     rowid = None
     if kind == TABLE:
@@ -113,6 +124,8 @@ def _cell(page: bytes, at: int, size: int, kind: int, page_of: Callable[[int], b
         rowid = signed(number)
     if not 0 < length <= _MAX_PAYLOAD:
         raise ValueError("no record is so long")
+    if not wanted(page[at]):
+        return None
     local = _local(length, size, kind)
     payload = _part(page, at, local)
     if local < length:

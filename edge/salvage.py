@@ -14,7 +14,7 @@ import json
 import os
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +30,7 @@ from telemetry.readings import Event, Ranges
 
 TOP = "#numbered_to"  # beside the hints: known also when the rows' last page is lost
 _KEPT_ASIDE = 2
+_CLEAR = 5_000
 _BLANK: dict[str, Any] = {
     "epoch": "", "reason": "new", "previous": "", "inode": 0, "machine": "", "lost": "", "lost_reason": "",
     "numbered_to": 0, "digest_to": 0, "thinned_to": 0,
@@ -162,11 +163,11 @@ class _Source:
         found = self._read((number - 1) * self.size, self.size) if at is None else self._log[at : at + self.size]
         return found if number > 0 and len(found) == self.size else None
 
-    def records(self) -> Iterator[Record]:
+    def records(self, wanted: Callable[[int], bool]) -> Iterator[Record]:
         for number in range(1, self.count + 1):
             page = self.page(number)
             if page is not None:
-                yield from carving.records(page, self.size, self.page, number == 1)
+                yield from carving.records(page, self.size, self.page, number == 1, wanted)
 
     def close(self) -> None:
         os.close(self._file)
@@ -184,7 +185,7 @@ class _Found:
     @classmethod
     def of(cls, source: _Source) -> _Found:
         found = cls()
-        for record in source.records():
+        for record in source.records(lambda header: header <= _COLUMNS):
             match record:
                 case Record(None, (str(key), str(value), int(chk))) if rows.word_of(key + value) == chk:
                     found.add_text(key, value)
@@ -259,7 +260,7 @@ def _new_file(building: Path) -> Iterator[sqlite3.Connection]:
 
 def _rows(source: _Source, found: _Found) -> Iterator[tuple[int, rows.Content, int, int]]:
     """Number, content, check and the epoch's word that the check speaks of, for each reading of each likely row."""
-    for record in source.records():
+    for record in source.records(lambda header: header > _COLUMNS):
         if _is_fact(record) and record.rowid is not None:
             for content, chk in found.contents(record.values):
                 yield record.rowid, content, chk, (chk - rows.check(content, record.rowid, 0)) & rows.MASK
@@ -267,8 +268,12 @@ def _rows(source: _Source, found: _Found) -> Iterator[tuple[int, rows.Content, i
 
 def _epoch_of(source: _Source, found: _Found) -> tuple[int, dict[str, Any]]:
     """The word of the epoch of most rows, and its state if that can be read."""
-    count = Counter(word for _, _, _, word in _rows(source, found))
     by_word = {rows.word_of(str(state.get("epoch"))): state for state in found.states}
+    count: Counter[int] = Counter()
+    for _, _, _, word in _rows(source, found):
+        count[word] += 1
+        if word in by_word and count[word] >= _CLEAR and count[word] * 2 > count.total():
+            break  # an earlier epoch's left-over pages are never so many
     likely = [(n, word) for word, n in count.items() if n > 1 or word in by_word]
     word = max(likely)[1] if likely else next(iter(by_word), 0)
     return word, _BLANK | by_word.get(word, {}) | {"digest_to": 0, "thinned_to": 0}
