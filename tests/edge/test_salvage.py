@@ -124,7 +124,8 @@ def check(box: SqliteOutbox, template: Template, whole: bool, what: str) -> tupl
     texts = [text(n.fact) for n in held if n.fact not in events]
     assert len(texts) == len(set(texts))
     assert set(texts) <= template.ever, what
-    missing = {n for n, t in given.items() if t not in set(texts)}
+    there = set(texts)
+    missing = {n for n, t in given.items() if t not in there}
     if whole:
         assert not missing, what
     else:
