@@ -40,7 +40,7 @@ bench:
 
 powercut:
 	@scripts/setup test
-	@$(PYTHON) -m benchmarks.powercut $(or $(POWERCUT_ARGS),--runs 5 --cuts 80 --steps 300 --write)
+	@$(PYTHON) -m benchmarks.powercut $(or $(POWERCUT_ARGS),--runs 4 --cuts 60 --steps 250 --write)
 
 bench-drain:
 	@scripts/setup test

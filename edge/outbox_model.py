@@ -50,13 +50,16 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class OutboxUsage:
-    """``bytes`` is the size on disk (0 in memory), ``oldest_ms`` the edge's wall time of the oldest row or None."""
+    """``bytes`` is the size on disk (0 in memory), ``oldest_ms`` the edge's wall time of the oldest row or None,
+    ``refused`` the facts for which there was no room since the start (a source may have offered them again).
+    """
 
     rows: int
     bytes: int
     unreceipted: int
     numbered_to: int
     oldest_ms: int | None
+    refused: int = 0
 
 
 class Outbox(Protocol):

@@ -790,7 +790,7 @@ class SqliteOutbox:
             " (SELECT wall_ms FROM fact WHERE seq > 0 ORDER BY seq LIMIT 1))"
         ).fetchone()[0]
         size = sum(f.stat().st_size for f in (self._path, salvage.wal_of(self._path)) if f.exists())
-        return OutboxUsage(state.count, size, state.unreceipted, state.numbered_to, oldest)
+        return OutboxUsage(state.count, size, state.unreceipted, state.numbered_to, oldest, self.refused)
 
     # --- epochs ------------------------------------------------------------------------------------------
 

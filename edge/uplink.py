@@ -200,6 +200,8 @@ class Uplink:
         """Which numbering this is, and now and then how much of it each stream got (35 bytes a stream)."""
         identity = self._outbox.identity()
         info: dict[str, Any] = {"epoch_reason": identity.reason.value}
+        if refused := self._outbox.usage().refused:
+            info["refused"] = refused
         if identity.machine:
             info["machine"] = identity.machine
         if identity.previous_epoch:
