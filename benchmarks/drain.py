@@ -117,7 +117,8 @@ async def relay(port: int, delay_s: float) -> asyncio.Server:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer), return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer), return_exceptions=True)
 
     return await asyncio.start_server(serve, "127.0.0.1", 0)
 
@@ -213,6 +214,10 @@ def report(rows: list[tuple[Case, dict[str, float]]], count: int) -> str:
         f"| {case.name} | {found['per_s']:,.0f} | {found['took_s']:.1f} | {found['cpu_us']:.1f} | {found['mb']:.1f}"
         f" | {found['wire']:.2f} | {found['disorder']:.0f} |"
         for case, found in rows
+    ]
+    lines += [
+        "",
+        "The load says who else wanted the cores: the rates are what was left; CPU and bytes a reading, memory and order hold.",
     ]
     return "\n".join(lines) + "\n"
 
