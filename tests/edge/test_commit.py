@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.anchor import Anchorer
-from edge.commit import GROUP_FACTS, Group, GroupCommit, Reason, due_ns, joined, why_at_once
+from edge.commit import GroupCommit
 from edge.config import BleSettings, DeviceSettings
 from edge.decoders import bthome
 from edge.decoders.frames import Advert
+from edge.grouping import GROUP_FACTS, Group, Reason, due_ns, joined, why_at_once
 from edge.limits import Limits
 from edge.outbox import MemoryOutbox, SqliteOutbox
 from edge.sources.ble import BleSource
