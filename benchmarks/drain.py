@@ -217,7 +217,8 @@ def report(rows: list[tuple[Case, dict[str, float]]], count: int) -> str:
     ]
     lines += [
         "",
-        "The load says who else wanted the cores: the rates are what was left, and CPU is counted too high; bytes, memory and order hold.",
+        "The load says who else wanted the cores: the rates are what was left, and CPU is counted too high;"
+        " bytes, memory and order hold.",
     ]
     return "\n".join(lines) + "\n"
 
