@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    head = about(time.monotonic() - began, sizes, args.only)
+    told = " ".join(sys.argv[1:] if arguments is None else arguments)
+    head = about(time.monotonic() - began, sizes, f"{COMMAND} BENCH_ARGS='{told}'" if told else COMMAND)
     args.out.mkdir(parents=True, exist_ok=True)
     page = markdown(rows, head)
     (args.out / "bench.md").write_text(page)
@@ -77,7 +78,7 @@ def _plain(row: Row) -> dict[str, object]:
     return {name: getattr(row, name) for name in row.__slots__}
 
 
-def about(seconds: float, sizes: Sizes, only: str) -> dict[str, str]:
+def about(seconds: float, sizes: Sizes, command: str) -> dict[str, str]:
     """Where and how: without it a figure means nothing."""
     cpu = next(
         (x.split(":", 1)[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), "?"
@@ -85,7 +86,7 @@ def about(seconds: float, sizes: Sizes, only: str) -> dict[str, str]:
     memory = int(Path("/proc/meminfo").read_text().split()[1]) // 1024
     return {
         "date": datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": COMMAND if only == ",".join(SECTIONS) else f"{COMMAND} BENCH_ARGS='--only {only}'",
+        "command": command,
         "machine": f"{cpu}, {_cores()} cores, {memory} MB, {platform.system()} {platform.release()}, everything on loopback",
         "load when it ended": Path("/proc/loadavg").read_text().split()[0]
         + " (other work on the machine shows here)",
