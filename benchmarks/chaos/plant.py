@@ -51,6 +51,7 @@ class Plant:
     probe_s: int = PROBE_S
     logger_s: int = LOGGER_S
     noise_c: float = 2.0  # makes neighbouring values differ, so that a row tells which measurement it is
+    late_real_s: float = LATE_REAL_S
     plan_faults: tuple[dict[str, Any], ...] = ()
     loop: Loop = field(default_factory=Loop)
     programs: dict[str, Program] = field(default_factory=dict)
@@ -214,7 +215,7 @@ class Plant:
         return probes + loggers
 
     def rules(self) -> Rules:
-        slack = LATE_REAL_S * 1000 * self.speed
+        slack = self.late_real_s * 1000 * self.speed
         late, gap, polled = {}, {}, {}
         for d in self.devices():
             logger = d["kind"] == "bthome"
