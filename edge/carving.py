@@ -220,10 +220,8 @@ def wal(data: bytes) -> Wal:
     broken = not sound_head
     for at in range(_HEADER, len(data) - _FRAME - size + 1, _FRAME + size):
         head = data[at : at + _FRAME]
-        if head[8:16] != salt:
-            if not broken:
-                break
-            running = None
+        if head[8:16] != salt:  # the end of what was written since the log began anew, or a spoiled frame
+            broken, running = True, None
             continue
         body = data[at + _FRAME : at + _FRAME + size]
         told = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
