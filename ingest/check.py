@@ -309,7 +309,8 @@ def device_of(fact: Fact) -> tuple[str, bool]:
 def _fault_of(
     arrived: Arrived, address: EdgeAddress, upload: Upload, reason: str, serial: str, facts: list[Numbered]
 ) -> Fault:
-    own = replace(upload, facts=tuple(facts), mac=None)
+    # A sending time of its own would make the same facts, sent again, another item of the quarantine.
+    own = replace(upload, facts=tuple(facts), mac=None, sent_at_ms=0, lazy=False)
     return Fault(
         str(reason),
         f"{len(facts)} {upload.kind} of {serial}",

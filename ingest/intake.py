@@ -29,6 +29,7 @@ from telemetry.columns import ReadingsUpload
 from telemetry.contract import Upload, decode_upload
 from telemetry.errors import ContractError
 from telemetry.readings import Ranges, Sync
+from telemetry.topics import EdgeAddress
 
 # How many runs of the journal one batch may read to compare, how many are remembered, and entries a read.
 _LOOKS = 8
@@ -142,10 +143,9 @@ class Intake:
             i for i in self._quarantine.waiting(serial) if home is not None and i.site == home and self._mine(home)
         ]
         batch = _Batch()
-        for item in items:
-            self._sort_waiting(item, batch)
+        settled = [item.item_id for item in items if home is not None and self._sort_waiting(item, home, batch)]
         self._keep(batch)
-        self._quarantine.replayed([i.item_id for i in items])
+        self._quarantine.replayed(settled)
         return list(batch.lazy)
 
     def sweep(self) -> list[EpochKey]:
@@ -199,7 +199,9 @@ class Intake:
         fresh = checked.accepted - known
         faults = checked.faults
         if faults:
-            faults = tuple(f for f in faults if f.seqs - known - state.quarantined)
+            faults = tuple(
+                f for f in faults if f.seqs - known - state.quarantined or self._says_other(key, f, known, batch)
+            )
         duplicates = conflicts = 0
         if checked.faults:
             duplicates = sum(len(f.seqs) for f in checked.faults) - sum(len(f.seqs) for f in faults)
@@ -275,6 +277,17 @@ class Intake:
             seqs=own.ranges,
         )
 
+    def _says_other(self, key: EpochKey, fault: Fault, known: Ranges, batch: _Batch) -> bool:
+        """Whether facts at fault under numbers that are settled may be other facts (two edges number in one epoch).
+
+        Under quarantined numbers the quarantine tells: there the same facts are the same item.
+        """
+        held = fault.seqs - (fault.seqs - known)
+        if held != fault.seqs:
+            return True
+        kept = self._kept(key, held, batch)
+        return any(n not in kept for n in held) or bool(differing(decode_upload(fault.payload).facts, kept))
+
     def _kept(self, key: EpochKey, again: Ranges, batch: _Batch) -> Mapping[int, Print]:
         """Prints of what is journaled under these numbers, as far as it can be looked up in bounds."""
         found: dict[int, Print] = dict(batch.prints(key))
@@ -333,15 +346,27 @@ class Intake:
             )
         )
 
-    def _sort_waiting(self, item: Waiting, batch: _Batch) -> None:
+    def _sort_waiting(self, item: Waiting, home: str, batch: _Batch) -> bool:
+        """Put the facts of a device that is known now where they belong; False: refused anew, they wait on.
+
+        They were never looked at but for the device: a clock that is wrong is not made right by its registration.
+        """
         key = EpochKey(item.site, item.edge, item.epoch)
-        upload = decode_upload(item.payload)
-        known = batch.seen.get(key, self._ledger.state(key).have)
-        if upload.ranges - known:
-            batch.add(key, _entry(key, upload.kind, item.received_at_ms, item.payload))
-            batch.changes.append(change_of(key, upload, item.received_at_ms, known))
-            batch.seen[key] = known | upload.ranges
+        state = self._ledger.state(key)
+        message = Arrived(_topic_of(item, state.shard), item.payload, item.received_at_ms)
+        checked = check(message, lambda _serial: home)
+        if checked.upload is None or checked.payload is None:
+            asked = Asked(item.item_id, item.site, message.topic, item.payload, item.received_at_ms, None)
+            self._quarantine.refused_again(asked, checked.faults[0].reason, checked.faults[0].detail)
+            return False
+        known = batch.seen.get(key, state.have)
+        if checked.accepted - known:
+            batch.add(key, _entry(key, checked.kind, item.received_at_ms, checked.payload))
+            batch.changes.append(change_of(key, checked.upload, item.received_at_ms, known))
+            batch.seen[key] = known | checked.accepted
             batch.answer(key)
+        batch.faults += checked.faults
+        return True
 
     def _keep(self, batch: _Batch) -> None:
         if batch.faults:
@@ -368,6 +393,15 @@ class Intake:
 
 def _entry(key: EpochKey, kind: str, received_at_ms: int, payload: bytes) -> Entry:
     return Entry(key.site, key.edge, key.epoch, kind, received_at_ms, payload)
+
+
+def _topic_of(item: Waiting, shard: str) -> str:
+    """Where these facts came by; ``shard`` "" where the ledger does not know it (any will do: only the check reads it)."""
+    try:
+        kind = decode_upload(item.payload).kind
+    except ContractError:  # the check says why
+        kind = "readings"
+    return EdgeAddress(shard or "-", item.site, item.edge).up(kind)
 
 
 def _readable_prints(entry: Entry) -> dict[int, Print]:

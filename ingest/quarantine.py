@@ -66,14 +66,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A message that a person asked to send through, as it came or as corrected. ``asked_ms`` tells one wish from another."""
+    """A message that a person asked to send through, as it came or as corrected. ``asked_ms`` tells one wish from another,
+    None is nobody's: its device was registered.
+    """
 
     item_id: str
     site: str
     topic: str
     payload: bytes
     received_at_ms: int
-    asked_ms: int
+    asked_ms: int | None
 
 
 class QuarantinePort(Protocol):

@@ -129,10 +129,15 @@ async def _keep(leases: Leases, name: str, halt: asyncio.Event) -> None:
         await _pause(halt, KEEP_EVERY_S)
         begun_s = time.monotonic()
         try:
-            if not await asyncio.to_thread(leases.keep, name):
+            # A database may also say nothing at all, for longer than a lease lasts.
+            left_s = max(0.0, kept_s + LOST_AFTER_S - begun_s)
+            if not await asyncio.wait_for(asyncio.to_thread(leases.keep, name), left_s):
                 log.warning("%s is another worker's now", name)
                 return
             kept_s = begun_s
+        except TimeoutError:
+            log.warning("%s could not be kept: no answer", name)
+            return
         except NeighbourDownError as error:
             if time.monotonic() - kept_s > LOST_AFTER_S:
                 log.warning("%s could not be kept: %s", name, error)

@@ -135,6 +135,54 @@ def test_registering_a_device_replays_its_quarantine(pipeline: Any, make: Any) -
     assert {row[4] for row in pipeline.quarantine.rows()} == {"replayed"}
 
 
+def test_a_replay_after_a_registration_dates_nothing_by_a_wrong_clock(pipeline: Any, make: Any) -> None:
+    """A device that is not known is the first thing that is seen of a fact; its clock is looked at when it is known."""
+    ahead_ms = make.t0 + 1_000_000_000
+    wrong = {"stream": "NEW/temperature_c", "sampled_at_ms": ahead_ms, "stamp": make.stamp(ahead_ms)}
+    pipeline.intake.take([make.message([make.reading(1, **wrong), make.reading(2, stream="NEW/temperature_c")])])
+    pipeline.intake.take([make.message([make.reading(3, **wrong)])])
+    pipeline.homes["NEW"] = "SITE1"
+    for _ in range(2):
+        pipeline.intake.sweep()
+    assert journaled(pipeline) == [2]
+    receipt = pipeline.ledger.receipt(KEY)
+    assert (receipt.have, receipt.quarantined) == (Ranges([(2, 2)]), Ranges([(1, 1), (3, 3)]))
+    waiting = [(row[0], decode_upload(row[3]).ranges) for row in pipeline.quarantine.rows() if row[4] == "waiting"]
+    assert sorted(waiting, key=str) == [
+        ("clock_ahead", Ranges([(1, 1)])),
+        ("clock_ahead", Ranges([(3, 3)])),
+    ]
+
+
+def test_two_pis_of_one_card_lose_no_faulty_reading_under_a_number_that_is_settled(pipeline: Any, make: Any) -> None:
+    """The number is received, or waits; the other Pi's fact under it is another fact and waits beside it."""
+    strange = make.reading(2, "9.5", stream="NEW/temperature_c")
+    pipeline.intake.take([make.message([make.reading(1), strange])])
+    pipeline.intake.take([make.message([make.reading(1, "7.5", stream="NEW/temperature_c")])])
+    pipeline.intake.take([make.message([make.reading(2, "8.5", stream="NEW/temperature_c")])])
+    pipeline.intake.take([replace(make.message([make.reading(1), strange]), received_at_ms=make.t0)])
+    waiting = [n.fact.value for row in pipeline.quarantine.rows() for n in decode_upload(row[3]).facts]
+    assert [str(value) for value in waiting] == ["9.5", "7.5", "8.5"]
+
+
+def test_the_same_reading_at_fault_sent_at_another_time_waits_once(pipeline: Any, make: Any) -> None:
+    facts = [make.reading(1, stream="NEW/temperature_c")]
+    for sent_at_ms in (make.t0, make.t0 + 5_000):
+        payload = encode_upload(make.upload(facts, sent_at_ms=sent_at_ms))
+        pipeline.intake.take([Arrived(make.address.up("readings"), payload, sent_at_ms)])
+    assert len(pipeline.quarantine.rows()) == 1
+
+
+def test_a_device_known_no_more_makes_no_fault_of_readings_that_are_held(pipeline: Any, make: Any) -> None:
+    message = make.message([make.reading(1), make.reading(2)])
+    pipeline.intake.take([message])
+    home = pipeline.homes.pop("T1")
+    pipeline.intake.take([message])
+    pipeline.homes["T1"] = home
+    assert pipeline.quarantine.rows() == []
+    assert pipeline.ledger.state(KEY).duplicates == 2
+
+
 def test_of_two_shards_workers_the_sites_own_replays(pipeline: Any, make: Any) -> None:
     """They share the quarantine and the journal: each item goes through once, into its own shard's ledger."""
     pipeline.intake.take([make.message([make.reading(1, stream="NEW/temperature_c")])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,35 @@ def test_a_worker_whose_lease_is_lost_or_unknown_for_long_stops_and_waits_again(
         return said
 
     assert asyncio.run(main())[:3] == ["worker owns", "worker goes", "worker owns"]
+
+
+def test_a_lease_whose_database_says_nothing_is_lost_before_another_may_take_it() -> None:
+    """Not an error, no answer at all: a link that went dead under the question."""
+    answers = threading.Event()
+
+    class Silent:
+        def take(self, name: str) -> bool:
+            return True
+
+        def keep(self, name: str) -> bool:
+            return answers.wait(10)
+
+        def release(self, name: str) -> None: ...
+
+    async def main() -> bool:
+        stop, halted = asyncio.Event(), asyncio.Event()
+
+        async def work(halt: asyncio.Event) -> None:
+            await halt.wait()
+            halted.set()
+            stop.set()
+
+        owning = asyncio.create_task(own(Silent(), "1", stop, work))
+        await asyncio.wait([asyncio.create_task(halted.wait())], timeout=5)
+        lost = halted.is_set() and not answers.is_set()
+        answers.set()
+        stop.set()
+        await owning
+        return lost
+
+    assert asyncio.run(main())
