@@ -386,12 +386,21 @@ def _capped(ranges: Ranges) -> Ranges:
     return ranges if len(ranges.spans) <= MAX_SPANS else Ranges(ranges.spans[:MAX_SPANS])
 
 
+def rank(key: EpochKey, state: EpochState) -> tuple[int, int, EpochKey]:
+    """Of an edge's epochs the one with the highest rank is the one it lives in: that of its last hello.
+
+    An epoch whose hello is not known (it went with a journal restored from a backup) counts by its last message:
+    else nobody would ask for what it lacks until the edge's next hello.
+    """
+    return state.hello_ms or state.last_seen_ms, state.last_seen_ms, key
+
+
 def current_of(states: Mapping[EpochKey, EpochState]) -> list[EpochKey]:
-    """The epoch that each edge lives in: of its last hello, else of its last message."""
+    """The epoch that each edge lives in."""
     newest: dict[tuple[str, str], tuple[int, int, EpochKey]] = {}
     for key, s in states.items():
         edge = (key.site, key.edge)
-        mine = (s.hello_ms, s.last_seen_ms, key)
+        mine = rank(key, s)
         if edge not in newest or mine > newest[edge]:
             newest[edge] = mine
     return [key for _, _, key in newest.values()]

@@ -34,6 +34,7 @@ from ingest.epochs import (
     apply,
     change_of,
     current_of,
+    rank,
     receipt_of,
     summaries,
 )
@@ -231,7 +232,7 @@ class Ledger(SqliteFile):
         if change.received and offset > self._offset:
             self._extend_run(key, change.received, offset)
         current = self._current.get(key[:2])
-        if current is None or (current != key and _rank(key, state) > _rank(current, self._states[current])):
+        if current is None or (current != key and rank(key, state) > rank(current, self._states[current])):
             self._current[key.site, key.edge] = key
         if change.info is not None or change.sent_at_ms:
             self._apply_edge(change)
@@ -313,7 +314,7 @@ class Ledger(SqliteFile):
     # --- questions --------------------------------------------------------------------------------------------
 
     def current_keys(self) -> list[EpochKey]:
-        """The epoch that each edge lives in: of its last hello, else of its last message."""
+        """The epoch that each edge lives in (``epochs.rank``)."""
         return list(self._current.values())
 
     def is_current(self, key: EpochKey) -> bool:
@@ -348,10 +349,6 @@ class Ledger(SqliteFile):
 def decoded(entry: Entry) -> Upload | ReadingsUpload:
     """What a journal entry holds; raises ContractError."""
     return decode_readings(entry.payload) if entry.kind == "readings" else decode_upload(entry.payload)
-
-
-def _rank(key: EpochKey, state: EpochState) -> tuple[int, int, EpochKey]:
-    return state.hello_ms, state.last_seen_ms, key
 
 
 def _put(table: str, columns: str, count: int) -> str:

@@ -19,6 +19,7 @@ from ingest.epochs import (
     absences,
     apply,
     change_of,
+    current_of,
     summaries,
 )
 from telemetry.columns import ReadingsUpload, columns_of
@@ -154,7 +155,7 @@ def test_every_number_is_in_exactly_one_place(make: Any) -> None:
 def test_what_is_missing_has_a_cause(make: Any, current: bool, age_ms: int, cause: Cause) -> None:
     state = EpochState("s1", 5, Ranges([(1, 2)]), Ranges([(3, 3)]), last_seen_ms=1_000)
     state.lost["corrupt_file"] = Ranges([(4, 4)])
-    newer = EpochState("s1", 1, Ranges([(1, 1)]), last_seen_ms=1_000, hello_ms=9)
+    newer = EpochState("s1", 1, Ranges([(1, 1)]), last_seen_ms=1_001, hello_ms=1_001)
     states = {KEY: state} if current else {KEY: state, KEY._replace(epoch="later"): newer}
     (line,) = [x for x in summaries(states) if x.epoch == KEY.epoch]
     assert absences(line, 1_000 + age_ms) == [
@@ -162,3 +163,15 @@ def test_what_is_missing_has_a_cause(make: Any, current: bool, age_ms: int, caus
         Absent(cause, 1, Ranges([(5, 5)])),
         Absent(Cause.QUARANTINE, 1, Ranges()),
     ]
+
+
+def test_an_epoch_whose_hello_went_with_a_restored_journal_is_the_one_the_edge_lives_in() -> None:
+    """Else nobody asks for what it lacks until the edge's next hello (found by simulation, seed 700030)."""
+    old, now = KEY, KEY._replace(epoch="now")
+    states = {
+        old: EpochState("s1", 9, hello_ms=1_000, last_seen_ms=1_500),
+        now: EpochState("s1", 9, last_seen_ms=2_000),
+    }
+    assert current_of(states) == [now]
+    states[old].hello_ms = 3_000  # it came back
+    assert current_of(states) == [old]
