@@ -89,7 +89,7 @@ def _publish(broker: BrokerConfig, topic: str, payload: bytes) -> None:
             hostname=broker.host,
             port=broker.port,
             client_id=f"smile-iot-resend-{uuid.uuid4().hex[:8]}",
-            auth={"username": broker.username, "password": broker.password} if broker.username else None,
+            auth={"username": broker.username, "password": broker.password or ""} if broker.username else None,
             tls={"ca_certs": broker.ca_file} if broker.ca_file else None,
         )
     except (OSError, MQTTException) as error:
