@@ -84,6 +84,8 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         db.execute(f"PRAGMA page_size={PAGE_BYTES}")  # of a new file
         db.execute("PRAGMA cell_size_check=ON")
+        # Debian's default: what is deleted is gone, so that a salvage does not find more old rows than present ones.
+        db.execute("PRAGMA secure_delete=ON")
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         db.execute("PRAGMA wal_autocheckpoint=4000")

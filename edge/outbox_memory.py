@@ -28,7 +28,8 @@ class MemoryOutbox:
         self._identity = Identity(_new_epoch(), EpochReason.NEW)
         self._facts: dict[int, Fact] = {}
         self._named = Ranges()
-        self._archive: list[Fact] = []
+        self._archive: list[tuple[Fact, bool]] = []  # True: asked for again, its place tells no time
+        self._asked: set[int] = set()
         self._hints: dict[str, str] = {}
         self._gone: dict[int, Ranges] = {}
         self._produced: Counter[str] = Counter()
@@ -97,8 +98,9 @@ class MemoryOutbox:
             return t_ms is not None and (from_ms or 0) <= t_ms and (to_ms is None or t_ms <= to_ms)
 
         if from_ms is not None and only == "all":
-            asked = [fact for fact in self._archive if in_time(fact)]
-            self._archive = [fact for fact in self._archive if not in_time(fact)]
+            asked = [fact for fact, _ in self._archive if in_time(fact)]
+            self._archive = [old for old in self._archive if not in_time(old[0])]
+            self._asked |= set(range(self._numbered_to + 1, self._numbered_to + 1 + len(asked)))
             self._number(asked)
         asked_for = Ranges([(1, self._numbered_to)] if self._numbered_to else [])
         if seq is not None:
@@ -124,7 +126,7 @@ class MemoryOutbox:
     def reading_times(self, stream_id: str, from_ms: int, to_ms: int) -> list[int]:
         times = (
             f.sampled_at_ms
-            for f in (*self._archive, *self._facts.values())
+            for f in (*(fact for fact, _ in self._archive), *self._facts.values())
             if isinstance(f, Reading) and f.stream_id == stream_id
         )
         return sorted(t for t in times if t is not None and from_ms <= t <= to_ms)
@@ -139,14 +141,15 @@ class MemoryOutbox:
         return count
 
     def _recorded_before(self, before_ms: int) -> int:
-        return max((seq for seq, fact in self._facts.items() if _old(fact, before_ms)), default=0)
+        old = (seq for seq, fact in self._facts.items() if _old(fact, before_ms) and seq not in self._asked)
+        return max(old, default=0)
 
     def forget_receipted(self, before_ms: int) -> int:
         cut = self._recorded_before(before_ms)
         gone = [seq for seq in self._facts if seq <= cut and seq in self._named]
         for seq in gone:
             del self._facts[seq]
-        old = [place for place, fact in enumerate(self._archive, 1) if _old(fact, before_ms)]
+        old = [place for place, (fact, asked) in enumerate(self._archive, 1) if _old(fact, before_ms) and not asked]
         kept = self._archive[max(old, default=0) :]
         count = len(gone) + len(self._archive) - len(kept)
         self._archive = kept
@@ -172,14 +175,16 @@ class MemoryOutbox:
         return count
 
     def usage(self) -> OutboxUsage:
-        facts = [*self._archive, *self._facts.values()]
+        facts = [*(fact for fact, _ in self._archive), *self._facts.values()]
         oldest_ms = facts[0].stamp.wall_ms if facts else None
         return OutboxUsage(len(facts), 0, len(self._unsent()), self._numbered_to, oldest_ms)
 
     def renew(self, reason: EpochReason = EpochReason.RESTORED) -> None:
         self._identity = Identity(_new_epoch(), reason, self.epoch)
-        self._archive += [fact for seq, fact in self._facts.items() if seq in self._named]
-        unsent = [n.fact for n in self._unsent()]
+        self._archive += [(fact, seq in self._asked) for seq, fact in self._facts.items() if seq in self._named]
+        numbered = self._unsent()
+        self._asked = {place for place, n in enumerate(numbered, 1) if n.seq in self._asked}
+        unsent = [n.fact for n in numbered]
         self._facts, self._named, self._gone, self._numbered_to = {}, NO_NUMBERS, {}, 0
         self._thinned_to = 0
         self._produced = Counter()

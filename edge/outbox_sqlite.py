@@ -77,6 +77,8 @@ class _State:
     count: int = 0
     unreceipted: int = 0
     archived: bool = False
+    # Spans of rows of an earlier epoch that were numbered again because somebody asked: theirs is no place in time.
+    asked: list[Sequence[int]] = field(default_factory=list)
     last: dict[int, int] = field(default_factory=dict)
     produced: Counter[int] = field(default_factory=Counter)
     blocks: dict[int, _Block] = field(default_factory=dict)
@@ -85,7 +87,10 @@ class _State:
 
     def text(self) -> str:
         keys = ("epoch", "reason", "previous", "inode", "machine", "lost", "lost_reason", "numbered_to", "digest_to")
-        return json.dumps({key: getattr(self, key) for key in (*keys, "thinned_to")}, separators=(",", ":"))
+        return json.dumps({key: getattr(self, key) for key in (*keys, "thinned_to", "asked")}, separators=(",", ":"))
+
+    def out_of_order(self) -> Ranges:
+        return Ranges((low, high) for low, high in self.asked)
 
     @classmethod
     def of(cls, text: str) -> _State:
@@ -115,7 +120,12 @@ def _guarded(call: F, nothing: Callable[[], object] | None) -> F:
             if not is_damage(error):
                 raise _disk_error(error) from error
             self._salvage(str(error))
-        return call(self, *args, **kwargs) if nothing is None else nothing()
+        if nothing is not None:
+            return nothing()
+        try:
+            return call(self, *args, **kwargs)
+        except (sqlite3.Error, DamagedError) as error:  # the card, not the file
+            raise _disk_error(error) from error
 
     return cast("F", guarded)
 
@@ -218,11 +228,14 @@ class SqliteOutbox:
         row = db.execute("SELECT value, chk FROM meta WHERE key='state'").fetchone()
         if row is None or rows.word_of("state" + row[0]) != row[1]:
             raise DamagedError("the table meta is not what was written")
+        before: _State | None = getattr(self, "_state", None)
         state = self._state = _State.of(row[0])
         for low, high, chk in db.execute("SELECT low, high, chk FROM named"):
             if rows.check((low, high), low, state.word) != chk:
                 raise DamagedError("the table of receipts is not what was written")
         state.named = state.saved = Ranges(db.execute("SELECT low, high FROM named").fetchall())
+        if before is not None and before.epoch == state.epoch:
+            state.named = state.named | before.named  # what receipts said is true though it could not be written
         state.gone = {event: (low, high) for event, low, high in db.execute("SELECT event, low, high FROM gone")}
         for stream, seq, produced in db.execute("SELECT stream, seq, produced FROM last"):
             state.last[stream], state.produced[stream] = seq, produced
@@ -537,9 +550,11 @@ class SqliteOutbox:
         with self._transaction():
             self._renumber(old, state.numbered_to + 1)
             for row in self._db.execute(
-                "SELECT seq, kind, stream, t_ms, wall_ms, synced FROM fact WHERE seq > ?", (state.numbered_to,)
+                "SELECT seq, kind, stream, t_ms, wall_ms, 0 FROM fact WHERE seq > ?", (state.numbered_to,)
             ).fetchall():
                 self._count_in(*row)
+            given = Ranges([(state.numbered_to + 1, state.numbered_to + len(old))])
+            state.asked = [*((state.out_of_order() - Ranges.of(old)) | given).spans]
             state.numbered_to += len(old)
             state.unreceipted += len(old)
             self._save()
@@ -589,8 +604,11 @@ class SqliteOutbox:
         state.unreceipted -= self._count_of(new)
         state.named = state.named | new
         if len(state.named - state.saved) >= _UNSAVED_NUMBERS:
-            with self._transaction():
-                self._save_named()
+            try:
+                with self._transaction():
+                    self._save_named()
+            except NeighbourDownError as error:  # a full disk: known all the same, so that these are what goes first
+                log.debug("receipts are not written now: %s", error)
 
     @_sound_or(lambda: 0)
     def date_undated(self, boot_id: str, boottime_ns: int, utc_ms: int, after: int = 0) -> int:
@@ -632,17 +650,17 @@ class SqliteOutbox:
         return count
 
     def _recorded_before(self, before_ms: int, sign: int) -> int | None:
-        """The newest number that a synced clock recorded before this time."""
+        """The newest number that a synced clock recorded before this time; what was asked for again tells nothing."""
+        asked, order = self._state.out_of_order(), "DESC" if sign > 0 else "ASC"
         blocks = sorted((b for b in self._state.blocks if (b >= 0) == (sign > 0)), reverse=sign > 0)
         for b in blocks:
             low_ms = self._state.blocks[b].synced_low_ms
             if low_ms is None or low_ms >= before_ms:
                 continue
-            newest = "max" if sign > 0 else "min"
-            query = f"SELECT {newest}(seq) FROM fact WHERE seq BETWEEN ? AND ? AND synced = 1 AND wall_ms < ?"  # noqa: S608
-            found = self._db.execute(query, (b << 10, (b << 10) + 1023, before_ms)).fetchone()[0]
-            if found is not None:
-                return int(found)
+            query = "SELECT seq FROM fact WHERE seq BETWEEN ? AND ? AND synced = 1 AND wall_ms < ? ORDER BY seq "
+            for (seq,) in self._db.execute(query + order, (b << 10, (b << 10) + 1023, before_ms)).fetchall():
+                if seq not in asked:
+                    return int(seq)
         return None
 
     def _drop(self, numbers: Ranges) -> int:
@@ -667,6 +685,7 @@ class SqliteOutbox:
             state.dirty.discard(b)
             db.execute("DELETE FROM block WHERE block = ?", (b,))
         if first is not None:
+            state.asked = [span for span in state.asked if span[1] < 0 or span[1] >= first]
             for event in [e for e in state.gone if e < first]:
                 del state.gone[event]
                 db.execute("DELETE FROM gone WHERE event = ?", (event,))
@@ -695,17 +714,21 @@ class SqliteOutbox:
 
     def _make_room(self, rows_wanted: int, facts: Sequence[Fact]) -> int:
         """What a full disk gives up; 0 if there is nothing left, or if it does not even take a deletion."""
+        count = self._if_the_disk_can(lambda: self._drop_oldest(rows_wanted))
+        if count:
+            log.warning("the disk is full: %d receipted facts dropped before their time, oldest first", count)
+        elif facts:
+            count = self._if_the_disk_can(lambda: self._thin_some(facts[-1].stamp, "quota_bytes"))
+        return count
+
+    def _if_the_disk_can(self, give_up: Callable[[], int]) -> int:
+        """How many facts went; 0 if the disk is too full for it."""
         try:
             self._fresh()
-            count = self._drop_oldest(rows_wanted)
-            if count:
-                log.warning("the disk is full: %d receipted facts dropped before their time, oldest first", count)
-            if not count and facts:
-                count = self._thin_some(facts[-1].stamp, "quota_bytes")
+            return give_up()
         except NeighbourDownError as error:
             log.debug("the disk is full and takes no deletion either: %s", error)
             return 0
-        return count
 
     def _used_bytes(self) -> int:
         pages = self._db.execute("PRAGMA page_count").fetchone()[0]
@@ -828,8 +851,14 @@ class SqliteOutbox:
             )
             state.count, state.unreceipted, state.archived = len(numbers), len(unsent), lowest < 0 or bool(receipted)
             state.count += old.count - len(numbers)
+            moved = old.out_of_order()
+            asked = [1 + place for place, seq in enumerate(unsent) if seq in moved]
+            asked += [lowest - 1 - place for place, seq in enumerate(receipted) if seq in moved]
+            earlier = moved & Ranges([(lowest, -1)]) if lowest < 0 else Ranges()
+            moved = Ranges.of(sorted(asked)) | earlier
+            state.asked = [*moved.spans]
             for row in db.execute("SELECT seq, kind, stream, t_ms, wall_ms, synced FROM fact ORDER BY seq"):
-                self._count_in(*row)
+                self._count_in(*row[:5], row[5] if row[0] not in moved else 0)
             if lost:
                 self._number(lost_events(lost, lost_reason, self._quota.edge, old.epoch, self._stamp()))
             self._save()

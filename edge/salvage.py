@@ -68,8 +68,8 @@ def damage_of_wal(path: Path) -> str:
         data = wal.read_bytes()
     except FileNotFoundError:
         return ""
-    if data and not path.stat().st_size:
-        return "the file is empty and its log is not"
+    if data and not (path.exists() and path.stat().st_size):
+        return "the file is empty or gone and its log is not"
     return "its log is broken in the middle" if carving.wal(data).damaged else ""
 
 
@@ -87,6 +87,7 @@ def finish(path: Path) -> None:
 
 def rebuild(path: Path) -> Kept:
     """Salvage ``path``; its caller opens the new file and begins a new epoch with ``lost``."""
+    path.touch()  # it may be gone, and its log not
     source = _Source(path)
     try:
         found = _Found.of(source)

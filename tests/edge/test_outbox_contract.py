@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,6 +107,31 @@ def test_only_receipted_facts_older_than_the_retention_are_forgotten(outbox: Out
     assert outbox.forget_receipted(old_ms + 1) == 2
     assert seqs(outbox.pending(9)) == [3, 4]
     assert outbox.append([make.reading()]) == Ranges([(5, 5)])
+
+
+@pytest.mark.parametrize("renewed_again", [False, True])
+def test_what_was_asked_for_again_does_not_make_its_younger_neighbours_old(
+    outbox: Outbox, make: Any, renewed_again: bool
+) -> None:
+    """A row of an earlier epoch gets a number after all others when its time is asked for: its place dates nothing."""
+
+    def on_day(day: int) -> Reading:
+        at_ms = 1_800_000_000_000 + day * 86_400_000
+        return replace(make.reading(t_ms=at_ms), stamp=replace(make.stamp, wall_ms=at_ms))
+
+    outbox.append([on_day(0)])
+    outbox.received(Ranges([(1, 1)]), Ranges())
+    outbox.renew()
+    outbox.append([on_day(day) for day in range(1, 180)])
+    assert seqs(outbox.select(from_ms=0, to_ms=1_800_000_000_000)) == [180]
+    if renewed_again:
+        outbox.renew()
+    outbox.received(Ranges([(1, 180)]), Ranges())
+    assert outbox.forget_receipted(1_800_000_000_000 + 3_600_000) == 0
+    if renewed_again:
+        outbox.renew()
+        assert outbox.forget_receipted(1_800_000_000_000 + 3_600_000) == 0
+    assert outbox.forget_receipted(1_800_000_000_000 + 100 * 86_400_000) == 99
 
 
 def test_numbers_stay_gapless_when_all_is_forgotten(outbox: Outbox, make: Any) -> None:

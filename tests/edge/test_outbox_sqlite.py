@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from edge.outbox import EpochReason, SqliteOutbox
+from edge.outbox_file import DamagedError
 from telemetry.errors import NeighbourDownError
 from telemetry.readings import Ranges
 
@@ -289,3 +290,38 @@ def test_a_receipt_waits_for_the_next_commit_and_a_close_keeps_it(tmp_path: Path
     again = SqliteOutbox(path)
     assert again.usage().unreceipted == 5
     again.close()
+
+
+def test_receipts_that_a_full_disk_cannot_keep_are_known_and_make_room(tmp_path: Path, make: Any) -> None:
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading() for _ in range(6000)])
+    box._db.execute("PRAGMA max_page_count=1")  # raised by SQLite to the pages that there are
+    scattered = [(n, n) for n in range(3002, 6000, 2)]  # so many spans need pages of their own
+    box.received(Ranges([(1, 3000), *scattered]), Ranges())
+    assert box.usage().unreceipted == 1501
+    assert box.append([make.reading() for _ in range(50)]) == Ranges([(6001, 6050)])
+    usage = box.usage()
+    assert (usage.unreceipted, usage.refused) == (1551, 0), "nothing was thinned: what was receipted went first"
+    assert usage.rows < 3050
+    box.close()
+    again = SqliteOutbox(tmp_path / "o.db")
+    assert again.usage().unreceipted == 1551
+    again.close()
+
+
+def test_damage_that_salvage_does_not_heal_is_told_as_the_disks_fault(
+    tmp_path: Path, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else came out of it would end the agent, not only the part that asked."""
+    box = SqliteOutbox(tmp_path / "o.db")
+    box.append([make.reading()], {"key": "value"})
+
+    def broken(_text: str) -> int:
+        raise DamagedError("a bad sector")
+
+    monkeypatch.setattr("edge.outbox_rows.word_of", broken)
+    monkeypatch.setattr(SqliteOutbox, "_salvage", lambda self, why: None)
+    with pytest.raises(NeighbourDownError, match="a bad sector"):
+        box.hint("key")
+    monkeypatch.undo()
+    box.close()

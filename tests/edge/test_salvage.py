@@ -194,10 +194,14 @@ def test_the_agent_starts_with_whatever_stands_in_its_place(tmp_path: Path, make
     assert [p.read_bytes() for p in aside] == ([content] if content else [])
 
 
-def test_an_empty_file_beside_a_full_log_is_damage_and_the_log_is_read(tmp_path: Path, template: Template) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_empty_or_missing_file_beside_a_full_log_is_damage_and_the_log_is_read(
+    tmp_path: Path, template: Template, gone: bool
+) -> None:
     path = template.put(tmp_path / "x")
     path.unlink()
-    path.write_bytes(b"")
+    if not gone:
+        path.write_bytes(b"")
     box = SqliteOutbox(path)
     assert box.identity().reason is EpochReason.SALVAGED
     texts = {text(n.fact) for n in box.pending(1 << 30)}
