@@ -857,8 +857,10 @@ class SqliteOutbox:
             earlier = moved & Ranges([(lowest, -1)]) if lowest < 0 else Ranges()
             moved = Ranges.of(sorted(asked)) | earlier
             state.asked = [*moved.spans]
-            for row in db.execute("SELECT seq, kind, stream, t_ms, wall_ms, synced FROM fact ORDER BY seq"):
-                self._count_in(*row[:5], row[5] if row[0] not in moved else 0)
+            for seq, *row, synced in db.execute(
+                "SELECT seq, kind, stream, t_ms, wall_ms, synced FROM fact ORDER BY seq"
+            ):
+                self._count_in(seq, *row, 0 if seq in moved else synced)
             if lost:
                 self._number(lost_events(lost, lost_reason, self._quota.edge, old.epoch, self._stamp()))
             self._save()
