@@ -857,10 +857,9 @@ class SqliteOutbox:
             earlier = moved & Ranges([(lowest, -1)]) if lowest < 0 else Ranges()
             moved = Ranges.of(sorted(asked)) | earlier
             state.asked = [*moved.spans]
-            for seq, *row, synced in db.execute(
-                "SELECT seq, kind, stream, t_ms, wall_ms, synced FROM fact ORDER BY seq"
-            ):
-                self._count_in(seq, *row, 0 if seq in moved else synced)
+            counted = "SELECT seq, kind, stream, t_ms, wall_ms, synced FROM fact ORDER BY seq"
+            for seq, kind, stream, t_ms, wall_ms, synced in db.execute(counted):
+                self._count_in(seq, kind, stream, t_ms, wall_ms, 0 if seq in moved else synced)
             if lost:
                 self._number(lost_events(lost, lost_reason, self._quota.edge, old.epoch, self._stamp()))
             self._save()
