@@ -117,6 +117,7 @@ class Broker:
 
     copy: Copy
     port: int = field(default_factory=free_port)
+    own_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     passwords: dict[str, str] = field(default_factory=dict)
 
@@ -152,6 +153,7 @@ class Broker:
         text = replaced(
             (self.copy.deploy / "mosquitto/mosquitto.conf").read_text(),
             ("listener 8883", f"listener {self.port} 127.0.0.1"),
+            ("listener 8884", f"listener {self.own_port} 127.0.0.1"),
             ("/run/secrets/", f"{self.copy.secrets}/"),
             ("/mosquitto/accounts/", f"{self.accounts}/"),
             ("/mosquitto/data/", f"{data}/"),
@@ -165,6 +167,11 @@ class Broker:
 
     def wait(self) -> None:
         wait_port(self.port, "mosquitto")
+        wait_port(self.own_port, "mosquitto")
+
+    def port_of(self, account: str | None) -> int:
+        """Ours is another one than the Pis'."""
+        return self.own_port if account in ("ingest", "import") else self.port
 
     def stop(self) -> None:
         if self.process is not None:
@@ -288,7 +295,7 @@ class Deployed:
                     'broker_host = "mosquitto"\nbroker_port = 8883',
                     f'broker_host = "localhost"\nbroker_port = {self.broker.port}',
                 ),
-                ('host = "mosquitto"\nport = 8883', f'host = "localhost"\nport = {self.broker.port}'),
+                ('host = "mosquitto"\nport = 8884', f'host = "localhost"\nport = {self.broker.own_port}'),
                 ("@postgres/smile", f"@127.0.0.1:{self.postgres.port}/smile"),
                 ("http://influxdb:8086", self.influx.url),
                 ('host = "0.0.0.0"\nport = 8080', f'host = "127.0.0.1"\nport = {self.api_port}'),

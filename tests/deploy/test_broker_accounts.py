@@ -20,13 +20,13 @@ FOREIGN = "smile-iot/v1/s0/PKM-2/E1"
 class Client:
     """A client over TLS that remembers what it got; ``account`` None is anonymous."""
 
-    def __init__(self, broker: Any, account: str | None, password: str = "") -> None:
+    def __init__(self, broker: Any, account: str | None, password: str = "", client_id: str = "") -> None:
         self.got: list[tuple[str, bytes]] = []
         self.answer: Any = None
         self.answered = threading.Event()
         self.subscribed = threading.Event()
         self.granted: list[Any] = []
-        self.mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"test-{id(self)}")
+        self.mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id or f"test-{id(self)}")
         if account is not None:
             self.mqtt.username_pw_set(account, password or broker.password(account))
         self.mqtt.tls_set(str(broker.ca))
@@ -35,7 +35,7 @@ class Client:
         self.mqtt.on_disconnect = self._on_disconnect
         self.mqtt.on_message = lambda _c, _d, m: self.got.append((m.topic, m.payload))
         self.mqtt.on_subscribe = self._on_subscribe
-        self.mqtt.connect("localhost", broker.port)
+        self.mqtt.connect("localhost", broker.port_of(account))
         self.mqtt.loop_start()
         assert self.answered.wait(10)
 
@@ -120,6 +120,18 @@ def test_an_edge_writes_its_own_sites_topics_only(client: Callable[..., Client])
     eventually(lambda: bool(ingest.got))
     assert ingest.got == [(f"{OWN}/up/readings", b"own")]
     assert edge.disconnections == 0
+
+
+def test_an_edge_throws_nobody_out_by_another_ones_client_id(client: Callable[..., Client]) -> None:
+    """MQTT lets who comes under an id take its session over: one stolen account would stop ingest and every Pi."""
+    ingest, neighbour = client("ingest", "", "smile-iot-ingest-s0"), client("PKM-2.E1", "", "E1")
+    for taken in ("smile-iot-ingest-s0", "PKM-2.E1", "E1"):
+        thief = client("PKM-1.E1", "", taken)
+        thief.publish(f"{OWN}/up/hello", b"{}")
+        thief.close()
+    ingest.subscribe("smile-iot/v1/s0/+/+/up/+")
+    neighbour.subscribe(f"{FOREIGN}/down/+")
+    assert (ingest.disconnections, neighbour.disconnections) == (0, 0)
 
 
 def test_an_edge_cannot_forge_a_receipt(client: Callable[..., Client]) -> None:

@@ -98,7 +98,7 @@ def _ingest(broker: Any) -> Program:
     values = {
         "server.data_dir": str(folder),
         "mqtt.host": "localhost",
-        "mqtt.port": broker.port,
+        "mqtt.port": broker.own_port,
         "mqtt.password_file": str(broker.copy.secrets / "ingest_password"),
         "mqtt.ca_file": str(broker.ca),
         "ingest.require_edge_keys": True,
@@ -259,19 +259,20 @@ def _certificate(folder: Path, ca: Path, name: str) -> tuple[Path, Path]:
 def test_with_certificates_the_name_in_it_is_the_account(
     broker: Any, office: Any, tmp_path: Path, wait_for: Any
 ) -> None:
-    """deploy/README.md: three lines more in mosquitto.conf; the ACL stays, and the password is no longer asked for."""
+    """deploy/README.md: two lines more for each listener; the ACL stays, and the password is no longer asked for."""
     from smile_iot.processes import free_port, wait_port
 
     for site in ("PKM-1", "PKM-2"):
         office.site(site)
         office.enrol(site, "E1")
     port = free_port()
-    deployed = (
-        (broker.copy.folder / "mosquitto.conf").read_text().replace(f"listener {broker.port}", f"listener {port}")
-    )
+    deployed = (broker.copy.folder / "mosquitto.conf").read_text()
+    for old, new in ((broker.port, port), (broker.own_port, free_port())):
+        deployed = deployed.replace(f"listener {old}", f"listener {new}")
     config = tmp_path / "mosquitto.conf"
     kept = [row for row in deployed.splitlines() if not row.startswith(("password_file", "persistence", "autosave"))]
-    config.write_text("\n".join([*kept, "require_certificate true", "use_identity_as_username true", ""]))
+    more = "require_certificate true\nuse_identity_as_username true\n"  # for each listener
+    config.write_text("\n".join([*kept, ""]).replace("tls_version tlsv1.2\n", f"tls_version tlsv1.2\n{more}"))
     program = Program("mosquitto", ["/usr/sbin/mosquitto", "-c", str(config)], tmp_path)
     program.start()
     wait_port(port, "mosquitto")
