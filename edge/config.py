@@ -281,3 +281,5 @@ def _check_device(device: DeviceSettings, where: str) -> None:
         raise ConfigError(f"{where}.interval_s", "must be at least 1")
     if device.e_kg is not None and device.e_kg <= 0:
         raise ConfigError(f"{where}.e_kg", "must be above 0")
+    if device.e_kg is not None and device.e_kg != round(device.e_kg, 3):
+        raise ConfigError(f"{where}.e_kg", "must be whole grams: a message says kilograms with three decimals")

@@ -167,15 +167,18 @@ class Uplink:
         """Hand the message to the broker; returns when its PUBACK is here."""
         if action.epoch != self._outbox.epoch:
             return  # renewed since the core decided: its numbers mean nothing any more
-        await self._publish(client, self._upload(action))
-        if isinstance(action, Publish):
-            self._core.published(_now_s(), action.ticket)
-
-    async def _publish(self, client: aiomqtt.Client, upload: Upload) -> None:
-        payload = encode_upload(upload, self._encoding)
+        upload = self._upload(action)
+        try:
+            payload = encode_upload(upload, self._encoding)
+        except ContractError as error:
+            # As if the server did not take it: the core cuts it in halves, and what is at fault stands aside.
+            log.error("numbers %s cannot be written: %s", upload.ranges.to_lists(), error)
+            return
         if self._key is not None:
             payload = sign(payload, self._key)
         await client.publish(self._address.up(upload.kind), payload, qos=1)
+        if isinstance(action, Publish):
+            self._core.published(_now_s(), action.ticket)
 
     def _hello_info(self) -> dict[str, Any]:
         """Who we are, how far our numbers go, how long we let facts wait, and the month's data package so far."""

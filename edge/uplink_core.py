@@ -293,6 +293,9 @@ class UplinkCore:
             if self._silent:
                 self._silent = 0
                 self._ask(now_s, anew=True)
+                # What was a probe and is not named by the answer: only this receipt may ever come, so it counts.
+                for entry in self._entries:
+                    entry.heard -= entry.tries > 1
         self._name(named, now_s)
 
     def request(self, request: Request, now_s: float) -> None:

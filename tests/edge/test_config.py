@@ -66,6 +66,7 @@ def test_the_example_shows_every_setting_with_its_default(table: str, kind: type
         ({"edge": EDGE, "device": {}}, "device"),
         ({"edge": EDGE, "device": [SCALE, SCALE]}, "device[1].serial"),
         ({"edge": EDGE, "device": [SCALE | {"e_kg": 0.05}]}, "device[0].e_kg"),
+        ({"edge": EDGE, "device": [SCALE | {"e_kg": "0.0005"}]}, "device[0].e_kg"),  # a message has three decimals
         ({"edge": EDGE, "device": [SCALE | {"driver": "bthme"}]}, "device[0].driver"),
         ({"edge": EDGE, "device": [SCALE | {"driver": "bthome"}]}, "device[0].address"),
         ({"edge": EDGE, "device": [{"serial": "S", "driver": "scale_ascii"}]}, "device[0].port"),

@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -179,6 +180,25 @@ def test_one_fact_the_server_cannot_take_holds_up_only_itself(
         await until(lambda: outbox.usage().unreceipted == 0)
 
     run_uplink(settings, outbox, clock, script)
+
+
+def test_a_fact_that_no_message_can_hold_costs_neither_its_neighbours_nor_the_connection(
+    settings: MqttSettings, server: Server, clock: Any, make: Any
+) -> None:
+    """A half gram has four decimals; three are what the contract says."""
+    outbox = MemoryOutbox()
+    outbox.append([make.weighing(), replace(make.weighing(), e_kg=Decimal("0.0005")), make.weighing()])
+    outbox.append([make.reading()] * 9)
+    uplinks: list[Uplink] = []
+
+    async def script(uplink: Uplink) -> None:
+        uplinks.append(uplink)
+        await until(lambda: outbox.usage().unreceipted == 1 and uplink._core.aside)
+
+    run_uplink(settings, outbox, clock, script)
+    assert uplinks[0]._core.aside == Ranges([(2, 2)])
+    connected = [info for info in server.hellos() if "produced" in info]
+    assert len(connected) == 1, "it is told once a connection, or every six hours"
 
 
 def test_the_broker_goes_and_comes_back_and_it_is_logged_once(

@@ -41,6 +41,7 @@ class World:
     now_s: float = 1000.0
     refuses: set[int] = field(default_factory=set)
     answers: bool = True
+    swallows: set[int] = field(default_factory=set)  # a message with one of these is never answered
     loses: int = 0  # so many messages to come
 
     def __post_init__(self) -> None:
@@ -67,6 +68,8 @@ class World:
     def serve(self, action: Hello | Publish) -> None:
         have = self.have.setdefault(action.epoch, Ranges())
         lazy = False
+        if isinstance(action, Publish) and self.swallows & {n.seq for n in action.facts}:
+            return
         if isinstance(action, Publish):
             lazy = action.lazy
             self.have[action.epoch] = have | Ranges.of(n.seq for n in action.facts if n.seq not in self.refuses)
@@ -215,6 +218,18 @@ def test_one_fact_the_server_cannot_take_holds_up_only_itself_and_gets_another_c
     world.go(1000.0)
     assert world.whys()[-1] is Why.SECOND_CHANCE
     assert world.outbox.usage().unreceipted == 0
+
+
+def test_a_fact_whose_messages_nobody_answers_stands_aside_though_nothing_else_is_on_its_way() -> None:
+    """Only hellos are answered then: those receipts count, or it would be sent for ever."""
+    world = World(swallows={3}).connect()
+    world.append(*[reading() for _ in range(4)])
+    world.go(1800)
+    assert world.core.aside == Ranges([(3, 3)])
+    assert [n.seq for n in world.outbox.pending(9)] == [3]
+    sent = len(world.published)
+    world.go(1700)
+    assert len(world.published) == sent
 
 
 def test_events_go_before_readings_and_large_ones_in_small_messages() -> None:
