@@ -31,9 +31,11 @@ from telemetry.errors import ContractError
 from telemetry.readings import Ranges, Sync
 from telemetry.topics import EdgeAddress
 
-# How many runs of the journal one batch may read to compare, how many are remembered, and entries a read.
+# How many runs of the journal one batch may read to compare, how many (and of how many facts) are remembered, and
+# entries a read.
 _LOOKS = 8
 _REMEMBERED = 16
+_REMEMBERED_FACTS = 200_000
 _STEP = 500
 
 
@@ -314,7 +316,7 @@ class Intake:
                         prints.setdefault(number, print_)
             offset = entries[-1][0]
         self._prints[key, run] = prints
-        if len(self._prints) > _REMEMBERED:
+        while len(self._prints) > _REMEMBERED or sum(map(len, self._prints.values())) > _REMEMBERED_FACTS:
             self._prints.popitem(last=False)
         return prints
 

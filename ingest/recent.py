@@ -14,6 +14,8 @@ from telemetry.contract import decode_readings
 
 # Some 8 MB: a step of the filler, and what comes in meanwhile.
 MAX_READINGS = 40_000
+# A message weighs no less than one reading, and one for each so many bytes: while a database is away nothing is taken.
+_BYTES = 200
 
 
 class Recent:
@@ -26,7 +28,7 @@ class Recent:
         self._readings = 0
 
     def keep(self, payload: bytes, upload: ReadingsUpload) -> None:
-        count = sum(len(s.seq) for s in upload.streams)
+        count = max(1, sum(len(s.seq) for s in upload.streams), len(payload) // _BYTES)
         with self._lock:
             if self._readings < self._max and payload not in self._kept:
                 self._kept[payload] = (upload, count)

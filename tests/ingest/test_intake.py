@@ -482,3 +482,17 @@ def test_a_ledger_of_an_older_version_is_read_on(pipeline: Any, make: Any) -> No
     ledger.commit([Change(KEY, 9, received=Ranges([(4, 4)]))], 1)
     ledger.close()
     assert read_ledger(path)[0].received == 4
+
+
+def test_what_is_remembered_to_compare_repeats_is_bounded_by_facts(
+    pipeline: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.intake._REMEMBERED_FACTS", 5)
+    messages = [make.message([make.reading(n), make.reading(n + 1)]) for n in range(1, 20, 2)]
+    for message in messages:
+        pipeline.intake.take([message])
+        pipeline.ledger.flush()  # a run of its own
+    for message in messages:
+        pipeline.intake.take([message])
+        assert sum(map(len, pipeline.intake._prints.values())) <= 5
+    assert pipeline.ledger.state(KEY).duplicates == 20

@@ -48,3 +48,16 @@ def test_intake_keeps_what_it_journals_as_it_came(pipeline: Any, make: Any) -> N
     mixed = make.message([make.reading(2), make.reading(3, stream="NEW/temperature_c")])
     pipeline.intake.take([good, mixed])
     assert list(recent._kept) == [good.payload]
+
+
+def test_messages_that_hold_little_and_weigh_much_fill_it_too(make: Any) -> None:
+    """While a database is away nobody takes anything out: uploads of nothing, or of one reading and a megabyte of blanks."""
+    for numbers, blanks in (((), 0), ((1,), 100_000)):
+        recent = Recent(max_readings=1_000)
+        for n in range(3_000):
+            body = payload(make, *numbers).replace(b"}", b" " * (blanks + n) + b"}", 1)
+            recent.keep(body, decode_readings(payload(make, *numbers)))
+            if blanks and n == 20:
+                break
+        assert len(recent._kept) <= 1_000
+        assert sum(map(len, recent._kept)) < 2_000_000
