@@ -16,9 +16,11 @@ from edge.decoders.frames import FrameError, Stability, WeightFrame
 from edge.decoders.mt_sics import Answer
 from edge.outbox import Outbox
 from edge.sources.lines import LineBuffer
+from edge.sources.pulse import beating
 from edge.sources.serial import Scale
 from edge.sources.serial_port import EXPECTED, SerialTransport, transport_of
-from edge.supervisor import Outage
+from edge.stall import Stall
+from edge.supervisor import Outage, end
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
 
@@ -98,6 +100,8 @@ class SicsSource:
         """One life of the port; raises OSError, TimeoutError or NeighbourDownError when it must be opened again."""
         port = self._transport(self._device)
         loop = asyncio.get_running_loop()
+        stall = Stall(loop.time())
+        pulse = asyncio.create_task(beating(stall), name=f"{self._device.serial}-pulse")
         try:
             await port.open()
             talk = Conversation(port, self._device)
@@ -108,9 +112,10 @@ class SicsSource:
                     self._refuse(error)
                 else:
                     self._outage.ended()
-                    self._scale.frame(frame, int(loop.time() * 1000))
+                    self._scale.frame(frame, int(loop.time() * 1000), stall.age_s(loop.time()))
                 await asyncio.sleep(self._device.poll_s)
         finally:
+            await end(pulse)
             await port.close()
 
     def _refuse(self, error: FrameError) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from edge import weighing as machine
 from edge.collect import refusal, weighing
@@ -18,11 +19,13 @@ from edge.decoders import LINE_DECODERS
 from edge.decoders.frames import FrameError, WeightFrame
 from edge.outbox import Outbox
 from edge.sources.lines import LineBuffer
+from edge.sources.pulse import beating
 from edge.sources.serial_port import SerialTransport, transport_of
-from edge.supervisor import Outage
+from edge.stall import Stall
+from edge.supervisor import Outage, end
 from telemetry.clock import Clock, stamp
 from telemetry.errors import NeighbourDownError
-from telemetry.readings import Fact
+from telemetry.readings import Fact, Stamp
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +41,15 @@ class Scale:
         self._key = f"scale:{device.serial}"
         self._state = machine.load(outbox.hint(self._key))
 
-    def frame(self, frame: WeightFrame, mono_ms: int) -> None:
-        """Take one frame; NeighbourDownError("outbox") means it was not taken and the next frame tries again."""
+    def frame(self, frame: WeightFrame, mono_ms: int, age_s: float = 0.0) -> None:
+        """Take one frame; NeighbourDownError("outbox") means it was not taken and the next frame tries again.
+
+        ``age_s``: how long, in real seconds, it may have waited for us (``edge.stall``).
+        """
         device = self._device
         state, outcomes = machine.step(self._state, frame, device.scale_rules, mono_ms)
         if outcomes:
-            now = stamp(self._clock)
+            now = self._stamp(age_s)
             facts: list[Fact] = []
             for outcome in outcomes:
                 if isinstance(outcome, machine.Captured):
@@ -54,6 +60,14 @@ class Scale:
             if facts:
                 self._appended()
         self._state = state
+
+    def _stamp(self, age_s: float) -> Stamp:
+        """Now, and how wrong that may be for something of this age."""
+        now = stamp(self._clock)
+        if age_s <= 0:
+            return now
+        age_ms = int(age_s * 1000 / self._clock.real_seconds(1.0)) + 1
+        return replace(now, max_error_ms=(now.max_error_ms or 0) + age_ms)
 
 
 class SerialSource:
@@ -79,16 +93,19 @@ class SerialSource:
         """One life of the port; raises OSError, TimeoutError or NeighbourDownError when it must be opened again."""
         port = self._transport(self._device)
         lines = LineBuffer()
+        loop = asyncio.get_running_loop()
+        stall = Stall(loop.time())
+        pulse = asyncio.create_task(beating(stall), name=f"{self._device.serial}-pulse")
         try:
             await port.open()
-            loop = asyncio.get_running_loop()
             valid_at = loop.time()
             while True:
                 data = await self._read(port, valid_at - loop.time())
                 for line in lines.feed(data):
-                    if self._line(line, int(loop.time() * 1000)):
+                    if self._line(line, int(loop.time() * 1000), stall.age_s(loop.time())):
                         valid_at = loop.time()
         finally:
+            await end(pulse)
             await port.close()
 
     async def _read(self, port: SerialTransport, since_valid_s: float) -> bytes:
@@ -108,7 +125,7 @@ class SerialSource:
                 advice="check that the scale is on and that its line settings are the agent's",
             ) from error
 
-    def _line(self, line: bytes, mono_ms: int) -> bool:
+    def _line(self, line: bytes, mono_ms: int, age_s: float) -> bool:
         try:
             frame = self._decode(line)
         except FrameError as error:
@@ -117,5 +134,5 @@ class SerialSource:
             self.refused[error.reason] += 1
             return False
         self._outage.ended()
-        self._scale.frame(frame, mono_ms)
+        self._scale.frame(frame, mono_ms, age_s)
         return True

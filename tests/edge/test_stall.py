@@ -26,3 +26,13 @@ def test_the_backlog_stays_stale_until_it_has_drained() -> None:
     assert stall.stale(103.0 + DRAIN_S / 2)
     stall.beat(103.0 + 3 * BEAT_S)
     assert not stall.stale(103.0 + DRAIN_S)
+
+
+def test_how_old_it_may_be_is_as_long_as_the_process_stood() -> None:
+    stall = Stall(100.0)
+    assert stall.age_s(100.5) == 0
+    assert stall.age_s(130.0) == 30.0
+    stall.beat(130.0)
+    assert stall.age_s(130.1) == 30.0 + DRAIN_S
+    stall.beat(130.0 + DRAIN_S)
+    assert stall.age_s(130.0 + DRAIN_S) == 0

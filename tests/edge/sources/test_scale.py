@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from edge.config import DeviceSettings
 from edge.decoders import scale_ascii
-from edge.outbox import Outbox
-from edge.sources.serial import Scale
+from edge.outbox import MemoryOutbox, Outbox
+from edge.sources.serial import Scale, SerialSource
+from edge.stall import Stall
+from edge.supervisor import Outage
 from telemetry.readings import Event, Ranges, Weighing
 
 DEVICE = DeviceSettings("SC-1", "scale_ascii", e_kg=Decimal("0.05"), max_kg=Decimal(150))
@@ -46,3 +49,39 @@ def test_a_kill_between_any_two_frames_loses_and_doubles_no_bag(outbox: Outbox, 
     frames = ["ST 0.00", "US 3.00", "ST 5.40", "ST 5.40", "US 1.00", "ST 0.00", "ST 3.20", "ST 3.20"]
     put(outbox, clock, *frames[: killed_at + 1])
     assert put(outbox, clock, *frames[killed_at + 1 :]) == ["5.40", "3.20"]
+
+
+def test_a_bag_that_waited_in_the_line_while_the_agent_stood_still_says_how_wrong_its_time_may_be(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = MemoryOutbox()
+
+    class Line:
+        """Two lines at once, as the kernel kept them; then it is closed."""
+
+        waiting = (b"ST,GS,0.00kg\r\nST,GS,5.40kg\r\n",)
+
+        def __init__(self) -> None:
+            self._left = list(self.waiting)
+
+        async def open(self) -> None:
+            """Nothing to open."""
+
+        async def read(self) -> bytes:
+            if not self._left:
+                raise OSError("closed")
+            return self._left.pop()
+
+        async def write(self, data: bytes) -> None:
+            """Nobody reads."""
+
+        async def close(self) -> None:
+            """Nothing to close."""
+
+    monkeypatch.setattr(Stall, "age_s", lambda self, now_s: 30.0)
+    source = SerialSource(DEVICE, clock, outbox, lambda: None, Outage("scale"), lambda _: Line())
+    with pytest.raises(OSError, match="closed"):
+        asyncio.run(source.run())
+    (bag,) = [n.fact for n in outbox.pending(9) if isinstance(n.fact, Weighing)]
+    assert bag.gross_kg == Decimal("5.40")
+    assert bag.stamp.max_error_ms == 20 + 30_001
