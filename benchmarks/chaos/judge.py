@@ -81,6 +81,7 @@ class Verdict:
     thinned: int = 0
     destroyed: int = 0
     asked_twice: int = 0
+    heard_again: int = 0
     examples: list[str] = field(default_factory=list)
     other: list[str] = field(default_factory=list)
 
@@ -119,6 +120,7 @@ class Books:
     thinned: frozenset[tuple[str, int]]
     destroyed: frozenset[tuple[str, int]]  # identities: they stood, unsent, in a file that a fault of ours replaced
     deaf: Sequence[Window]
+    restored: Sequence[float] = ()  # virtual ms at which a backup of the outbox was put back
 
 
 def judge(books: Books, rules: Rules) -> Verdict:
@@ -197,6 +199,9 @@ def _judge_stream(
             continue  # counted by its stamp
         if len(set(keys)) == hits[i] and _asked_in_turn(keys, accepted, rules.polled_ms.get(stream, 0)):
             verdict.asked_twice += 1
+            continue
+        if len(set(keys)) == hits[i] and _put_back_between(keys, accepted, books.restored):
+            verdict.heard_again += 1
             continue
         verdict.doubled += hits[i] - 1
         verdict.say(f"{stream}: doubled: {made[i].value} made at {made[i].t_ms} stands {hits[i]} times")
@@ -287,6 +292,13 @@ def _asked_in_turn(keys: list[tuple[str, int]], accepted: list[Accepted], interv
     around_ns = reach * interval_ms * 1_000_000
     polls = sum(1 for a in accepted if low - around_ns <= a.true_ns <= high + around_ns)
     return bool(interval_ms) and polls <= 2 * reach + 3
+
+
+def _put_back_between(keys: list[tuple[str, int]], accepted: list[Accepted], restored: Sequence[float]) -> bool:
+    """Whether a backup was put back between the hearings: it knows nothing of the first, and the advert is still on
+    the air. Two hearings at two times, each rightly dated; a reader of the store sees the same value twice."""
+    heard_ms = [a.true_ms for a in accepted if (a.stream, a.true_ns) in keys]
+    return any(min(heard_ms) <= at_ms <= max(heard_ms) for at_ms in restored)
 
 
 def _deaf(deaf: Sequence[Window], first_ms: float, margin_ms: float, last_ms: float | None = None) -> bool:

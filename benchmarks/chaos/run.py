@@ -51,6 +51,7 @@ class Run:
     _deaf_from: tuple[float, str] | None = None
     _waiting_for_edge: bool = False
     _destroyed: set[tuple[str, int]] = field(default_factory=set)
+    _restored: list[float] = field(default_factory=list)
     _clones: list[Watch] = field(default_factory=list)
     _registered: bool = False
 
@@ -82,6 +83,7 @@ class Run:
 
     def note_destroyed(self, backup: Path) -> None:
         """What stands unsent in the file that is about to go, and not in the backup, goes with it."""
+        self._restored.append(self.plant.now_ms())
         self.watch.look()
         self.watch.read_again()
         old = self.watch.pending()
@@ -254,6 +256,7 @@ class Run:
             self._thinned(),
             frozenset(self._destroyed),
             self.deaf,
+            self._restored,
         )
         verdict = judge(books, self.plant.rules())
         self._judge_vanished(verdict)

@@ -38,6 +38,7 @@ def counts(verdict: Verdict) -> dict[str, int]:
         "quarantined",
         "destroyed",
         "asked_twice",
+        "heard_again",
     )
     return {name: n for name in names if (n := getattr(verdict, name))}
 
@@ -120,3 +121,18 @@ def test_a_probe_asked_more_often_than_once_a_slot_is_doubled() -> None:
     numbers = {**b.numbers, **{("e2", n): [a] for n, a in enumerate(more, 1)}}
     often = replace(b, accepted=[*b.accepted, *more], numbers=numbers, rows=[*b.rows, *rows])
     assert judge(often, RULES).doubled > 20
+
+
+def test_an_advert_heard_again_by_a_restored_outbox_is_counted_apart_and_otherwise_doubled() -> None:
+    """Seed 349520: a backup put back between two hearings of one advert knows nothing of the first."""
+    b = books(stream=OTHER)
+    again = Accepted(OTHER, 9_000_000_000, T0 + 9_000, value(0))
+    twice = replace(
+        b,
+        accepted=[*b.accepted, again],
+        rows=[*b.rows, Stored(OTHER, again.true_ms, again.value, 50, 0, ("e2", 1))],
+        numbers={**b.numbers, ("e2", 1): [again]},
+    )
+    assert counts(judge(twice, RULES)) == {"doubled": 1}
+    assert counts(judge(replace(twice, restored=[T0 + 5_000.0]), RULES)) == {"heard_again": 1}
+    assert counts(judge(replace(twice, restored=[T0 + 20_000.0]), RULES)) == {"doubled": 1}
