@@ -47,7 +47,8 @@ def write_table(path: Path, runs: list[tuple[Run, Verdict, float]], command: str
         "Made and not in the store for another reason (all runs): "
         f"not heard, because the edge was dead, stopped or its disk full {total['unheard']} (without such a reason "
         f"{total['unheard_unexplained']}); in quarantine with a reason {total['quarantined']}; thinned by name "
-        f"{total['thinned']}; unsent in an outbox file that a restored backup replaced {total['destroyed']}. Heard once more, and stored at both "
+        f"{total['thinned']}; unsent in an outbox file that a restored backup replaced {total['destroyed']}. "
+        "Heard once more, and stored at both "
         f"times, because a backup that was put back knew nothing of the first hearing: {total['heard_again']}.",
         "",
         "| fault | times |",
