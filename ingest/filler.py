@@ -106,6 +106,8 @@ class Filler:
             if work.readings >= self._config.fill_rows:
                 break
         found = self._state.learn(work.clockwork, self._config.fill_rows)
+        if self._state.clashes:
+            self._quarantine.put([_clash(source, numbered) for source, numbered in self._state.clashes])
         if work.batches or found:
             self._put([*work.batches, *batches_of(found)])
         if offset != before or found:
@@ -172,6 +174,22 @@ def _unreadable(entry: Entry, error: ContractError) -> Fault:
         entry.site,
         entry.edge,
         entry.epoch,
+    )
+
+
+def _clash(source: Source, numbered: Numbered) -> Fault:
+    """A reading without a date under a number that holds another one: it could not be compared when it came."""
+    upload = Upload("readings", source.edge, source.epoch, 0, (numbered,))
+    return Fault(
+        Reason.NUMBER_CONFLICT,
+        "1 readings under numbers that hold other content",
+        "journal",
+        encode_upload(upload),
+        source.received_at_ms,
+        source.site,
+        source.edge,
+        source.epoch,
+        seqs=Ranges([(numbered.seq, numbered.seq)]),
     )
 
 

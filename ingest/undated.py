@@ -78,6 +78,8 @@ class FillerState(SqliteFile):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__("filler", path, _SCHEMA)
+        self.clashes: list[tuple[Source, Numbered]] = []
+        """What the last ``learn`` could not keep: another reading waits under this number (two cards of one epoch)."""
 
     @property
     def offset(self) -> int:
@@ -90,6 +92,7 @@ class FillerState(SqliteFile):
 
         At most ``limit`` of these, the rest by the next call; also those that an earlier, killed run had dated.
         """
+        self.clashes = []
         if facts:
             with self._transaction():
                 self._keep(facts)
@@ -102,6 +105,7 @@ class FillerState(SqliteFile):
         readings: list[tuple[object, ...]] = []
         anchors: dict[_Boot, list[tuple[int, int]]] = {}
         seen: set[tuple[object, ...] | None] = set()
+        numbers: set[tuple[object, ...]] = set()
         for source, numbered in facts:
             fact = numbered.fact
             if isinstance(fact, Event) and is_anchor(fact):
@@ -114,12 +118,16 @@ class FillerState(SqliteFile):
                     t_ms = _dated(fact, self._anchors_of(_boot(source, fact.stamp.boot_id), anchors))
                 columns = _columns(source, numbered.seq, fact)
                 stamp = _stamp_of(columns)
-                if stamp in seen:
+                if stamp in seen or columns[:4] in numbers:
                     self._db.executemany(_UNDATED, readings)
                     readings.clear()
                 if stamp is not None and self._known(stamp, t_ms):
                     continue
+                if self._is_another(columns):
+                    self.clashes.append((source, numbered))
+                    continue
                 seen.add(stamp)
+                numbers.add(columns[:4])
                 readings.append((*columns, t_ms))
         self._db.executemany(_UNDATED, readings)
 
@@ -129,6 +137,14 @@ class FillerState(SqliteFile):
         if found is not None and found[0] is None and t_ms is not None:
             self._db.execute(f"UPDATE undated SET t_ms = ? WHERE {_SAME_STAMP}", (t_ms, *stamp))  # noqa: S608
         return found is not None
+
+    def _is_another(self, columns: tuple[object, ...]) -> bool:
+        """Whether this number holds another reading here."""
+        query = """SELECT (boot_id, boottime_ns, stream, quality) = (?,?,?,?) AND value IS ? FROM undated
+            WHERE (site, edge, epoch, seq) = (?,?,?,?)"""
+        boot, boottime_ns, stream, value, quality = columns[4:9]
+        found = self._db.execute(query, (boot, boottime_ns, stream, quality, value, *columns[:4])).fetchone()
+        return found is not None and not found[0]
 
     def _anchors_of(self, boot: _Boot, known: dict[_Boot, list[tuple[int, int]]]) -> list[tuple[int, int]]:
         """(boot time ns, UTC ms) of a boot's anchors, in order; read once in a call."""

@@ -19,7 +19,7 @@ from ingest.config import Config
 from ingest.filler import Filler
 from ingest.store import Row, SqliteStore
 from ingest.undated import FillerState, Source, read_undated
-from telemetry.contract import encode_upload
+from telemetry.contract import decode_upload, encode_upload
 from telemetry.errors import NeighbourDownError
 from telemetry.readings import Event, Numbered, Reading, Stamp, Sync, date_by_anchor
 
@@ -378,6 +378,25 @@ def test_a_reading_that_a_copied_outbox_dates_once_more_keeps_its_first_date(
     bench.put(make, [Numbered(1, twin)])
     bench.fill()
     assert [row.t_ms for row in bench.rows()] == [first.t_ms]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_another_undated_reading_under_a_number_that_waits_is_not_lost(
+    bench: Bench, make: Any, undated: Callable[..., Any], anchor: Callable[..., Any], together: bool
+) -> None:
+    """Two Pis of one card, and a repeat that could not be compared when it came (the journal forgot the first)."""
+    for facts in ([undated(1, 10, "5.0")], [undated(1, 10, "9.0")], [undated(1, 10, "5.0")]):
+        bench.put(make, facts)
+        if not together:
+            bench.fill()
+    bench.put(make, [anchor(3, 100, make.t0)], "events")
+    bench.fill()
+    bench.state.start_over()  # a lost store: nothing waits twice
+    bench.fill()
+    assert [row.value for row in bench.rows()] == [Decimal("5.0")]
+    ((reason, _, _, payload, _),) = bench.quarantine.rows()
+    (kept,) = decode_upload(payload).facts
+    assert (reason, kept.seq, kept.fact.value) == ("number_conflict", 1, Decimal("9.0"))
 
 
 @pytest.mark.parametrize("together", [True, False])
