@@ -237,6 +237,8 @@ def _own(
             if made[i].value == value:
                 fitting.append(i)
         free = [i for i in fitting if i not in used]
+        # One that is not later goes before one within the slack: what was heard late, just before the next, is its own.
+        free.sort(key=lambda i, t_ms=t_ms: (times[i] > t_ms, -i))
         chosen = free[0] if free else (fitting[0] if fitting else None)
         if chosen is not None:
             used.add(chosen)

@@ -136,3 +136,13 @@ def test_an_advert_heard_again_by_a_restored_outbox_is_counted_apart_and_otherwi
     assert counts(judge(twice, RULES)) == {"doubled": 1}
     assert counts(judge(replace(twice, restored=[T0 + 5_000.0]), RULES)) == {"heard_again": 1}
     assert counts(judge(replace(twice, restored=[T0 + 20_000.0]), RULES)) == {"doubled": 1}
+
+
+def test_a_packet_heard_just_before_the_next_of_the_same_value_is_not_taken_for_it() -> None:
+    """Seed 119936: a door that stays shut, heard late after a restart, half a second before the next measurement."""
+    made = [Made(OTHER, T0 + n * 15_000, value(0)) for n in range(3)]
+    taken = [Accepted(OTHER, ms * 1_000_000, T0 + ms, value(0)) for ms in (100, 29_500, 30_050)]
+    rows = [Stored(OTHER, a.true_ms, a.value, 50, 0, ("e1", n)) for n, a in enumerate(taken, 1)]
+    numbers = {("e1", n): [a] for n, a in enumerate(taken, 1)}
+    none: frozenset[tuple[str, int]] = frozenset()
+    assert counts(judge(Books(made, taken, numbers, rows, none, none, none, []), RULES)) == {}
