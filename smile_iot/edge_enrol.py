@@ -81,10 +81,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     granted = enrol(_asked(args), machine_id())
-    for path in write_files(args.folder, granted, args.outbox):
+    files = write_files(args.folder, granted, args.outbox)
+    for path in files:
         print(f"written: {path}")
     where = granted.address
     print(f"this Pi is edge {where.edge} of site {where.site}, account {granted.username} at {granted.host}")
+    settings = args.folder / "edge.toml"
+    if files[-1] == settings:
+        print(f"next: one [[device]] each into {settings} (edge/edge.example.toml), then start the agent")
+    else:
+        print(
+            f"{settings} was there and is as it was. Where id, site, shard or [mqtt] of {files[-1]} differ, take them over;"
+        )
+        print(
+            "keep your outbox. Then start the agent anew (sudo systemctl restart smile-iot-edge): it reads its secrets at start"
+        )
     return 0
 
 

@@ -43,6 +43,8 @@ def _invite(args: argparse.Namespace) -> int:
         raise ConfigError("--edge", f"{args.edge} is the name of imported files", advice="choose another name")
     now_ms = clock_from_environment().now_ms()
     with open_records(settings) as records:
+        if not args.reason.strip() and records.find_edge(args.site, args.edge) is not None:
+            raise ConfigError("--reason", f"{args.edge} was invited before", advice='say why again: --reason "..."')
         code = records.invite_edge(args.site, args.edge, Actor(args.actor, Role.SUPER_ADMIN), args.reason, now_ms)
         edge = records.find_edge(args.site, args.edge)
     if args.code_only:

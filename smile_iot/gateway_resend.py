@@ -8,6 +8,8 @@ receipted under an earlier epoch is sent again, under new numbers; what is here 
 from __future__ import annotations
 
 import argparse
+import logging
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,10 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     request = request_of(args)
     topic = EdgeAddress(_shard(settings, args.site), args.site, args.edge).down("request")
+    if not _is_known(settings, args.site, args.edge):
+        print(
+            f"no device and no enrolment names edge {args.edge} of {args.site}: is it spelt right?", file=sys.stderr
+        )
     _publish(ingest_config(settings).broker, topic, encode_request(request))
     print(f"asked {args.site}/{args.edge} (request {request.request_id}).")
     print("It answers when it is connected; smile-iot ledger shows what came, the log of the edge how much it sent.")
@@ -77,10 +83,19 @@ def _shard(settings: Settings, site_id: str) -> str:
     return site.shard
 
 
+def _is_known(settings: Settings, site: str, edge: str) -> bool:
+    """Whether the records name this edge. One that they do not name may be there all the same: it is asked."""
+    with open_records(settings) as records:
+        devices = records.registry().devices.values()
+        return records.find_edge(site, edge) is not None or any((d.site, d.edge) == (site, edge) for d in devices)
+
+
 def _publish(broker: BrokerConfig, topic: str, payload: bytes) -> None:
     """One message as ingest's account, under a client id of its own so that ingest is not thrown out."""
     from paho.mqtt import MQTTException, publish
 
+    # paho warns "Client is not connected" of a message that it sends once it is: no word for a person
+    logging.getLogger("paho").addHandler(logging.NullHandler())
     try:
         publish.single(
             topic,

@@ -167,7 +167,8 @@ def as_streams(book: Book) -> str:
     ]
     if not rows:
         return "No readings have been received yet."
-    return "\n".join(_table(_STREAM_HEAD, rows, _TEXT_COLUMNS))
+    note = "produced: as the edge said in its last hello (each hour, and at a start); what came since is in received"
+    return "\n".join([*_table(_STREAM_HEAD, rows, _TEXT_COLUMNS), "", note])
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], texts: int) -> list[str]:

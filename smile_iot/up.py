@@ -53,6 +53,7 @@ def _supervise(settings: Settings, config: list[str], logs: Path) -> int:
     address = f"http://{settings.text('api.host')}:{settings.number('api.port')}"
     print(f"smile-iot up: starting {', '.join(PARTS)}; pages at {address}; logs in {logs}", flush=True)
     broker_down = False
+    host, port = settings.text("mqtt.host"), settings.number("mqtt.port")
     try:
         while not stop.wait(1.0):
             wrong = supervisor.wrongly_set_up()
@@ -61,10 +62,10 @@ def _supervise(settings: Settings, config: list[str], logs: Path) -> int:
                 return 2
             for name in supervisor.check(time.monotonic()):
                 print(f"smile-iot up: {name} ended and was started again (see {logs / name}.log)", file=sys.stderr)
-            down = not _answers(settings.text("mqtt.host"), settings.number("mqtt.port"))
+            down = not _answers(host, port)
             if down != broker_down:
                 words = "does not answer; what the edges have waits there" if down else "answers again"
-                print(f"smile-iot up: the broker {settings.text('mqtt.host')} {words}", file=sys.stderr)
+                print(f"smile-iot up: the broker {host}:{port} {words}", file=sys.stderr)
                 broker_down = down
     finally:
         supervisor.stop()

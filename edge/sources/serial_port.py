@@ -51,8 +51,8 @@ class SerialxTransport:
             "stopbits": device.stopbits,
             "exclusive": True,
         }
-        if "://" in device.port:
-            line = {}
+        if "://" in device.port:  # a socket has no line; serialx asks for a baud rate all the same
+            line = {"baudrate": device.baudrate}
         self._reader, self._writer = await serialx.open_serial_connection(url=device.port, **line)
 
     async def read(self) -> bytes:

@@ -150,6 +150,14 @@ def test_the_same_pi_may_repeat_its_code_and_its_settings_are_left_alone(server:
     assert (folder / "password").read_text() != word
     assert (folder / "edge.toml").read_text().endswith("# my devices\n")
     assert load(folder / "edge.enrolled.toml").edge.id == "E3"
+    assert f"[mqtt] of {folder / 'edge.enrolled.toml'} differ" in again.stdout
+
+
+def test_who_invites_an_edge_again_is_told_to_say_why(server: Server) -> None:
+    server.invite("E7")
+    done = server.cli("gateway", "invite", "--site", "S1", "--edge", "E7", "--config", str(server.config))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--reason: E7 was invited before" in done.stderr
 
 
 def test_another_machine_gets_nothing_with_a_used_code(server: Server) -> None:

@@ -99,3 +99,13 @@ def test_words_that_ask_for_nothing_are_refused_in_words(
 ) -> None:
     assert main(["gateway", "resend", "--site", "PKM-1", "--edge", "edge-1", *words, "--config", str(config)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_edge_that_nobody_registered_is_asked_and_the_person_is_told(
+    config: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = [sys.executable, "-m", "smile_iot", "gateway", "resend", "--site", "PKM-1", "--edge", "edge-9"]
+    subprocess.run([*command, *DAY, "--config", str(config)], check=True, timeout=60)
+    out, err = capfd.readouterr()
+    assert "asked PKM-1/edge-9" in out
+    assert err == "no device and no enrolment names edge edge-9 of PKM-1: is it spelt right?\n"
