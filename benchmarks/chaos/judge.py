@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 SLACK_MS = 1_000  # virtual: between the instants at which a stamp's three clocks are read on a busy machine
+HEARD_SLACK_MS = 20  # virtual: a packet is heard after it was made; boot time is a whole ms, rounded down
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def _judge_stream(
     late_ms = rules.late_ms[stream]
     times = [m.t_ms for m in made]
     accepted = sorted(accepted, key=lambda a: a.true_ns)
-    heard = _own(made, times, [(a.true_ms, a.value) for a in accepted], late_ms)
+    heard = _own(made, times, [(a.true_ms, a.value) for a in accepted], late_ms, slack_ms=HEARD_SLACK_MS)
     owner_of = {(a.stream, a.true_ns): i for a, i in zip(accepted, heard, strict=True)}
     hits: Counter[int] = Counter()
     stamps: Counter[tuple[str, int]] = Counter()
@@ -223,13 +224,14 @@ def _own(
     seen: list[tuple[int, Decimal | None]],
     late_ms: float,
     taken: Mapping[int, int] | None = None,
+    slack_ms: int = SLACK_MS,
 ) -> list[int | None]:
     """For each (time, value) the newest measurement not later than it, of equal value and not taken yet; when all
     fitting ones are taken, the newest of them (a double); None where none fits."""
     used = set(taken or ())
     found: list[int | None] = []
     for t_ms, value in seen:
-        end = bisect_right(times, t_ms + SLACK_MS)
+        end = bisect_right(times, t_ms + slack_ms)
         fitting = []
         for i in range(end - 1, -1, -1):
             if t_ms - times[i] > late_ms:

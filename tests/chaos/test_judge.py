@@ -146,3 +146,14 @@ def test_a_packet_heard_just_before_the_next_of_the_same_value_is_not_taken_for_
     numbers = {("e1", n): [a] for n, a in enumerate(taken, 1)}
     none: frozenset[tuple[str, int]] = frozenset()
     assert counts(judge(Books(made, taken, numbers, rows, none, none, none, []), RULES)) == {}
+
+
+def test_an_advert_heard_again_after_a_restore_is_not_taken_for_the_next_of_the_same_value() -> None:
+    """Seed 943758: the first hearing went with the replaced file, the second came just before the next measurement."""
+    made = [Made(OTHER, T0 + n * 15_000, value(0)) for n in range(3)]
+    taken = [Accepted(OTHER, ms * 1_000_000, T0 + ms, value(0)) for ms in (100, 15_050, 29_500, 30_050)]
+    rows = [Stored(OTHER, a.true_ms, a.value, 50, 0, ("e2", n)) for n, a in enumerate(taken, 1) if n != 2]
+    numbers = {("e2", n): [a] for n, a in enumerate(taken, 1)}
+    none: frozenset[tuple[str, int]] = frozenset()
+    gone = frozenset([(OTHER, taken[1].true_ns)])
+    assert counts(judge(Books(made, taken, numbers, rows, none, none, gone, []), RULES)) == {}
