@@ -113,6 +113,8 @@ def test_a_reading_goes_through_tls_postgresql_and_influx(running: Any, wait_for
     sent = running.smile_iot("import", str(file), "--equipment", "PKM-1.KUL-1", "--serial", "LOG-1")
     assert sent.returncode == 0, sent.stdout + sent.stderr
     assert "60 readings are in the journal, 0 in quarantine, 0 without receipt" in sent.stdout
+    # Its file follows the journal within half a second.
+    wait_for(lambda: json.loads(running.smile_iot("ledger", "--json").stdout), "a line in the ledger")
     (line,) = json.loads(running.smile_iot("ledger", "--json").stdout)
     assert (line["site"], line["edge"], line["received"], line["missing"]) == ("PKM-1", "import", 60, 0)
     password = (running.copy.secrets / "postgres_password").read_text().strip()

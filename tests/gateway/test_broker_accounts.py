@@ -118,7 +118,11 @@ def test_a_changed_base_file_is_taken_over(place: Place) -> None:
 
 def test_the_broker_is_told_by_its_pid_file(place: Place) -> None:
     """A real process that waits for its SIGHUP."""
-    child = subprocess.Popen(["sh", "-c", "trap 'exit 7' HUP; echo ready; while :; do sleep 0.05; done"], stdout=-1)
+    script = "trap 'exit 7' HUP; echo ready; while :; do sleep 0.05; done"
+    # Under nohup SIGHUP is ignored, and a shell cannot trap what it found ignored.
+    child = subprocess.Popen(
+        ["sh", "-c", script], stdout=-1, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    )
     assert child.stdout is not None
     assert child.stdout.readline() == b"ready\n"
     assert place.files.pid_file is not None

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,13 +90,16 @@ def test_one_of_two_workers_killed_nothing_is_lost_nothing_doubled_and_each_site
             with mine.lock:
                 pending = list(itertools.islice((n for n in range(1, TOTAL + 1) if n not in mine.have), 300))
             for start in range(0, len(pending), 5):
-                numbers = pending[start : start + 5]
-                mine.send([mine.make.reading(n, str(n % 70), stream=f"T-{site}/temperature_c") for n in numbers])
+                send(mine, pending[start : start + 5])
             stop.wait(0.3)
 
     publishers = [threading.Thread(target=publish, args=(site,)) for site in SITES]
     try:
         eventually(lambda: all("is ours" in workers.log(own) for own in ("s1", "s2")), "both at work", 40)
+        for (
+            mine
+        ) in edges.values():  # the lease is said before the subscription stands: what nobody hears has no order
+            eventually(lambda mine=mine: heard(mine, range(1, 6)), "somebody hears", 40)
         for publisher in publishers:
             publisher.start()
         eventually(lambda: any("store is ours" in workers.log(own) for own in ("s1", "s2")), "a filler", 40)
@@ -126,6 +129,20 @@ def test_one_of_two_workers_killed_nothing_is_lost_nothing_doubled_and_each_site
     assert {(line.site, line.missing) for file in files for line in read_ledger(file)} == {
         (site, Ranges()) for site in SITES
     }
+
+
+def send(edge: Any, numbers: Sequence[int]) -> None:
+    stream = f"T-{edge.make.address.site}/temperature_c"
+    edge.send([edge.make.reading(n, str(n % 70), stream=stream) for n in numbers])
+
+
+def heard(edge: Any, numbers: Sequence[int]) -> bool:
+    """Whether a receipt names the numbers; if not they are sent (again)."""
+    if all(n in edge.have for n in numbers):
+        return True
+    send(edge, numbers)
+    time.sleep(0.2)
+    return False
 
 
 def stored(data: Path, site: str) -> list[int]:
