@@ -169,16 +169,19 @@ class Uplink:
             return  # renewed since the core decided: its numbers mean nothing any more
         upload = self._upload(action)
         try:
-            payload = encode_upload(upload, self._encoding)
+            payload = self._written(upload)
         except ContractError as error:
             # As if the server did not take it: the core cuts it in halves, and what is at fault stands aside.
             log.error("numbers %s cannot be written: %s", upload.ranges.to_lists(), error)
             return
-        if self._key is not None:
-            payload = sign(payload, self._key)
         await client.publish(self._address.up(upload.kind), payload, qos=1)
         if isinstance(action, Publish):
             self._core.published(_now_s(), action.ticket)
+
+    def _written(self, upload: Upload) -> bytes:
+        """The message as it goes out, signed where the edge has a key; raises ContractError."""
+        payload = encode_upload(upload, self._encoding)
+        return payload if self._key is None else sign(payload, self._key)
 
     def _hello_info(self) -> dict[str, Any]:
         """Who we are, how far our numbers go, how long we let facts wait, and the month's data package so far."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,10 @@ KEY = bytes(range(32))
 ADDRESS = EdgeAddress("s0", "PKM-1", "E1")
 
 
-class Broker:
-    """Takes what is published."""
-
-    def __init__(self) -> None:
-        self.payloads: list[bytes] = []
-
-    async def publish(self, _topic: str, payload: bytes, qos: int) -> None:
-        self.payloads.append(payload)
-
-
-def published(key: bytes | None, clock: Any, upload: Upload) -> bytes:
-    broker: Any = Broker()
+def written(key: bytes | None, clock: Any, upload: Upload) -> bytes:
     uplink = Uplink(ADDRESS, MqttSettings(), clock, MemoryOutbox(), Outage("broker"))
     uplink._key = key
-    asyncio.run(uplink._publish(broker, upload))
-    (payload,) = broker.payloads
-    return bytes(payload)
+    return uplink._written(upload)
 
 
 def test_a_hello_and_an_upload_carry_the_edges_mac(clock: Any, make: Any) -> None:
@@ -44,7 +30,7 @@ def test_a_hello_and_an_upload_carry_the_edges_mac(clock: Any, make: Any) -> Non
     outbox.append([make.reading(), make.event()])
     facts = tuple(outbox.pending(10))
     for upload in (Upload("hello", "E1", "ep", 1, info={}), Upload("events", "E1", "ep", 1, facts[1:])):
-        payload = published(KEY, clock, upload)
+        payload = written(KEY, clock, upload)
         verify(payload, [KEY])
         assert decode_upload(payload).facts == upload.facts
         with pytest.raises(ContractError, match="bad_mac"):
@@ -52,7 +38,7 @@ def test_a_hello_and_an_upload_carry_the_edges_mac(clock: Any, make: Any) -> Non
 
 
 def test_without_a_key_nothing_is_signed(clock: Any) -> None:
-    assert published(None, clock, Upload("hello", "E1", "ep", 1, info={})).endswith(b',"mac":null}')
+    assert written(None, clock, Upload("hello", "E1", "ep", 1, info={})).endswith(b',"mac":null}')
 
 
 def test_a_key_is_read_from_its_file(tmp_path: Path) -> None:
