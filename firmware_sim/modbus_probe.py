@@ -1,7 +1,7 @@
 """An XY-MD02 probe on a pseudo-terminal: it measures when it is asked, and says nothing otherwise.
 
-A probe has no memory and no sequence number. A poll is a new measurement when half an interval has passed since
-the last one; a poll before that (a repeat after a damaged answer, a reader that restarted) gives the same value
+A probe has no memory and no sequence number. A poll is a new measurement when a third of an interval has passed
+since the last one; a poll before that (a repeat after a damaged answer, a reader that restarted) gives the same value
 and is not measured again. The value belongs to the nearest multiple of ``interval_s``, so that it does not depend
 on the very moment of the poll.
 """
@@ -78,7 +78,7 @@ class ModbusProbe:
         await self.port.send(chunks)
 
     def _measure(self, now_s: float) -> LoggerSample:
-        if self._measured is None or now_s - self._measured_s >= self._plan.interval_s / 2 or not self._noted:
+        if self._measured is None or now_s - self._measured_s >= self._plan.interval_s / 3 or not self._noted:
             index = max(0, round(now_s / self._plan.interval_s))
             self._measured, self._measured_s = self._sampler.sample(index), now_s
             self._noted.clear()

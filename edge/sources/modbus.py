@@ -1,7 +1,8 @@
 """A Modbus RTU probe, asked once an interval of the clock; pymodbus over a serial port or ``socket://host:port``.
 
-Polls stand at the multiples of ``interval_s``; which slot was read is a hint in the commit of its readings, so that a
-restart does not read a slot twice. A refusal by the probe is a fact (no value); silence is an outage and no fact.
+Polls stand at the multiples of ``interval_s`` and a late one at most half an interval after; which slot was read is a
+hint in the commit of its readings, so that a restart does not read a slot twice. A refusal by the probe is a fact (no
+value); silence is an outage and no fact.
 """
 
 from __future__ import annotations
@@ -31,6 +32,18 @@ EXPECTED = (OSError, TimeoutError, ModbusException)
 DEFAULT_INTERVAL_S = 60
 _ANSWER_S = 1.0
 _RETRIES = 2
+
+
+def ms_until_poll(now_ms: int, interval_ms: int, polled_slot: int) -> int:
+    """Milliseconds until the next poll is due; 0: now.
+
+    A slot whose first half has gone by unread stays unread: its poll would lie closer to the next slot's than half
+    an interval, and the probe's one measurement would stand in the record as two.
+    """
+    slot, phase_ms = divmod(now_ms, interval_ms)
+    if slot != polled_slot and 2 * phase_ms < interval_ms:
+        return 0
+    return interval_ms - phase_ms
 
 
 class ModbusSource:
@@ -76,10 +89,10 @@ class ModbusSource:
             await end(pulse)
 
     async def _wait_for_slot(self) -> None:
-        while (now_ms := self._clock.now_ms()) // self._interval_ms == self._polled:
-            left_ms = (self._polled + 1) * self._interval_ms - now_ms
+        while left_ms := ms_until_poll(self._clock.now_ms(), self._interval_ms, self._polled):
             # At most a minute of real time at once: the clock may be stepped meanwhile.
-            await asyncio.sleep(min(60.0, max(0.001, self._clock.real_seconds(left_ms / 1000))))
+            left_s = self._clock.real_seconds(left_ms / 1000)
+            await asyncio.sleep(min(60.0, max(0.001, left_s)))
 
     async def _ask(self, client: AsyncModbusSerialClient | AsyncModbusTcpClient) -> tuple[Measurement, ...]:
         profile = modbus_probe.XY_MD02
