@@ -34,6 +34,8 @@ _MAX_ERROR_SYNCED_US = 1_000_000
 # The process may be stopped between reading one clock and the other: then they are read again.
 _APART_NS = 1_000_000
 _TRIES = 3
+# The virtual machine has run for 30 days when its plan begins: its processes start a little before that.
+_BOOTED_BEFORE_NS = 30 * 86_400 * 1_000_000_000
 # This software is younger: a clock that says less is wrong, whatever it claims (2026-01-01).
 _EARLIEST_MS = 1_767_225_600_000
 
@@ -158,11 +160,16 @@ class PlannedStep:
         return text if self.sync is None else f"{text}:{self.sync}"
 
 
+def _since_boot_ns(elapsed_ns: int) -> int:
+    return max(0, _BOOTED_BEFORE_NS + elapsed_ns)
+
+
 @dataclass(frozen=True, slots=True)
 class VirtualClock:
     """``t0_ms + (monotonic - m0_ns) x speed``; from virtual time ``until_ms`` on it runs at ``then_speed``.
 
-    Boot time runs with it; the sync state and the steps of the wall clock are planned.
+    Boot time runs with it and began ``_BOOTED_BEFORE_NS`` earlier, so that it runs evenly also for a process that starts
+    before ``m0_ns``. The sync state and the steps of the wall clock are planned.
     """
 
     t0_ms: int
@@ -195,13 +202,13 @@ class VirtualClock:
 
     def moment(self) -> tuple[int, int]:
         elapsed_ns = self._elapsed_ns()
-        return self._wall_ms(self.t0_ms + elapsed_ns // 1_000_000), max(0, elapsed_ns)
+        return self._wall_ms(self.t0_ms + elapsed_ns // 1_000_000), _since_boot_ns(elapsed_ns)
 
     def boot_id(self) -> str:
         return _boot_id()
 
     def boottime_ns(self) -> int:
-        return max(0, self._elapsed_ns())
+        return _since_boot_ns(self._elapsed_ns())
 
     def sync(self) -> tuple[Sync, int | None]:
         true_ms = self.true_ms()

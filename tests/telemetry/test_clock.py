@@ -30,10 +30,21 @@ def test_virtual_time_is_t0_plus_real_time_times_speed(monkeypatch: pytest.Monke
     clock = VirtualClock(T0, 1_000_000_000, 60.0)
     monkeypatch.setattr(time, "monotonic_ns", lambda: 1_000_000_000)
     assert clock.now_ms() == T0
+    began_ns = clock.boottime_ns()
     monkeypatch.setattr(time, "monotonic_ns", lambda: 2_500_000_000)
     assert clock.now_ms() == T0 + 90_000
-    assert clock.boottime_ns() == 90_000_000_000
+    assert clock.boottime_ns() - began_ns == 90_000_000_000
     assert clock.real_seconds(120) == 2
+
+
+def test_boot_time_runs_evenly_also_before_the_plan_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo's edge that starts early saw its boot time stand still, held its clock for stepped, and its readings came
+    undated and were dated alike (CI of stop 6)."""
+    clock = VirtualClock(T0, 10_000_000_000, 450.0)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 5_000_000_000)
+    wall_ms, boottime_ns = clock.moment()
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 12_000_000_000)
+    assert clock.now_ms() - wall_ms == (clock.boottime_ns() - boottime_ns) // 1_000_000 == 7 * 450_000
 
 
 def test_two_processes_with_the_same_numbers_have_the_same_time() -> None:
@@ -97,9 +108,11 @@ def test_a_planned_step_moves_the_wall_and_its_claim_and_nothing_else(monkeypatc
     steps = (PlannedStep(T0 + 10_000, 3_600_000, Sync.UNSYNCED), PlannedStep(T0 + 20_000, -3_600_500, Sync.SYNCED))
     clock = VirtualClock(T0, 0, 1.0, steps=steps)
     seen = []
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 0)
+    began_ns = clock.boottime_ns()
     for second in (9, 10, 20):
         monkeypatch.setattr(time, "monotonic_ns", lambda second=second: second * 1_000_000_000)
-        assert (clock.true_ms(), clock.boottime_ns()) == (T0 + second * 1000, second * 1_000_000_000)
+        assert (clock.true_ms(), clock.boottime_ns() - began_ns) == (T0 + second * 1000, second * 1_000_000_000)
         assert clock.moment() == (clock.now_ms(), clock.boottime_ns())
         seen.append((clock.now_ms() - clock.true_ms(), clock.sync()[0]))
     assert seen == [(0, Sync.SYNCED), (3_600_000, Sync.UNSYNCED), (-500, Sync.SYNCED)]
