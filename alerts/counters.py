@@ -17,7 +17,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from alerts.rules.facts import milli
-from alerts.rules.limits import Comparator, Profile
+from alerts.rules.limits import TEMPERATURE, Comparator, Profile
 from alerts.rules.spans import Segment, cut
 
 
@@ -73,6 +73,8 @@ def marks_of(profile: Profile) -> tuple[Mark, ...]:
     if profile.low_c is not None:
         codes[Comparator.LT, profile.low_c] = []
     for limit in profile.limits:
+        if limit.quantity != TEMPERATURE:
+            continue
         found = codes.setdefault((limit.comparator, limit.limit_c), [])
         if limit.code not in found:
             found.append(limit.code)

@@ -15,8 +15,9 @@ from typing import Any
 
 from alerts.rules.facts import milli
 from alerts.rules.finding import Level
-from alerts.rules.limits import Comparator, Limit, Mode, Profile
+from alerts.rules.limits import TEMPERATURE, Comparator, Limit, Mode, Profile
 from telemetry.errors import ConfigError
+from telemetry.quantities import QUANTITIES
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
@@ -33,6 +34,9 @@ _LIMIT_KEYS = {
     "guard_code",
     "source",
     "verified",
+    "quantity",
+    "limit",
+    "longer_than",
 }
 
 
@@ -119,10 +123,16 @@ def _limit(row: object, at: str) -> Limit:
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         raise ConfigError("code", f"{at}: {code!r} is not upper-case letters, digits and _")
     at = f"{at} {code}"
-    limit_c = _maybe_c(row, "limit_c", at, None)
+    quantity = row.get("quantity", TEMPERATURE)
+    if quantity not in QUANTITIES:
+        raise ConfigError("quantity", f"{at}: {quantity!r}; known are {', '.join(sorted(QUANTITIES))}")
+    key = "limit_c" if quantity.endswith("_c") else "limit"  # a limit in degrees says so in its name
+    if ({"limit_c", "limit"} - {key}) & set(row):
+        raise ConfigError(key, f"{at}: the limit of {quantity} is written {key}")
+    limit_c = _maybe_c(row, key, at, None)
     after_s = _whole(row, "alarm_after_s", at, None, 0)
     if limit_c is None or after_s is None:
-        raise ConfigError("limit_c" if limit_c is None else "alarm_after_s", f"{at}: missing")
+        raise ConfigError(key if limit_c is None else "alarm_after_s", f"{at}: missing")
     try:
         comparator = Comparator(str(row.get("comparator")))
         mode = Mode(row.get("mode", "single"))
@@ -147,6 +157,8 @@ def _limit(row: object, at: str) -> Limit:
         row.get("guard_code"),
         row["source"],
         bool(row.get("verified", True)),
+        quantity,
+        bool(row.get("longer_than", False)),
     )
 
 

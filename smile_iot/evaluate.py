@@ -41,6 +41,7 @@ from alerts.rules import (
 from alerts.rules.facts import degrees, milli, plain_points
 from alerts.rules.interval import LEARN_FROM
 from alerts.rules.interval import interval_ms as learned
+from alerts.rules.limits import TEMPERATURE
 from alerts.rules.spans import state_of
 from alerts.verdicts import Product, builtin_products
 from edge.decoders.files import DeviceAlarm, FileReading, LoggerFile, LoggerFileError, decode_file
@@ -171,6 +172,8 @@ def episode_rules(profile: Profile) -> list[Limit]:
     """One rule per limit value that fires at once: its episodes, coded by the alarm they lead to."""
     groups: dict[tuple[Comparator, int], list[Limit]] = {}
     for limit in profile.limits:
+        if limit.quantity != TEMPERATURE:
+            continue
         groups.setdefault((limit.comparator, milli(limit.limit_c)), []).append(limit)
     made = []
     for limits in groups.values():

@@ -167,14 +167,27 @@ class Walker:
         """Findings of episodes that go on; ``held_ms``: how long the last reading is known to have held."""
         found: list[RuleFinding] = []
         for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True):
+            if self.plan.event_driven and held_ms and watch.last_side is Side.OUT:
+                watch = watch.copy()
+                _hold(threshold, watch, watch.last_ms + held_ms, held_ms, self.first_ms, by_holding=True)
             _close_run(self.plan, threshold, watch.run, found, ended=False)
             _close_chain(self.plan, threshold, watch.chain, found, ended=False)
-            if held_ms and watch.last_side is Side.OUT:
+            if held_ms and watch.last_side is Side.OUT and not self.plan.event_driven:
                 watch = watch.copy()
                 _hold(threshold, watch, watch.last_ms + held_ms, held_ms, self.first_ms)
             for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
                 _close_total(self.plan, threshold, rule, total, None, found)
         return found
+
+    def due_ms(self) -> list[int]:
+        """When the rules of what stands out now fire if nothing else is said (event-driven streams only)."""
+        return [
+            at + rule.need_ms
+            for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True)
+            if watch.last_side is Side.OUT and watch.run is not None
+            for rule, at, fired in zip(threshold.singles, watch.run.timer, watch.run.fired, strict=True)
+            if fired is None and not rule.repeats
+        ]
 
     def in_excursion(self) -> bool:
         """Whether the last reading was beyond a limit that alarms or leads to an alarm."""
@@ -186,7 +199,7 @@ def _advance(
 ) -> None:
     side = classify(threshold, s.low_m, s.high_m, s.unknown)
     if watch.last_side is Side.OUT and s.held_ms:
-        _hold(threshold, watch, watch.last_ms + s.held_ms, s.held_ms, first_ms)
+        _hold(threshold, watch, watch.last_ms + s.held_ms, s.held_ms, first_ms, by_holding=plan.event_driven)
     gap_ms = threshold.max_gap_ms or s.max_gap_ms
     if side is not Side.UNKNOWN:
         known_ms = watch.last_known_ms
@@ -212,12 +225,16 @@ def _advance(
             total.extreme_m = None
 
 
-def _hold(threshold: Threshold, watch: Watch, end_ms: int, held_ms: int, first_ms: int) -> None:
+def _hold(
+    threshold: Threshold, watch: Watch, end_ms: int, held_ms: int, first_ms: int, *, by_holding: bool = False
+) -> None:
     """The last out-of-limit reading was held until ``end_ms``. Of the settling time nothing is summed up yet."""
     for episode in (watch.run, watch.chain):
         if episode is not None:
             episode.end_ms = end_ms
             episode.known_ms += held_ms
+    if by_holding and watch.run is not None:
+        _shown_by_holding(threshold, watch.run, end_ms)
     if not watch.totals:
         return
     settled_ms = first_ms + threshold.ignore_first_ms
@@ -266,7 +283,7 @@ def _out(
     if watch.settling:
         _outlasted(threshold, watch)
     for i, rule in enumerate(rules):
-        after_ms = rule.alarm_after_s * 1000
+        after_ms = rule.need_ms
         if run.fired[i] is None and t_ms - run.timer[i] >= after_ms:
             chain.settled[i] = True
             if rule.repeats:
@@ -276,6 +293,13 @@ def _out(
                 run.fired[i] = t_ms
         elif chain.gaps and not chain.settled[i] and chain.fired[i] is None and t_ms - chain.start_ms >= after_ms:
             chain.fired[i] = t_ms
+
+
+def _shown_by_holding(threshold: Threshold, run: Run, end_ms: int) -> None:
+    """A device that speaks at changes only: what it said holds, and the time it held counts without a reading."""
+    for i, rule in enumerate(threshold.singles):
+        if run.fired[i] is None and not rule.repeats and end_ms - run.timer[i] >= rule.need_ms:
+            run.fired[i] = run.timer[i] + rule.alarm_after_s * 1000
 
 
 def _outlasted(threshold: Threshold, watch: Watch) -> None:
@@ -500,8 +524,11 @@ class StreamWalker:
         if self.last is not None:
             difference = p.t_ms - self.last.t_ms
             interval = self.learner.interval_ms()
+            plan = self.walker.plan
+            if plan.event_driven:
+                gap_ms = difference
             held_ms = difference if difference <= gap_ms else interval
-            if difference >= SILENCE_INTERVALS * interval:
+            if plan.silence and difference >= SILENCE_INTERVALS * interval:
                 lost = self.walker.in_excursion()
                 closed.append(silence(self.walker.plan, self.last.t_ms, interval, lost, p.t_ms))
             self.learner.saw(difference)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from alerts.rules.facts import milli
 from alerts.rules.finding import Level
 
+TEMPERATURE = "temperature_c"  # the quantity a limit is of unless it names another
 MIN_GAP_MS = 960_000  # cold-chain 6: a gap is never called longer below 900 s + 60 s
 SILENCE_INTERVALS = 3  # design.md: silence = 3 x interval
 
@@ -54,6 +55,8 @@ class Limit:
     alarm (SMILE). ``guard_code`` names the "possible" finding raised with a guard band where the sensor's
     sigma is known.
     ``source`` says where the numbers come from; ``verified`` is False for defaults without an official text.
+    ``quantity`` is what the limit is of, ``limit_c`` then in its unit (``door_open`` > 0). ``longer_than``: exactly
+    ``alarm_after_s`` is not enough yet (DOOR is "more than" five minutes, requirement 30).
     """
 
     code: str
@@ -67,6 +70,13 @@ class Limit:
     guard_code: str | None = None
     source: str = ""
     verified: bool = True
+    quantity: str = TEMPERATURE
+    longer_than: bool = False
+
+    @property
+    def need_ms(self) -> int:
+        """How long an episode must have lasted for the rule to fire."""
+        return self.alarm_after_s * 1000 + self.longer_than
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +105,14 @@ class StreamSettings:
     """What is known of a stream's device: its declared interval and the sigma of its sensor, if any.
 
     ``held_back_s``: so long the edge may keep calm readings back before it sends them (its ``mqtt.flush_after_s``);
-    that they are not here yet is no silence.
+    that they are not here yet is no silence. ``event_driven``: the device speaks only when the value changes, so that
+    each word holds until the next one, no gap means anything, and a duration is shown by holding.
     """
 
     interval_s: int | None = None
     sigma_c: Decimal | None = None
     held_back_s: int = 0
+    event_driven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,10 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All thresholds that watch one subject, and its declared interval."""
+    """All thresholds that watch one subject, and its declared interval.
+
+    ``silence``: whether silence of this stream is told. Only a temperature's is: a device that is lost is lost once.
+    """
 
     equipment: str
     stream_id: str
@@ -128,6 +143,8 @@ class Plan:
     thresholds: tuple[Threshold, ...]
     batch: str | None = None
     held_back_ms: int = 0
+    event_driven: bool = False
+    silence: bool = True
 
     @property
     def subject(self) -> str:
@@ -139,10 +156,19 @@ def guard_limit(limit_c: Decimal, sigma_c: Decimal) -> Decimal:
     return (limit_c + Decimal("1.645") * sigma_c).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
-def thresholds(profile: Profile, sigma_c: Decimal | None = None) -> tuple[Threshold, ...]:
-    """The profile's rules grouped by limit value, in the order of the profile."""
+def quantity_of(stream_id: str) -> str:
+    """The quantity of ``serial/quantity[/channel]``; a bare name is a temperature's."""
+    parts = stream_id.split("/")
+    return parts[1] if len(parts) > 1 else TEMPERATURE
+
+
+def thresholds(
+    profile: Profile, sigma_c: Decimal | None = None, quantity: str = TEMPERATURE
+) -> tuple[Threshold, ...]:
+    """The profile's rules of one quantity grouped by limit value, in the order of the profile."""
+    own = [limit for limit in profile.limits if limit.quantity == quantity]
     groups: dict[tuple[Comparator, int], list[Limit]] = {}
-    for limit in profile.limits:
+    for limit in own:
         groups.setdefault((limit.comparator, milli(limit.limit_c)), []).append(limit)
     gap_ms = None if profile.max_gap_s is None else profile.max_gap_s * 1000
     ignore_ms = profile.ignore_first_s * 1000
@@ -160,7 +186,7 @@ def thresholds(profile: Profile, sigma_c: Decimal | None = None) -> tuple[Thresh
         for (comparator, limit_m), limits in groups.items()
     ]
     if sigma_c:
-        made += [_guard(profile, x, sigma_c, gap_ms, ignore_ms) for x in profile.limits if x.guard_code]
+        made += [_guard(profile, x, sigma_c, gap_ms, ignore_ms) for x in own if x.guard_code]
     return tuple(made)
 
 
@@ -174,6 +200,7 @@ def _guard(profile: Profile, limit: Limit, sigma_c: Decimal, gap_ms: int | None,
         level=limit.level,
         source=f"{limit.source}; guard band 1.645 x {sigma_c}",
         verified=limit.verified,
+        longer_than=limit.longer_than,
     )
     return Threshold(
         profile.id, profile.version, limit.comparator, milli(banded), (rule,), (), gap_ms, ignore_ms, guard=True
@@ -207,8 +234,15 @@ class Profiles:
         return self.streams.get(stream_id, StreamSettings())
 
     def plan(self, equipment: str, stream_id: str) -> Plan:
-        """The plan of one stream in one equipment."""
-        settings = self.settings(stream_id)
-        made = tuple(t for profile in self.of(equipment) for t in thresholds(profile, settings.sigma_c))
-        interval_ms = None if settings.interval_s is None else settings.interval_s * 1000
-        return Plan(equipment, stream_id, interval_ms, made, held_back_ms=settings.held_back_s * 1000)
+        """The plan of one stream in one equipment: the limits of the stream's own quantity."""
+        settings, quantity = self.settings(stream_id), quantity_of(stream_id)
+        made = tuple(t for profile in self.of(equipment) for t in thresholds(profile, settings.sigma_c, quantity))
+        return Plan(
+            equipment,
+            stream_id,
+            None if settings.interval_s is None else settings.interval_s * 1000,
+            made,
+            held_back_ms=settings.held_back_s * 1000,
+            event_driven=settings.event_driven,
+            silence=quantity == TEMPERATURE and not settings.event_driven,
+        )

@@ -52,6 +52,7 @@ class StreamState:
     index: Index | None = None
     warm: tuple[int, ...] = ()
     silent: RuleFinding | None = None
+    held_to_ms: int = 0  # of an event-driven stream: the last word holds until here, and rules fired by that
     detected: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # finding id -> (kind, detected_ms)
 
     def points(self) -> Iterable[Point]:
@@ -63,10 +64,18 @@ class StreamState:
         return None if last is None else last.t_ms
 
     def wake_at_ms(self) -> int | None:
-        """When silence is told, or None when it is or nothing was ever heard: after it began, by what is held back."""
-        if not self.chunks or self.silent is not None:
+        """When there is something to say although nothing is heard, or None.
+
+        That is when silence is told (after it began, by what is held back), or when what an event-driven stream
+        said last has held for long enough.
+        """
+        if not self.chunks:
             return None
         end = self.chunks[-1].end
+        if self.plan.event_driven:
+            return min((at for at in end.walker.due_ms() if at > self.held_to_ms), default=None)
+        if self.silent is not None or not self.plan.silence:
+            return None
         return self.chunks[-1].last_ms + SILENCE_INTERVALS * end.learner.interval_ms() + self.plan.held_back_ms
 
     def standing(self) -> list[RuleFinding]:
@@ -253,13 +262,20 @@ class Settled:
 
 
 def _silence_now(state: StreamState, now_ms: int) -> RuleFinding | None:
-    if not state.chunks:
+    if not state.chunks or not state.plan.silence:
         return None
     end, last_ms = state.chunks[-1].end, state.chunks[-1].last_ms
     interval = end.learner.interval_ms()
     if now_ms < last_ms + SILENCE_INTERVALS * interval + state.plan.held_back_ms:
         return None
     return silence(state.plan, last_ms, interval, end.walker.in_excursion(), None)
+
+
+def _held_to_ms(state: StreamState, now_ms: int) -> int:
+    """The last instant up to now at which holding alone made a rule fire; 0 where none did."""
+    if not state.plan.event_driven or not state.chunks:
+        return 0
+    return max((at for at in state.chunks[-1].end.walker.due_ms() if at <= now_ms), default=0)
 
 
 def _differing(old: Sequence[Chunk], new: Sequence[Chunk]) -> tuple[Sequence[Chunk], Sequence[Chunk]]:
@@ -278,6 +294,8 @@ def _said(state: StreamState, chunks: Sequence[Chunk]) -> dict[str, RuleFinding]
         end = state.chunks[-1].end
         # Silence: the last reading counts one interval, and no more will come of it.
         held_ms = 0 if state.silent is None else end.learner.interval_ms()
+        if state.held_to_ms:
+            held_ms = state.held_to_ms - state.chunks[-1].last_ms
         found |= {f.finding_id: f for f in end.walker.open_findings(held_ms)}
     if state.silent is not None:
         found[state.silent.finding_id] = state.silent
@@ -289,8 +307,9 @@ def settle(old: StreamState, new: StreamState, now_ms: int, heard: dict[str, Rul
 
     ``heard`` replaces what ``old`` said, for a restart from records (``engine.restore``).
     """
-    new = replace(new, silent=_silence_now(new, now_ms))
-    if old.chunks is new.chunks and old.silent == new.silent and heard is None:
+    new = replace(new, silent=_silence_now(new, now_ms), held_to_ms=_held_to_ms(new, now_ms))
+    unchanged = old.chunks is new.chunks and old.silent == new.silent and old.held_to_ms == new.held_to_ms
+    if unchanged and heard is None:
         return Settled(replace(new, detected=old.detected), (), frozenset())
     old_part, new_part = _differing(old.chunks, new.chunks)
     before = _said(old, old_part) if heard is None else heard
