@@ -1,9 +1,10 @@
 """What the alerts service must not forget over a kill: the facts it judges by, and how far it has read.
 
 One SQLite file of our own, so that alarms go on while the time-series database is away (design.md, the data's way).
-The facts of a batch of journal entries and the new journal offset are one transaction; findings are saved after
-it, by id. A kill between the two is harmless: at the next start ``alerts.rules.restore`` judges the facts and says
-what was never said.
+Each fact knows the journal offset that brought it (``learnt_offset``), so that what was known at a place of the
+journal can be read again later. The facts of a batch of journal entries and the new journal offset are one
+transaction; findings are saved after it, by id. A kill between the two is harmless: at the next start
+``alerts.rules.restore`` judges the facts and says what was never said.
 
 Undated facts wait here for an anchor of their boot and are dated as ingest dates them: in the journal's order, by
 the nearest anchor known, once and for ever (design.md, promise 8). So alerts and time series never disagree.
@@ -12,39 +13,24 @@ the nearest anchor known, once and for ever (design.md, promise 8). So alerts an
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from heapq import merge
 from pathlib import Path
 from typing import Any
 
+from alerts.memory_schema import NOBODY, prepare
 from alerts.rules.facts import ReadingFact, milli
 from telemetry.errors import NeighbourDownError
+from telemetry.quantities import parse_stream_id
 from telemetry.readings import Event, Fact, Quality, Reading, Weighing, date_by_anchor, is_anchor
 
 _NO_SEQ = -1
 _NO_VALUE = -(1 << 40)
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS place(id INTEGER PRIMARY KEY CHECK(id = 1), journal_offset INTEGER, audit_id INTEGER);
-INSERT OR IGNORE INTO place VALUES (1, 0, 0);
-CREATE TABLE IF NOT EXISTS fact(
-  stream TEXT NOT NULL, t_ms INTEGER NOT NULL, device_seq INTEGER NOT NULL DEFAULT -1,
-  value_m INTEGER NOT NULL DEFAULT -1099511627776, quality TEXT NOT NULL, equipment TEXT NOT NULL,
-  PRIMARY KEY(stream, t_ms, device_seq, value_m, quality)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS fact_homeless ON fact(stream) WHERE equipment = '';
-CREATE TABLE IF NOT EXISTS anchors(
-  site TEXT NOT NULL, edge TEXT NOT NULL, boot_id BLOB NOT NULL,
-  boottime_ns INTEGER NOT NULL, utc_ms INTEGER NOT NULL,
-  PRIMARY KEY(site, edge, boot_id, boottime_ns)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS undated_facts(
-  site TEXT NOT NULL, edge TEXT NOT NULL, epoch TEXT NOT NULL, seq INTEGER NOT NULL,
-  boot_id BLOB NOT NULL, boottime_ns INTEGER NOT NULL, stream TEXT, weighing TEXT,
-  device_seq INTEGER, value_m INTEGER, quality TEXT, t_ms INTEGER, done INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY(site, edge, epoch, seq)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS undated_waiting ON undated_facts(site, edge, boot_id) WHERE t_ms IS NULL;
-CREATE INDEX IF NOT EXISTS undated_found ON undated_facts(done) WHERE t_ms IS NOT NULL AND done = 0;
-"""
+_PAGE = 4000
+_FOREVER_MS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +61,11 @@ class Memory:
             self._db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            prepare(self._db)
+        self._texts: dict[int, str] = {}
+        self._numbers: dict[str, int] = {}
+        self._homes: set[tuple[int, int]] = set()
+        self._read_names()
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -98,6 +88,7 @@ class Memory:
             except BaseException:
                 if self._db.in_transaction:  # also after a COMMIT that failed
                     self._db.execute("ROLLBACK")
+                self._read_names()
                 raise
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
@@ -117,35 +108,120 @@ class Memory:
 
     # --- facts ---
 
-    def add(self, facts: Iterable[ReadingFact]) -> list[ReadingFact]:
-        """Keep facts; returns those not known before."""
-        return [fact for fact in facts if self._add(fact)]
+    def add(self, facts: Iterable[ReadingFact], learnt_offset: int = 0) -> list[ReadingFact]:
+        """Keep facts that the journal entry at this offset brought; returns those not known before."""
+        return [fact for fact in facts if self._add(fact, learnt_offset)]
 
-    def _add(self, fact: ReadingFact) -> bool:
-        key = (fact.stream_id, fact.t_ms, _seq(fact.device_seq), _value(fact.value_c))
+    def _add(self, fact: ReadingFact, learnt_offset: int) -> bool:
+        stream, equipment = self._number(fact.stream_id), self._number(fact.equipment)
+        key = (stream, fact.t_ms, _seq(fact.device_seq), _value(fact.value_c), self._number(fact.quality.value))
         made = self._db.execute(
-            "INSERT OR IGNORE INTO fact VALUES (?,?,?,?,?,?)", (*key, fact.quality.value, fact.equipment)
+            "INSERT OR IGNORE INTO kept VALUES (?,?,?,?,?,?,?,0)", (*key, equipment, learnt_offset)
         )
+        if made.rowcount > 0 and (equipment, stream) not in self._homes:
+            self._settle(equipment, stream)
         return made.rowcount > 0
 
-    def facts(self) -> list[ReadingFact]:
-        """All facts that have an equipment, in time order."""
-        return [_fact(row) for row in self._rows("SELECT * FROM fact WHERE equipment <> '' ORDER BY t_ms")]
+    def facts(
+        self,
+        *,
+        equipment: str | None = None,
+        stream: str | None = None,
+        quantities: Collection[str] | None = None,
+        from_ms: int = 0,
+        to_ms: int | None = None,
+        up_to_offset: int | None = None,
+        up_to_audit: int | None = None,
+    ) -> Iterator[ReadingFact]:
+        """Facts that have an equipment, read from disk as they are asked for, in time order: [from_ms, to_ms).
+
+        ``quantities``: of these only. ``up_to_offset``, ``up_to_audit``: what was known when the journal was read up
+        to there, and people's changes (which gave a device its equipment) up to there. Facts added while this is read
+        may be in it or not.
+        """
+        span = (from_ms, _FOREVER_MS if to_ms is None else to_ms)
+        known = (
+            _FOREVER_MS if up_to_offset is None else up_to_offset,
+            _FOREVER_MS if up_to_audit is None else up_to_audit,
+        )
+        streams = [
+            self._read(place, kept, span, known)
+            for place, kept in self.homes()
+            if equipment in (None, place)
+            and stream in (None, kept)
+            and (quantities is None or parse_stream_id(kept).quantity in quantities)
+        ]
+        return streams[0] if len(streams) == 1 else merge(*streams, key=lambda f: f.t_ms)
+
+    def _read(
+        self, equipment: str, stream: str, span: tuple[int, int], known: tuple[int, int]
+    ) -> Iterator[ReadingFact]:
+        """One stream in one equipment, a page at a time, so that nothing is held open between two pages."""
+        place, subject = self._number(equipment), self._number(stream)
+        after: tuple[int, ...] = (span[0], -(1 << 62), 0, 0)
+        while True:
+            rows = self._rows(
+                "SELECT t_ms, device_seq, value_m, quality FROM kept WHERE stream = ?"
+                " AND (t_ms, device_seq, value_m, quality) > (?,?,?,?) AND t_ms < ?"
+                " AND equipment = ? AND learnt_offset <= ? AND housed_audit <= ?"
+                " ORDER BY t_ms, device_seq, value_m, quality LIMIT ?",
+                (subject, *after, span[1], place, *known, _PAGE),
+            )
+            for t_ms, seq, value_m, quality in rows:
+                seq = None if seq == _NO_SEQ else seq
+                yield ReadingFact(equipment, stream, t_ms, _degrees(value_m), Quality(self._texts[quality]), seq)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1]
+
+    def homes(self) -> list[tuple[str, str]]:
+        """(equipment, stream) of all facts that have an equipment."""
+        return sorted((self._texts[e], self._texts[s]) for e, s in self._homes if e != NOBODY)
 
     def streams(self) -> set[str]:
         """The streams that facts are of."""
-        return {row[0] for row in self._rows("SELECT DISTINCT stream FROM fact")}
+        return {stream for _, stream in self.homes()} | set(self.homeless())
 
-    def house(self, stream: str, equipment: str) -> list[ReadingFact]:
-        """Give an equipment to the facts of a stream that had none yet; returns them."""
-        found = self._rows("SELECT * FROM fact WHERE stream = ? AND equipment = ''", (stream,))
+    def house(self, stream: str, equipment: str, audit_id: int = 0) -> list[ReadingFact]:
+        """Give an equipment to the facts of a stream that had none yet; returns them.
+
+        ``audit_id``: up to where people's changes were read, which told so.
+        """
+        subject, place = self._number(stream), self._number(equipment)
+        found = list(self._read("", stream, (0, _FOREVER_MS), (_FOREVER_MS, _FOREVER_MS)))
         if found:
-            self._db.execute("UPDATE fact SET equipment = ? WHERE stream = ? AND equipment = ''", (equipment, stream))
-        return [_fact((*row[:5], equipment)) for row in found]
+            self._db.execute(
+                "UPDATE kept SET equipment = ?, housed_audit = ? WHERE stream = ? AND equipment = 0",
+                (place, audit_id, subject),
+            )
+            self._settle(place, subject)
+        return [replace(f, equipment=equipment) for f in found]
 
     def homeless(self) -> list[str]:
         """Streams with facts that have no equipment."""
-        return [row[0] for row in self._rows("SELECT DISTINCT stream FROM fact WHERE equipment = ''")]
+        found = self._rows("SELECT DISTINCT stream FROM kept WHERE equipment = 0")
+        return [self._texts[number] for (number,) in found]
+
+    # --- names ---
+
+    def _number(self, text: str) -> int:
+        number = self._numbers.get(text)
+        if number is None:
+            self._db.execute("INSERT OR IGNORE INTO name(text) VALUES (?)", (text,))
+            number = int(self._rows("SELECT id FROM name WHERE text = ?", (text,))[0][0])
+            self._numbers[text], self._texts[number] = number, text
+        return number
+
+    def _settle(self, equipment: int, stream: int) -> None:
+        if equipment != NOBODY:
+            self._db.execute("INSERT OR IGNORE INTO home VALUES (?,?)", (equipment, stream))
+        self._homes.add((equipment, stream))
+
+    def _read_names(self) -> None:
+        """As the file has them, also after a transaction that came to nothing."""
+        self._texts = dict(self._rows("SELECT id, text FROM name"))
+        self._numbers = {text: number for number, text in self._texts.items()}
+        self._homes = set(self._rows("SELECT equipment, stream FROM home"))
 
     # --- undated facts ---
 
@@ -190,7 +266,8 @@ class Memory:
                 (t_ms, stream is not None, site, edge, epoch, seq),
             )
             if stream is not None:
-                found.append(_fact((stream, t_ms, device_seq, value_m, quality, "")))
+                number = None if device_seq == _NO_SEQ else device_seq
+                found.append(ReadingFact("", stream, t_ms, _degrees(value_m), Quality(quality), number))
         return found
 
     def dated_weighings(self) -> list[tuple[str, int]]:
@@ -220,8 +297,3 @@ def _value(value_c: Decimal | None) -> int:
 
 def _degrees(value_m: int) -> Decimal | None:
     return None if value_m == _NO_VALUE else Decimal(value_m).scaleb(-3)
-
-
-def _fact(row: tuple[str, int, int, int, str, str]) -> ReadingFact:
-    stream, t_ms, seq, value_m, quality, equipment = row
-    return ReadingFact(equipment, stream, t_ms, _degrees(value_m), Quality(quality), None if seq == _NO_SEQ else seq)

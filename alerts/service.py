@@ -15,25 +15,23 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from alerts.arrivals import TEMPERATURE, arrivals
 from alerts.batches import BatchJudge
 from alerts.config import Config
-from alerts.convert import only_longer, record_of, rule_finding_of, weighing_record
-from alerts.memory import Memory, Source
+from alerts.convert import only_longer, record_of, rule_finding_of
+from alerts.memory import Memory
 from alerts.profiles import load_profiles
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, State, StreamSettings, restore, step
 from alerts.rules.limits import MIN_GAP_MS
 from gateway.journal import Entry, Journal
 from gateway.records import AlarmState, AuditRow, Finding, Records, Refused, Registry, UnknownRecord, WeighingRecord
 from telemetry.clock import Clock
-from telemetry.contract import decode_upload
-from telemetry.errors import ContractError, NeighbourDownError
+from telemetry.errors import NeighbourDownError
 from telemetry.quantities import parse_stream_id
-from telemetry.readings import Event, Fact, Numbered, Reading, Weighing, is_anchor
 
 log = logging.getLogger(__name__)
-WATCHED = "temperature_c"
 _SILENT = "SILENT"
 _REGISTRY_KINDS = frozenset({"site", "equipment", "device"})
 _BATCH_KINDS = frozenset({"batch", "placement", "vvm"})
@@ -88,15 +86,6 @@ def tell(notify: Notify, halt: threading.Event, news: threading.Event, poll_s: f
                 log.warning("people cannot be told now: %s", said)
             trouble = said
         news.wait(poll_s)
-
-
-@dataclass(slots=True)
-class Arrivals:
-    """What a batch of journal entries brought. ``clockwork``: undated facts and anchors, in the journal's order."""
-
-    facts: list[ReadingFact] = field(default_factory=list)
-    clockwork: list[tuple[Source, Fact]] = field(default_factory=list)
-    weighings: list[WeighingRecord] = field(default_factory=list)
 
 
 class Alerts:
@@ -164,7 +153,7 @@ class Alerts:
         self._find_homes()
         self._date_weighings()
         self._profiles = self._make_profiles()
-        facts = self._memory.facts()
+        facts = list(self._memory.facts(quantities={TEMPERATURE}))
         said = _within(self._standing(), facts)
         self._said = {f.finding_id: f for f in said}
         made = restore(facts, said, self._profiles, self._clock.now_ms())
@@ -256,8 +245,8 @@ class Alerts:
             for stream in self._memory.homeless():
                 equipment = self._home(stream)
                 if equipment:
-                    found += self._memory.house(stream, equipment)
-        return found
+                    found += self._memory.house(stream, equipment, self._memory.place().audit_id)
+        return [f for f in found if _is_temperature(f)]
 
     def _make_profiles(self) -> Profiles:
         catalogue = self._catalogue
@@ -282,43 +271,18 @@ class Alerts:
         """Facts of these entries into memory, with the new offset, in one commit; those to judge and not known."""
         if not entries:
             return []
-        arrived = Arrivals()
-        for offset, entry in entries:
-            try:
-                for numbered in decode_upload(entry.payload).facts:
-                    self._sort(entry, numbered, arrived)
-            except ContractError as error:
-                # Ingest checked it before; a journal entry we cannot read must not stop the line.
-                log.error("journal entry %d cannot be read: %s", offset, error)
+        arrived = arrivals(entries, self._home)
         self._save_weighings(arrived.weighings)
+        fresh: list[ReadingFact] = []
         with self._memory.transaction():
-            fresh = self._memory.add(arrived.facts)
-            for source, fact in arrived.clockwork:
-                dated = self._memory.learn(source, fact)
-                fresh += self._memory.add(replace(f, equipment=self._home(f.stream_id)) for f in dated)
+            for offset, fact in arrived.facts:
+                fresh += self._memory.add((fact,), offset)
+            for offset, source, undated in arrived.clockwork:
+                dated = self._memory.learn(source, undated)
+                fresh += self._memory.add((replace(f, equipment=self._home(f.stream_id)) for f in dated), offset)
             self._memory.set_journal_offset(entries[-1][0])
         self._streams |= {f.stream_id for f in fresh}
-        return [f for f in fresh if f.equipment]
-
-    def _sort(self, entry: Entry, numbered: Numbered, arrived: Arrivals) -> None:
-        fact = numbered.fact
-        source = Source(entry.site, entry.edge, entry.epoch, numbered.seq)
-        match fact:
-            case Reading() if parse_stream_id(fact.stream_id).quantity == WATCHED:
-                if fact.sampled_at_ms is None:
-                    arrived.clockwork.append((source, fact))
-                else:
-                    home, t_ms = self._home(fact.stream_id), fact.sampled_at_ms
-                    made = ReadingFact(home, fact.stream_id, t_ms, fact.value, fact.quality, fact.device_seq)
-                    arrived.facts.append(made)
-            case Weighing():
-                arrived.weighings.append(weighing_record(entry, fact))
-                if fact.sampled_at_ms is None:
-                    arrived.clockwork.append((source, fact))
-            case Event() if is_anchor(fact):
-                arrived.clockwork.append((source, fact))
-            case _:
-                pass
+        return [f for f in fresh if f.equipment and _is_temperature(f)]
 
     def _home(self, stream_id: str) -> str:
         equipment = self._registry.equipment_of(parse_stream_id(stream_id).serial)
@@ -430,6 +394,10 @@ def _equipment_in(rows: Iterable[AuditRow]) -> set[str]:
         elif row.kind == "device":
             found |= {str(v["equipment"]) for v in (row.old_value, row.new_value) if v.get("equipment")}
     return found
+
+
+def _is_temperature(fact: ReadingFact) -> bool:
+    return parse_stream_id(fact.stream_id).quantity == TEMPERATURE
 
 
 def _lost(finding: RuleFinding) -> bool:

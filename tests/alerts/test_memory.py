@@ -60,7 +60,7 @@ def test_a_fact_is_kept_once_and_comes_back_as_it_was(memory: Memory) -> None:
     assert memory.homeless() == ["M/temperature_c"]
     with memory.transaction():
         (housed,) = memory.house("M/temperature_c", "F2")
-    assert housed in memory.facts()
+    assert housed in list(memory.facts())
     assert memory.homeless() == []
 
 
@@ -122,13 +122,13 @@ def test_facts_and_offset_are_one(memory: Memory, tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="killed"):
         dies()
-    assert (memory.facts(), memory.place().journal_offset) == ([], 0)
+    assert (list(memory.facts()), memory.place().journal_offset) == ([], 0)
     with memory.transaction():
         memory.add([fact])
         memory.set_journal_offset(7)
     memory.close()
     again = Memory(tmp_path / "alerts.db")
-    assert (len(again.facts()), again.place().journal_offset) == (1, 7)
+    assert (len(list(again.facts())), again.place().journal_offset) == (1, 7)
     again.close()
 
 
@@ -153,3 +153,85 @@ def test_a_file_that_is_no_database_is_a_neighbour_that_is_down(tmp_path: Path) 
     path.write_bytes(b"this is no database" * 100)
     with pytest.raises(NeighbourDownError, match="broken disk"):
         Memory(path)
+
+
+def at(t_ms: int, stream: str = "L/temperature_c", equipment: str = "F1", value: str = "5.0") -> ReadingFact:
+    return ReadingFact(equipment, stream, t_ms, Decimal(value))
+
+
+def test_a_range_is_read_from_disk_in_time_order_over_all_streams_of_an_equipment(memory: Memory) -> None:
+    facts = [at(t_ms, stream) for t_ms in range(1000, 9000, 1000) for stream in ("L/temperature_c", "L/door_open")]
+    with memory.transaction():
+        memory.add([*facts[::-1], at(2500, "M/temperature_c", "F2")])
+    found = list(memory.facts(equipment="F1", from_ms=3000, to_ms=6000))
+    assert [f.t_ms for f in found] == [3000, 3000, 4000, 4000, 5000, 5000]
+    assert {f.t_ms for f in memory.facts(quantities={"door_open"})} == set(range(1000, 9000, 1000))
+    assert [f.t_ms for f in memory.facts(stream="M/temperature_c")] == [2500]
+    assert list(memory.facts(equipment="F3")) == []
+
+
+def test_a_long_range_comes_in_pages_and_loses_nothing(memory: Memory) -> None:
+    facts = [at(i // 2, value=f"{i % 2}.5") for i in range(9001)]  # two values at an instant, over page ends too
+    with memory.transaction():
+        memory.add(facts)
+    assert list(memory.facts(equipment="F1")) == facts
+
+
+def test_what_was_known_at_a_place_of_the_journal_can_be_read_again(memory: Memory) -> None:
+    """Late facts, and facts whose device got its equipment later, are not in what was known before."""
+    with memory.transaction():
+        memory.add([at(1000), at(3000)], 5)
+        memory.add([at(2000)], 9)
+        memory.add([at(1000)], 12)  # said again: known since 5
+        memory.add([at(1500, "M/temperature_c", "")], 4)
+        memory.house("M/temperature_c", "F1", audit_id=77)
+
+    def known(offset: int | None, audit: int | None = None) -> list[int]:
+        return [f.t_ms for f in memory.facts(equipment="F1", up_to_offset=offset, up_to_audit=audit)]
+
+    assert known(4, 76) == []
+    assert known(4, 77) == [1500]
+    assert known(8, 76) == [1000, 3000]
+    assert known(9) == known(None) == [1000, 1500, 2000, 3000]
+
+
+def test_a_transaction_that_came_to_nothing_leaves_no_name_behind(memory: Memory) -> None:
+    def dies() -> None:
+        with memory.transaction():
+            memory.add([at(1000)])
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        dies()
+    with memory.transaction():
+        memory.add([at(1000, "M/temperature_c"), at(1000)])
+    assert {f.stream_id for f in memory.facts(equipment="F1")} == {"L/temperature_c", "M/temperature_c"}
+
+
+OLD = """
+CREATE TABLE place(id INTEGER PRIMARY KEY CHECK(id = 1), journal_offset INTEGER, audit_id INTEGER);
+INSERT INTO place VALUES (1, 41, 17);
+CREATE TABLE fact(
+  stream TEXT NOT NULL, t_ms INTEGER NOT NULL, device_seq INTEGER NOT NULL DEFAULT -1,
+  value_m INTEGER NOT NULL DEFAULT -1099511627776, quality TEXT NOT NULL, equipment TEXT NOT NULL,
+  PRIMARY KEY(stream, t_ms, device_seq, value_m, quality)) WITHOUT ROWID;
+CREATE INDEX fact_homeless ON fact(stream) WHERE equipment = '';
+INSERT INTO fact VALUES ('L/temperature_c', 1000, -1, 8125, 'good', 'F1');
+INSERT INTO fact VALUES ('L/temperature_c', 2000, 7, -1099511627776, 'sensor_fault', 'F1');
+INSERT INTO fact VALUES ('M/temperature_c', 1000, -1, 5000, 'good', '');
+"""
+
+
+def test_a_file_of_the_first_version_is_taken_over_whole(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "alerts.db")
+    old.executescript(OLD)
+    old.close()
+    for _ in range(2):  # and opened a second time
+        memory = Memory(tmp_path / "alerts.db")
+        assert list(memory.facts(up_to_offset=0)) == [
+            at(1000, value="8.125"),
+            ReadingFact("F1", "L/temperature_c", 2000, None, Quality.SENSOR_FAULT, 7),
+        ]
+        assert (memory.place().journal_offset, memory.place().audit_id) == (41, 17)
+        assert memory.homeless() == ["M/temperature_c"]
+        memory.close()
