@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any
 
-from alerts.rules import Kind, Level, RuleFinding
+from alerts.rules import Grounds, Kind, Level, RuleFinding
 from gateway.journal import Entry
 from gateway.records import Finding, WeighingRecord
 from telemetry.quantities import parse_stream_id
@@ -27,6 +27,8 @@ def record_of(finding: RuleFinding, site: str) -> Finding:
         "reason": finding.reason,
         "supersedes": list(finding.supersedes),
     }
+    if finding.readings is not None:
+        evidence["readings"] = asdict(finding.readings)
     return Finding(
         id=finding.finding_id,
         rule=finding.rule,
@@ -76,11 +78,12 @@ def rule_finding_of(record: Finding) -> RuleFinding:
         reason=str(evidence["reason"]),
         detected_ms=record.detected_ms,
         supersedes=tuple(str(s) for s in evidence["supersedes"]),
+        readings=None if (named := evidence.get("readings")) is None else Grounds(**named),
     )
 
 
 def only_longer(said: RuleFinding, now: RuleFinding) -> bool:
-    """Whether an open episode merely went on: the sums grew, and nothing else is said.
+    """Whether an open episode merely went on: the sums and its readings grew, and nothing else is said.
 
     Such a finding is not saved anew, or the audit chain would grow by each reading of an excursion; it is when
     anything else changes, its end included. ``detected_ms`` and ``supersedes`` count as the records count them.
@@ -91,6 +94,7 @@ def only_longer(said: RuleFinding, now: RuleFinding) -> bool:
         unknown_s=said.unknown_s,
         detected_ms=said.detected_ms,
         supersedes=now.supersedes or said.supersedes,
+        readings=said.readings,
     )
     return now.end_ms is None and same == said
 

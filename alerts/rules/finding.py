@@ -26,13 +26,30 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """The readings a finding rests on, by their times: enough to fetch them and show them to an auditor.
+
+    ``count`` readings beyond the limit (of a cumulative rule: that its sum was made of so far) from ``first_ms`` to
+    ``last_ms``; ``deciding_ms`` is the one by which the rule fired, ``extreme_ms`` the first of the worst ones (None
+    where no value counts: silence, a conflict). In the timeline of a batch the times are those of its stretches.
+    """
+
+    first_ms: int
+    deciding_ms: int
+    last_ms: int
+    extreme_ms: int | None
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class RuleFinding:
     """One finding. Its id comes from rule, subject and first out-of-limit reading, so it is the same however found.
 
     ``episode_start_ms`` is that first reading; ``event_ms`` the reading by which the rule fired; ``end_ms`` the end
     of the episode, None while it goes on; ``detected_ms`` when this machine first said it (requirement 8).
     ``known_s``/``unknown_s`` split the span from the start to the last out-of-limit hold. ``reason`` is a short
-    stable word: why it is possible, or why it was withdrawn.
+    stable word: why it is possible, why it ended before its episode did, or why it was withdrawn. ``readings``: what it
+    rests on (None in findings kept before that was said).
     """
 
     finding_id: str
@@ -57,6 +74,7 @@ class RuleFinding:
     reason: str = ""
     detected_ms: int = 0
     supersedes: tuple[str, ...] = ()
+    readings: Grounds | None = None
 
     @property
     def alarms(self) -> bool:

@@ -16,13 +16,16 @@ from enum import IntEnum
 from itertools import pairwise
 
 from alerts.rules.facts import Point, degrees
-from alerts.rules.finding import Kind, Level, RuleFinding, finding_id
+from alerts.rules.finding import Grounds, Kind, Level, RuleFinding, finding_id
 from alerts.rules.interval import Learner, max_gap_ms
 from alerts.rules.limits import SILENCE_INTERVALS, Limit, Plan, Threshold
 
 SILENT = "SILENT"
 CONFLICT = "CONFLICT"
 LOGGER_LOST = "logger_lost_in_excursion"
+
+
+Fired = tuple[int, int]  # when a rule fired, and the reading by which it did
 
 
 class Side(IntEnum):
@@ -45,20 +48,34 @@ def classify(threshold: Threshold, low_m: int | None, high_m: int | None, unknow
 class Run:
     """An episode: out-of-limit readings without a longer gap, the last at ``last_out_ms``.
 
-    ``fired``/``timer`` go with the single rules.
+    ``fired``/``timer``/``timer_count`` go with the single rules: (event, deciding reading), since when, and how many
+    readings the episode had before that.
     """
 
     start_ms: int
     end_ms: int
     extreme_m: int
     known_ms: int
-    fired: list[int | None]
+    fired: list[Fired | None]
     timer: list[int]
+    timer_count: list[int]
     last_out_ms: int
+    extreme_ms: int
+    count: int = 0
 
     def copy(self) -> Run:
-        fired, timer = self.fired[:], self.timer[:]
-        return Run(self.start_ms, self.end_ms, self.extreme_m, self.known_ms, fired, timer, self.last_out_ms)
+        return Run(
+            self.start_ms,
+            self.end_ms,
+            self.extreme_m,
+            self.known_ms,
+            self.fired[:],
+            self.timer[:],
+            self.timer_count[:],
+            self.last_out_ms,
+            self.extreme_ms,
+            self.count,
+        )
 
 
 @dataclass(slots=True)
@@ -70,8 +87,11 @@ class Chain:
     extreme_m: int
     known_ms: int
     gaps: int
-    fired: list[int | None]
+    fired: list[Fired | None]
     settled: list[bool]
+    last_out_ms: int
+    extreme_ms: int
+    count: int = 0
 
     def copy(self) -> Chain:
         return Chain(
@@ -82,6 +102,9 @@ class Chain:
             self.gaps,
             self.fired[:],
             self.settled[:],
+            self.last_out_ms,
+            self.extreme_ms,
+            self.count,
         )
 
 
@@ -94,9 +117,34 @@ class Total:
     event_ms: int = 0
     at_event_ms: int = 0
     extreme_m: int | None = None
+    extreme_ms: int = 0
+    first_out_ms: int = 0  # the readings that the holds came of: first, last, how many
+    last_out_ms: int = 0
+    deciding_ms: int = 0
+    count: int = 0
 
     def copy(self) -> Total:
-        return Total(self.holds, self.first_ms, self.event_ms, self.at_event_ms, self.extreme_m)
+        return Total(
+            self.holds,
+            self.first_ms,
+            self.event_ms,
+            self.at_event_ms,
+            self.extreme_m,
+            self.extreme_ms,
+            self.first_out_ms,
+            self.last_out_ms,
+            self.deciding_ms,
+            self.count,
+        )
+
+    def saw(self, t_ms: int, value: int, high: bool) -> None:
+        """An out-of-limit reading."""
+        if self.extreme_m is None:
+            self.extreme_m, self.extreme_ms, self.first_out_ms, self.count = value, t_ms, t_ms, 0
+        elif (value > self.extreme_m) if high else (value < self.extreme_m):
+            self.extreme_m, self.extreme_ms = value, t_ms
+        self.last_out_ms = t_ms
+        self.count += 1
 
 
 @dataclass(slots=True)
@@ -263,21 +311,24 @@ def _out(
     settled_ms: int,
     closed: list[RuleFinding],
 ) -> None:
-    worse = max if threshold.comparator.high else min
+    high = threshold.comparator.high
     rules = threshold.singles
     n = len(rules)
     chain = watch.chain
     if chain is None:
-        chain = watch.chain = Chain(t_ms, t_ms, value, 0, 0, [None] * n, [False] * n)
+        chain = watch.chain = Chain(t_ms, t_ms, value, 0, 0, [None] * n, [False] * n, t_ms, t_ms)
     elif broke:
         chain.gaps += 1
     run = watch.run
     if run is None:
-        run = watch.run = Run(t_ms, t_ms, value, 0, [None] * n, [t_ms] * n, t_ms)
-    run.end_ms = chain.end_ms = run.last_out_ms = t_ms
-    run.extreme_m, chain.extreme_m = worse(run.extreme_m, value), worse(chain.extreme_m, value)
+        run = watch.run = Run(t_ms, t_ms, value, 0, [None] * n, [t_ms] * n, [0] * n, t_ms, t_ms)
+    for episode in (run, chain):
+        episode.end_ms = episode.last_out_ms = t_ms
+        episode.count += 1
+        if (value > episode.extreme_m) if high else (value < episode.extreme_m):
+            episode.extreme_m, episode.extreme_ms = value, t_ms
     for total in watch.totals:
-        total.extreme_m = value if total.extreme_m is None else worse(total.extreme_m, value)
+        total.saw(t_ms, value, high)
     if t_ms < settled_ms:
         return  # what comes back into range within the settling time says nothing
     if watch.settling:
@@ -287,19 +338,19 @@ def _out(
         if run.fired[i] is None and t_ms - run.timer[i] >= after_ms:
             chain.settled[i] = True
             if rule.repeats:
-                closed.append(_repeat(plan, threshold, rule, run, run.timer[i], t_ms))
-                run.timer[i] = t_ms
+                closed.append(_repeat(plan, threshold, rule, run, run.timer[i], run.timer_count[i], t_ms))
+                run.timer[i], run.timer_count[i] = t_ms, run.count - 1
             else:
-                run.fired[i] = t_ms
+                run.fired[i] = (t_ms, t_ms)
         elif chain.gaps and not chain.settled[i] and chain.fired[i] is None and t_ms - chain.start_ms >= after_ms:
-            chain.fired[i] = t_ms
+            chain.fired[i] = (t_ms, t_ms)
 
 
 def _shown_by_holding(threshold: Threshold, run: Run, end_ms: int) -> None:
     """A device that speaks at changes only: what it said holds, and the time it held counts without a reading."""
     for i, rule in enumerate(threshold.singles):
         if run.fired[i] is None and not rule.repeats and end_ms - run.timer[i] >= rule.need_ms:
-            run.fired[i] = run.timer[i] + rule.alarm_after_s * 1000
+            run.fired[i] = (run.timer[i] + rule.alarm_after_s * 1000, run.last_out_ms)
 
 
 def _outlasted(threshold: Threshold, watch: Watch) -> None:
@@ -320,6 +371,7 @@ def _reach(rule: Limit, total: Total, since_hold: int) -> None:
         since = None if rule.window_s is None else reached_ms - rule.window_s * 1000
         first_ms = next(a if since is None else max(a, since) for a, b in total.holds if since is None or b > since)
         total.first_ms, total.event_ms, total.at_event_ms = first_ms, reached_ms, after_ms
+        total.deciding_ms = total.last_out_ms
 
 
 def _reached_ms(
@@ -398,11 +450,12 @@ def _finding(plan: Plan, threshold: Threshold, rule: Limit, first_ms: int, event
 def _close_run(plan: Plan, threshold: Threshold, run: Run | None, into: list[RuleFinding], *, ended: bool) -> None:
     if run is None:
         return
-    for rule, event_ms in zip(threshold.singles, run.fired, strict=True):
-        if event_ms is not None:
+    for rule, fired in zip(threshold.singles, run.fired, strict=True):
+        if fired is not None:
             into.append(
                 replace(
-                    _finding(plan, threshold, rule, run.start_ms, event_ms),
+                    _finding(plan, threshold, rule, run.start_ms, fired[0]),
+                    readings=Grounds(run.start_ms, fired[1], run.last_out_ms, run.extreme_ms, run.count),
                     end_ms=run.end_ms if ended else None,
                     extreme_c=degrees(run.extreme_m),
                     known_s=run.known_ms // 1000,
@@ -416,11 +469,12 @@ def _close_chain(
 ) -> None:
     if chain is None:
         return
-    for rule, event_ms in zip(threshold.singles, chain.fired, strict=True):
-        if event_ms is not None:
+    for rule, fired in zip(threshold.singles, chain.fired, strict=True):
+        if fired is not None:
             into.append(
                 replace(
-                    _finding(plan, threshold, rule, chain.start_ms, event_ms),
+                    _finding(plan, threshold, rule, chain.start_ms, fired[0]),
+                    readings=Grounds(chain.start_ms, fired[1], chain.last_out_ms, chain.extreme_ms, chain.count),
                     kind=Kind.POSSIBLE,
                     end_ms=chain.end_ms if ended else None,
                     extreme_c=degrees(chain.extreme_m),
@@ -431,12 +485,15 @@ def _close_chain(
             )
 
 
-def _repeat(plan: Plan, threshold: Threshold, rule: Limit, run: Run, timer_ms: int, t_ms: int) -> RuleFinding:
+def _repeat(
+    plan: Plan, threshold: Threshold, rule: Limit, run: Run, timer_ms: int, count_before: int, t_ms: int
+) -> RuleFinding:
     return replace(
         _finding(plan, threshold, rule, timer_ms, t_ms),
         end_ms=t_ms,
         extreme_c=degrees(run.extreme_m),
         known_s=(t_ms - timer_ms) // 1000,
+        readings=Grounds(timer_ms, t_ms, t_ms, run.extreme_ms, run.count - count_before),
     )
 
 
@@ -451,6 +508,7 @@ def _close_total(
             end_ms=end_ms,
             extreme_c=None if total.extreme_m is None else degrees(total.extreme_m),
             known_s=total.at_event_ms // 1000,
+            readings=Grounds(total.first_out_ms, total.deciding_ms, total.last_out_ms, total.extreme_ms, total.count),
         )
     )
 
@@ -480,13 +538,20 @@ def silence(plan: Plan, last_ms: int, interval: int, lost: bool, end_ms: int | N
         0,
         0 if end_ms is None else (end_ms - last_ms) // 1000,
         reason=LOGGER_LOST if lost else "",
+        readings=Grounds(last_ms, last_ms, last_ms, None, 1),
     )
 
 
 def conflict(plan: Plan, p: Point) -> RuleFinding:
     """The same identity with different values: both kept, flagged, the worse one counts (cold-chain 6, 9)."""
     found = silence(plan, p.t_ms, 0, lost=False, end_ms=p.t_ms)
-    return replace(found, finding_id=finding_id(CONFLICT, plan.subject, p.t_ms), code=CONFLICT, level=Level.NOTICE)
+    return replace(
+        found,
+        finding_id=finding_id(CONFLICT, plan.subject, p.t_ms),
+        code=CONFLICT,
+        level=Level.NOTICE,
+        readings=Grounds(p.t_ms, p.t_ms, p.t_ms, None, sum(len(values) for _, values in p.entries)),
+    )
 
 
 class StreamWalker:

@@ -362,7 +362,9 @@ def reconcile(
 
 
 def _same(a: RuleFinding, b: RuleFinding) -> bool:
-    return replace(a, detected_ms=0, supersedes=()) == replace(b, detected_ms=0, supersedes=())
+    """Whether b says no more than a; a finding kept before readings were named need not be said again for them."""
+    known = b.readings if a.readings is None else a.readings
+    return replace(a, detected_ms=0, supersedes=(), readings=known) == replace(b, detected_ms=0, supersedes=())
 
 
 def _overlap(gone: RuleFinding, new: RuleFinding) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.convert import only_longer, record_of, rule_finding_of
-from alerts.rules import Kind, Level, RuleFinding
+from alerts.rules import Grounds, Kind, Level, RuleFinding
 
 NAMES = st.text("abcXYZ019-", min_size=1, max_size=12)
 TIMES = st.integers(0, 1 << 42)
@@ -44,6 +44,7 @@ def findings(draw: st.DrawFn) -> RuleFinding:
         reason=draw(st.text(max_size=20)),
         detected_ms=draw(TIMES),
         supersedes=tuple(draw(st.lists(NAMES, max_size=3, unique=True))),
+        readings=draw(st.none() | st.builds(Grounds, TIMES, TIMES, TIMES, st.none() | TIMES, st.integers(1, 99))),
     )
 
 
@@ -72,6 +73,7 @@ def test_only_longer_means_sums_alone(finding: RuleFinding, known_s: int, unknow
     later = replace(going_on, known_s=known_s, unknown_s=unknown_s, detected_ms=finding.detected_ms + 1)
     assert only_longer(going_on, later)
     assert only_longer(going_on, replace(later, supersedes=()))
+    assert only_longer(going_on, replace(later, readings=Grounds(0, 0, 5, 0, 9)))
     assert not only_longer(going_on, replace(later, end_ms=5))
     assert not only_longer(going_on, replace(later, extreme_c=Decimal("200")))
     assert not only_longer(going_on, replace(later, event_ms=finding.event_ms + 1))
