@@ -11,45 +11,30 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from alerts.convert import only_longer, record_of, rule_finding_of
-from alerts.exposure import Exposure, Placement, expose
+from alerts.document import AsOf, document
+from alerts.exposure import Placement
+from alerts.judgement import REACH_MS, Judged, judge_told, profile_of, spans_of
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
 from alerts.rules.limits import MIN_GAP_MS
-from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
+from alerts.storage import Place, may_freeze
+from alerts.told import place_of, told_now
 from alerts.verdicts import (
-    UNKNOWN_PRODUCT,
+    PRODUCTS_VERSION,
     WENT_ON,
     BatchVerdict,
-    Product,
+    Reason,
     VerdictWord,
-    VvmSeen,
-    VvmStage,
     builtin_products,
-    goes_on_after,
-    judge_batch,
 )
-from alerts.vvm import used_percent
-from gateway.records import (
-    Batch,
-    Decision,
-    Equipment,
-    EquipmentKind,
-    Finding,
-    FindingKind,
-    Records,
-    Registry,
-    Verdict,
-    VerdictState,
-)
+from gateway.records import Batch, Decision, Finding, FindingKind, Records, Registry, Verdict, VerdictState
 from telemetry.readings import Quality
 
-_REACH_MS = 86_400_000
-"""How far outside a placement a reading may still matter: it holds from before, or shows a gap after."""
 _CALM_MS = 6 * 3_600_000
 """A batch is judged in full at least this often while its places go on being fine (the VVM's model goes on too)."""
 
@@ -71,12 +56,18 @@ class BatchJudge:
     """Holds the readings by equipment, and batches and placements as last read. ``on_alarm``: an alarm opened."""
 
     def __init__(
-        self, records: Records, catalogue: Mapping[str, Profile], on_alarm: Callable[[], None] = lambda: None
+        self,
+        records: Records,
+        catalogue: Mapping[str, Profile],
+        on_alarm: Callable[[], None] = lambda: None,
+        journal_offset: Callable[[], int] = lambda: 0,
     ) -> None:
         self._records = records
         self._on_alarm = on_alarm
         self._catalogue = catalogue
+        self._journal_offset = journal_offset
         self._products = builtin_products()
+        self._products_version = PRODUCTS_VERSION
         self._facts: dict[str, list[ReadingFact]] = defaultdict(list)
         self._batches: list[Batch] = []
         self._stays: dict[str, list[Placement]] = {}
@@ -109,12 +100,12 @@ class BatchJudge:
             news.step_ms[fact.stream_id] = max(news.step_ms.get(fact.stream_id, 0), fact.t_ms - end_ms)
         self._ends[fact.stream_id] = max(fact.t_ms, end_ms or 0)
 
-    def judge_all(self, profiles: Profiles, now_ms: int) -> list[str]:
+    def judge_all(self, now_ms: int) -> list[str]:
         """Read batches and placements anew and judge all; ids of the batches whose verdict changed."""
         self._read()
         self._read_places()
         self._news.clear()
-        return [b.id for b in self._batches if self._judge_one(b, profiles, now_ms)]
+        return [b.id for b in self._batches if self._judge_one(b, now_ms)]
 
     def judge(
         self,
@@ -142,7 +133,7 @@ class BatchJudge:
             met = {p.equipment for p in stays if _meets(p, touched)}
             if not is_named and (not met or self._goes_on_well(batch, met, news, stirred, profiles, now_ms)):
                 continue
-            if self._judge_one(batch, profiles, now_ms):
+            if self._judge_one(batch, now_ms):
                 changed.append(batch.id)
         return changed
 
@@ -157,18 +148,11 @@ class BatchJudge:
         if self._registry.version == self._records.registry_version():
             return
         self._registry = self._records.registry()
-        self._places = {e.id: self._place(e) for e in self._registry.equipment.values()}
-
-    def _place(self, equipment: Equipment) -> Place:
-        """A freezer by its kind, or by a profile below zero (a walk-in freezing room)."""
-        profile = self._catalogue.get(equipment.profile)
-        below_zero = profile is not None and profile.high_c is not None and profile.high_c < 0
-        freezes = equipment.kind == EquipmentKind.FREEZER or below_zero
-        chills = equipment.kind in (EquipmentKind.REFRIGERATOR, EquipmentKind.COLD_ROOM) and not freezes
-        return Place(str(self._registry.sites[equipment.site].level), freezes, chills)
+        sites = self._registry.sites
+        self._places = {e.id: place_of(e, sites[e.site], self._catalogue) for e in self._registry.equipment.values()}
 
     def _limits(self, batch: Batch) -> Profile:
-        return self._catalogue[(self._products.get(batch.product_kfa) or UNKNOWN_PRODUCT).profile]
+        return profile_of(self._products.get(batch.product_kfa), self._catalogue)
 
     def _rightly_cold(self, batch: Batch, equipment: str) -> bool:
         return may_freeze(self._products.get(batch.product_kfa), self._places.get(equipment))
@@ -205,65 +189,35 @@ class BatchJudge:
                     return False
         return True
 
-    def _judge_one(self, batch: Batch, profiles: Profiles, now_ms: int) -> bool:
-        stays = self._stays.get(batch.id, [])
+    def _judge_one(self, batch: Batch, now_ms: int) -> bool:
         latest = self._records.verdict(batch.id)
         if latest is not None and latest.decision == Decision.DISCARDED:
             return False  # it is gone for good; what was judged stays as it was
-        product = self._products.get(batch.product_kfa)
-        facts = self._facts_of(stays)
-        exposure = self._expose(batch, stays, facts, profiles, now_ms)
-        wrong = wrong_storage(batch.id, product, stays, self._places, now_ms)
-        seen = [
-            VvmSeen(VvmStage(str(v.stage)), v.at_ms, v.by) for v in self._records.vvm_observations(batch=batch.id)
-        ]
-        used = _used(product, exposure)
-        made = judge_batch(batch.id, product, exposure, seen, now_ms, used, wrong)
-        found = (*(exposure.findings if exposure else ()), *wrong)
-        self._save_findings(batch, found, made, stays, now_ms)
+        told, audit_id = told_now(self._records, batch.id, self._registry, self._catalogue)
+        judged = judge_told(told, self._facts_of(told.stays), self._catalogue, self._products, now_ms)
+        self._save_findings(batch, judged, now_ms)
         self._calm.pop(batch.id, None)
+        exposure = judged.exposure
         if exposure is not None and all(f.end_ms is not None for f in exposure.findings):
             self._calm[batch.id] = now_ms
-        if exposure is None and latest is None and not seen and not wrong:
+        if exposure is None and latest is None and not told.seen and not judged.findings:
             return False
-        released_ms = self._released_ms(batch, latest, made)
-        if released_ms is not None:
-            went_on = goes_on_after(made, found, _readings(facts, stays), released_ms)
-            made = made if went_on is None else replace(made, reasons=(*made.reasons, went_on))
-        return self._save_verdict(made, exposure.unknown_s if exposure else 0, latest, now_ms, released_ms)
+        return self._save_verdict(judged, AsOf(self._journal_offset(), audit_id), latest)
 
-    def _expose(
-        self, batch: Batch, stays: Sequence[Placement], facts: Sequence[ReadingFact], profiles: Profiles, now_ms: int
-    ) -> Exposure | None:
-        """What the batch lived through; cold is no excursion where its product may freeze (cold-chain 6, 27)."""
-        limits = self._limits(batch)
-        exposure = expose(batch.id, stays, facts, profiles, limits, now_ms)
-        cold = [p for p in stays if self._rightly_cold(batch, p.equipment)]
-        if exposure is None or not cold:
-            return exposure
-        sigmas = (profiles.settings(stream).sigma_c for stream in {f.stream_id for f in facts})
-        return without_right_cold(exposure, cold, limits, max((s for s in sigmas if s is not None), default=None))
-
-    def _facts_of(self, stays: Sequence[Placement]) -> list[ReadingFact]:
+    def _facts_of(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         """The readings of the places, from a day before the first placement there to a day after the last."""
-        spans: dict[str, tuple[int, int | None]] = {}
-        for p in stays:
-            low, high = spans.get(p.equipment, (p.from_ms, p.to_ms))
-            open_end = high is None or p.to_ms is None
-            spans[p.equipment] = (min(low, p.from_ms), None if open_end else max(high or 0, p.to_ms or 0))
         out: list[ReadingFact] = []
-        for equipment, (low, high) in spans.items():
+        for equipment, (low, high) in spans_of(stays).items():
             facts = self._facts.get(equipment, [])
-            start = bisect_left(facts, low - _REACH_MS, key=_time)
-            end = len(facts) if high is None else bisect_right(facts, high + _REACH_MS, key=_time)
+            start = bisect_left(facts, low, key=_time)
+            end = len(facts) if high is None else bisect_right(facts, high, key=_time)
             out += facts[start:end]
         return out
 
     # --- findings of a batch ---
 
-    def _save_findings(
-        self, batch: Batch, found: Sequence[RuleFinding], made: BatchVerdict, stays: Sequence[Placement], now_ms: int
-    ) -> None:
+    def _save_findings(self, batch: Batch, judged: Judged, now_ms: int) -> None:
+        found = judged.findings
         kept = {f.id: f for f in self._records.findings(batch=batch.id) if f.kind != FindingKind.WITHDRAWN}
         if not kept and not found:
             return
@@ -275,8 +229,8 @@ class BatchJudge:
             for f in news
             if f.finding_id not in said or not only_longer(said[f.finding_id], f)
         }
-        asking = _asking(found, made)
-        asked = self._asked_in(stays) if asking else []
+        asking = _asking(found, judged.verdict)
+        asked = self._asked_in(judged.told.stays) if asking else []
         for i, row in {**kept, **rows}.items():
             asks = i in asking and not _asked_already(row, asked)
             if row.kind != FindingKind.WITHDRAWN and (i in rows or row.alarms != asks):
@@ -291,57 +245,38 @@ class BatchJudge:
 
     # --- verdicts ---
 
-    def _released_ms(self, batch: Batch, latest: Verdict | None, made: BatchVerdict) -> int | None:
-        """When a person last released the batch, where the verdict asks for more than nothing."""
-        if latest is None or made.verdict is VerdictWord.NO_ACTION:
-            return None
-        decided = self._records.decision(batch.id)
-        return None if decided is None or decided.decision != Decision.RELEASED else decided.decided_ms
-
-    def _save_verdict(
-        self, made: BatchVerdict, unknown_s: int, latest: Verdict | None, now_ms: int, released_ms: int | None
-    ) -> bool:
-        reasons: list[dict[str, Any]] = []
-        for r in made.reasons:
-            reason: dict[str, Any] = {"code": r.code, "asks_for": r.asks_for.value, "text": r.text}
-            reason["findings"] = list(r.findings)
-            if r.code == "unknown_exposure":
-                reason["unknown_s"] = unknown_s
-            if r.code == WENT_ON:
-                reason["released_ms"] = released_ms
-            reasons.append(reason)
+    def _save_verdict(self, judged: Judged, as_of: AsOf, latest: Verdict | None) -> bool:
+        made = judged.verdict
+        reasons = [_row(r) for r in made.reasons]
         if latest is not None and _says_the_same(latest, made, reasons):
             return False
-        verdict = Verdict("", made.batch, made.verdict.value, tuple(reasons), made.findings, made.judged_ms)
-        self._records.save_verdicts([verdict], now_ms)
+        verdict = Verdict(
+            "",
+            made.batch,
+            made.verdict.value,
+            tuple(reasons),
+            made.findings,
+            made.judged_ms,
+            journal_offset=as_of.journal_offset,
+            audit_id=as_of.audit_id,
+        )
+        documents = {made.batch: document(judged, as_of, self._products_version)}
+        self._records.save_verdicts([verdict], judged.now_ms, documents=documents)
         return True
+
+
+def _row(r: Reason) -> dict[str, Any]:
+    """A reason as the verdict's row keeps it."""
+    return {"code": r.code, "asks_for": r.asks_for.value, "text": r.text, "findings": list(r.findings), **r.params}
 
 
 def _time(fact: ReadingFact) -> int:
     return fact.t_ms
 
 
-def _readings(facts: Iterable[ReadingFact], stays: Sequence[Placement]) -> Iterator[tuple[int, Decimal]]:
-    """(time, value) of the good readings of a place while the batch stood in it."""
-    for f in facts:
-        there = any(
-            p.equipment == f.equipment and p.from_ms <= f.t_ms and (p.to_ms is None or f.t_ms < p.to_ms)
-            for p in stays
-        )
-        if there and f.quality is Quality.GOOD and f.value_c is not None:
-            yield f.t_ms, f.value_c
-
-
 def _meets(stay: Placement, touched: Mapping[str, int]) -> bool:
     earliest_ms = touched.get(stay.equipment)
-    return earliest_ms is not None and (stay.to_ms is None or earliest_ms <= stay.to_ms + _REACH_MS)
-
-
-def _used(product: Product | None, exposure: Exposure | None) -> Any:
-    """Life of the VVM used by the model, in percent (it can add a hold, cold-chain 6, 22), or None."""
-    if product is None or product.vvm_type is None or exposure is None:
-        return None
-    return used_percent(product.vvm_type, exposure.timeline)
+    return earliest_ms is not None and (stay.to_ms is None or earliest_ms <= stay.to_ms + REACH_MS)
 
 
 def _with_past(finding: RuleFinding, said: RuleFinding | None) -> RuleFinding:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from alerts.rules.facts import ReadingFact, degrees, milli, plain_points
 from alerts.rules.finding import RuleFinding
 from alerts.rules.fold import Sample, Walker
-from alerts.rules.limits import Plan, Profile, Profiles, thresholds
+from alerts.rules.limits import Plan, Profile, Profiles, guard_limit, thresholds
 from alerts.rules.spans import RangeState, Segment, cut, merge, segments, state_of
 
 _NO_GAP_MS = 1 << 60  # the gap rule was applied per stream; merged segments say themselves where they break
@@ -25,19 +25,22 @@ FREEZING_M = -500  # -0.5 C and below (WHO PQS E003)
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A batch stood in an equipment from ``from_ms`` until ``to_ms`` (None: still there)."""
+    """A batch stood in an equipment from ``from_ms`` until ``to_ms`` (None: still there). ``said_by`` said so."""
 
     batch: str
     equipment: str
     from_ms: int
     to_ms: int | None = None
+    id: str = ""
+    said_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """The history of one batch as one timeline, its sums in seconds, and the batch-level findings.
 
-    ``above_s``/``below_s`` are beyond the product's range, ``freezing_s`` at or below -0.5 C; known time only.
+    ``above_s``/``below_s`` are beyond the product's range, ``freezing_s`` at or below -0.5 C, ``freeze_possible_s`` at
+    or below the guarded freezing limit (with the sensor's sigma; never less than ``freezing_s``); known time only.
     Known is what is in range or out of it: where one source says nothing, out is known and in range is not.
     """
 
@@ -53,6 +56,7 @@ class Exposure:
     freezing_s: int
     min_c: Decimal | None
     max_c: Decimal | None
+    freeze_possible_s: int = 0
 
 
 def timeline(
@@ -120,6 +124,7 @@ def expose(
     known = [s for s in line if s.low_m is not None]
     high_m = None if product_profile.high_c is None else milli(product_profile.high_c)
     low_m = None if product_profile.low_c is None else milli(product_profile.low_c)
+    guarded_m = milli(guard_limit(degrees(FREEZING_M), sigma_c or Decimal(0)))
     return Exposure(
         batch,
         line[0].from_ms,
@@ -133,6 +138,7 @@ def expose(
         _sum_s(s for s in known if s.low_m is not None and s.low_m <= FREEZING_M),
         min((degrees(s.low_m) for s in known if s.low_m is not None), default=None),
         max((degrees(s.high_m) for s in known if s.high_m is not None), default=None),
+        _sum_s(s for s in known if s.low_m is not None and s.low_m <= guarded_m),
     )
 
 

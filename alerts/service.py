@@ -116,7 +116,7 @@ class Alerts:
         self._state = State()
         self._said: dict[str, RuleFinding] = {}
         self._recheck: dict[str, int] = {}
-        self._batches = BatchJudge(records, self._catalogue, on_alarm)
+        self._batches = BatchJudge(records, self._catalogue, on_alarm, lambda: self._memory.place().journal_offset)
         self._outage: str | None = None
 
     # --- the loop ---
@@ -161,7 +161,7 @@ class Alerts:
         self._recheck = {f.equipment: f.episode_start_ms + MIN_GAP_MS + 1 for f in said if _lost(f)}
         self._save(made.findings)
         self._batches.load(facts)
-        self._batches.judge_all(self._profiles, self._clock.now_ms())
+        self._batches.judge_all(self._clock.now_ms())
         self._on_alarm()
 
     def turn(self) -> bool:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from importlib import resources
@@ -88,12 +88,16 @@ class VvmSeen:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why: a stable code, the verdict it asks for, the findings it rests on, a sentence in plain English."""
+    """Why: a stable code, the verdict it asks for, the findings it rests on, a sentence in plain English.
+
+    ``params`` are the facts in the sentence, for one in another language; their names carry the unit.
+    """
 
     code: str
     asks_for: VerdictWord
     text: str
     findings: tuple[str, ...] = ()
+    params: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class BatchVerdict:
     findings: tuple[str, ...]
     judged_ms: int
 
+
+PRODUCTS_VERSION = "2026.1"
 
 # --- products ---------------------------------------------------------------------------------------------
 
@@ -197,7 +203,9 @@ def judge_batch(
         reasons += _freeze_reasons(standing, item)
         if exposure.unknown_s > 0:
             text = f"{exposure.unknown_s // 60} minutes of its history are unknown; unknown is never called in range"
-            reasons.append(Reason("unknown_exposure", VerdictWord.HOLD_AND_INSPECT, text))
+            reasons.append(
+                Reason("unknown_exposure", VerdictWord.HOLD_AND_INSPECT, text, (), {"unknown_s": exposure.unknown_s})
+            )
     word = max((r.asks_for for r in reasons), key=lambda w: w.strength, default=VerdictWord.NO_ACTION)
     reasons.sort(key=lambda r: (-r.asks_for.strength, r.code, r.findings))
     findings = tuple(sorted({i for r in reasons for i in r.findings}))
@@ -224,7 +232,7 @@ def goes_on_after(
     if not ids:
         return None
     text = "the excursion went on after the batch was released: decide again"
-    return Reason("went_on_after_release", made.verdict, text, ids)
+    return Reason("went_on_after_release", made.verdict, text, ids, {"released_ms": released_ms})
 
 
 def _is_out(f: RuleFinding, t_ms: int, value_m: int) -> bool:
@@ -247,16 +255,23 @@ def _vvm_reasons(seen: Sequence[VvmSeen], used: Decimal | None) -> list[Reason]:
         text = (
             f"{last.by} read stage {last.stage} after stage {worst.stage}; a VVM only darkens, the worse one counts"
         )
-        out.append(Reason("vvm_went_back", VerdictWord.NO_ACTION, text))
+        facts = {"by": last.by, "stage": last.stage.value, "worst_stage": worst.stage.value}
+        out.append(Reason("vvm_went_back", VerdictWord.NO_ACTION, text, (), facts))
     if worst is not None and worst.stage in (VvmStage.C, VvmStage.D):
         text = f"{worst.by} read VVM stage {worst.stage}: past the discard point"
-        return [*out, Reason(f"vvm_stage_{worst.stage.lower()}", VerdictWord.DISCARD_PROPOSED, text)]
+        code = f"vvm_stage_{worst.stage.lower()}"
+        return [*out, Reason(code, VerdictWord.DISCARD_PROPOSED, text, (), _seen(worst))]
     if worst is not None and worst.stage is VvmStage.B:
-        out.append(Reason("vvm_stage_b", VerdictWord.USE_FIRST, f"{worst.by} read VVM stage B: use before stage A"))
+        text = f"{worst.by} read VVM stage B: use before stage A"
+        out.append(Reason("vvm_stage_b", VerdictWord.USE_FIRST, text, (), _seen(worst)))
     if used is not None and used > _MODEL_FULL_PERCENT:
         text = f"the model estimates {used} % of VVM life used; read the VVM, it decides"
-        out.append(Reason("vvm_model_over", VerdictWord.HOLD_AND_INSPECT, text))
+        out.append(Reason("vvm_model_over", VerdictWord.HOLD_AND_INSPECT, text, (), {"used_percent": str(used)}))
     return out
+
+
+def _seen(v: VvmSeen) -> dict[str, str | int]:
+    return {"stage": v.stage.value, "by": v.by, "seen_ms": v.at_ms}
 
 
 def _storage_reasons(storage: Sequence[RuleFinding]) -> list[Reason]:

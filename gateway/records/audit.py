@@ -11,10 +11,12 @@ from sqlalchemy import Connection, func, select
 from gateway.records import tables
 from gateway.records.canonical import canonical
 from gateway.records.chain import check_rows, genesis
-from gateway.records.kinds import ALL_KINDS, SITE, USER
+from gateway.records.documents import HASH, document_hash
+from gateway.records.kinds import ALL_KINDS, SITE, USER, VERDICT
 from gateway.records.model import HOUSE, AuditRow, ChainBreak, ChainReport
 from gateway.records.part import Part
 from gateway.records.tx import Kind
+from gateway.records.verdicts import document_of
 
 _PAGE = 1000
 
@@ -104,9 +106,23 @@ def _compare(connection: Connection, site: str, last: dict[str, AuditRow]) -> It
             other = [name for name, value in audit.new_value.items() if now.get(name) != value]
             if other:
                 yield ChainBreak(audit.id, audit.number, subject, f"the record was altered: {', '.join(other)}")
+            if kind is VERDICT and row["document_hash"] is not None:
+                why = _document_trouble(connection, row["document_hash"])
+                if why:
+                    yield ChainBreak(audit.id, audit.number, subject, why)
         for subject, audit in last.items():
             if audit.kind == kind.name and audit.new is not None and subject not in seen:
                 yield ChainBreak(audit.id, audit.number, subject, "the record is gone")
+
+
+def _document_trouble(connection: Connection, sealed: str) -> str:
+    """What is wrong with a verdict's document, or ""."""
+    document = document_of(connection, sealed)
+    if document is None:
+        return "the document of the verdict is gone"
+    if document.get(HASH) != sealed or document_hash(document) != sealed:
+        return "the document of the verdict was altered"
+    return ""
 
 
 def _rows_of(connection: Connection, kind: Kind[Any], site: str) -> Iterator[dict[str, Any]]:

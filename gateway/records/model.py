@@ -468,6 +468,8 @@ class Verdict:
     """What the findings mean for a batch, and what a person made of it.
 
     ``id`` and ``site`` are given by the records on saving (leave them ""). ``reasons`` are plain JSON values.
+    ``document_hash`` seals the document of what it was judged from (``gateway.records.documents``; None: judged before
+    documents were kept); ``journal_offset`` and ``audit_id`` say how far the journal and the audit were read then.
     """
 
     id: str
@@ -483,6 +485,9 @@ class Verdict:
     reason: str | None = None
     site: str = ""
     number: int = 0
+    document_hash: str | None = None
+    journal_offset: int | None = None
+    audit_id: int | None = None
 
 
 # --- waste ----------------------------------------------------------------------------------------------------

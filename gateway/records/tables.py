@@ -246,7 +246,27 @@ verdicts = Table(
     Column("reason", Text),
     _site(),
     Column("number", Integer, nullable=False),
+    Column("document_hash", String),
+    Column("journal_offset", BigInteger),
+    Column("audit_id", BigInteger),
     UniqueConstraint("batch", "number"),
+)
+
+# By their hash, which the audited verdict's row carries: the documents themselves need no audit rows.
+verdict_documents = Table(
+    "verdict_documents",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+# What the latest verdict rests on with the facts since; written over and over, so not in the audit.
+batch_histories = Table(
+    "batch_histories",
+    metadata,
+    Column("batch", String, ForeignKey("batches.id"), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
 )
 
 bags = Table(

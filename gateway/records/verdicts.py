@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from sqlalchemy import Connection, delete, insert, select
+
+from gateway.records import tables
 from gateway.records.canonical import canonical
+from gateway.records.documents import HASH, seal
 from gateway.records.errors import Code, Refused
 from gateway.records.kinds import BATCH, VERDICT
 from gateway.records.model import Actor, Batch, Change, Decision, Verdict, VerdictState
@@ -18,16 +24,23 @@ ALERTS = Actor.system("alerts")
 class VerdictsPart(Part):
     """Each judgement that differs from the one before is a new verdict; nothing is overwritten."""
 
-    def save_verdicts(self, verdicts: Sequence[Verdict], at_ms: int, actor: Actor = ALERTS) -> list[Verdict]:
+    def save_verdicts(
+        self,
+        verdicts: Sequence[Verdict],
+        at_ms: int,
+        actor: Actor = ALERTS,
+        documents: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> list[Verdict]:
         """Keep judgements; returns the batch's latest verdict for each, with id and site.
 
         The same judgement again changes nothing. Another one withdraws the proposal before it, and lets stand what a
-        person decided.
+        person decided. ``documents``: batch -> the document of its judgement, without verdict and hash.
         """
+        made = documents or {}
         with self._write() as tx:
             batches = {v.batch: tx.need(BATCH, v.batch) for v in verdicts}
             tx.lock_site(*{b.site for b in batches.values()})
-            return [_judge(tx, batches[v.batch], v, Act(actor, _why(v), at_ms)) for v in verdicts]
+            return [_judge(tx, batches[v.batch], v, Act(actor, _why(v), at_ms), made.get(v.batch)) for v in verdicts]
 
     def decide(self, batch: str, decision: Decision | str, actor: Actor, reason: str, at_ms: int) -> Verdict:
         """A named person releases or discards a batch, with a reason, on its latest verdict.
@@ -74,6 +87,31 @@ class VerdictsPart(Part):
     def verdict_by_id(self, verdict_id: str) -> Verdict:
         return self._need(VERDICT, verdict_id)
 
+    def verdict_document(self, verdict_id: str) -> dict[str, Any] | None:
+        """What a verdict was judged from, as it was sealed; None for one from before documents were kept.
+
+        A decision on a verdict that was decided before has a number of its own and the same document. Raises
+        UnknownRecord for an unknown verdict.
+        """
+        sealed = self._need(VERDICT, verdict_id).document_hash
+        with self._db.read() as connection:
+            return None if sealed is None else document_of(connection, sealed)
+
+    def save_history(self, batch: str, document: Mapping[str, Any], at_ms: int) -> None:
+        """What the batch lived through up to now, under the verdict that stands; takes the place of the one before."""
+        h = tables.batch_histories
+        with self._write() as tx:
+            tx.need(BATCH, batch)
+            tx.connection.execute(delete(h).where(h.c.batch == batch))
+            tx.connection.execute(insert(h).values(batch=batch, at_ms=at_ms, document=canonical(document)))
+
+    def batch_history(self, batch: str) -> dict[str, Any] | None:
+        """The document of the batch as of its last full judgement (not sealed, not in the audit), or None."""
+        h = tables.batch_histories
+        with self._db.read() as connection:
+            text = connection.execute(select(h.c.document).where(h.c.batch == batch)).scalar()
+        return None if text is None else dict(json.loads(text))
+
     def verdicts(self, site: str | None = None, state: VerdictState | str | None = None) -> list[Verdict]:
         """The latest verdict of each batch (of a site), by batch; ``state`` filters those."""
         c = VERDICT.table.c
@@ -92,20 +130,34 @@ def _history(tx: Tx, batch: str) -> list[Verdict]:
     return tx.all(VERDICT, c.batch == batch, order_by=(c.number,))
 
 
-def _judge(tx: Tx, batch: Batch, judged: Verdict, act: Act) -> Verdict:
+def document_of(connection: Connection, sealed: str) -> dict[str, Any] | None:
+    """The document that was kept under this hash."""
+    d = tables.verdict_documents
+    text = connection.execute(select(d.c.document).where(d.c.hash == sealed)).scalar()
+    return None if text is None else dict(json.loads(text))
+
+
+def _judge(tx: Tx, batch: Batch, judged: Verdict, act: Act, document: Mapping[str, Any] | None) -> Verdict:
     history = _history(tx, batch.id)
     last = history[-1] if history else None
     if last is not None and _same(last, judged):
         return last
     if last is not None and last.state == VerdictState.PROPOSED:
         tx.put(VERDICT, replace(last, state=VerdictState.WITHDRAWN), act, action="verdict_withdrawn")
-    return _add(tx, batch, replace(judged, state=VerdictState.PROPOSED), len(history) + 1, act)
+    return _add(tx, batch, replace(judged, state=VerdictState.PROPOSED), len(history) + 1, act, document)
 
 
-def _add(tx: Tx, batch: Batch, verdict: Verdict, number: int, act: Act) -> Verdict:
+def _add(
+    tx: Tx, batch: Batch, verdict: Verdict, number: int, act: Act, document: Mapping[str, Any] | None
+) -> Verdict:
+    verdict_id = f"{batch.id}.v{number}"
+    sealed = None if document is None else seal(document, verdict_id)
+    if sealed is not None:
+        tx.connection.execute(insert(tables.verdict_documents).values(hash=sealed[HASH], document=canonical(sealed)))
     new = replace(
         verdict,
-        id=f"{batch.id}.v{number}",
+        id=verdict_id,
+        document_hash=None if sealed is None else sealed[HASH],
         site=batch.site,
         number=number,
         decided_by=None,

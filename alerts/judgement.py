@@ -1,0 +1,154 @@
+"""One judgement of one batch, from all that was told of it and all readings of the places it stood in. Pure.
+
+    Told (people: batch, placements, VVM, equipment, devices, release) ─┐
+    facts (readings of the places) ─────────────────────────────────────┼─▶ judge_told ─▶ Judged
+    catalogue (limits), products, now_ms ───────────────────────────────┘
+
+The service judges by this door, and ``smile-iot explain`` by the same one from what was stored: so that both can only
+say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+
+from alerts.exposure import Exposure, Placement, expose
+from alerts.rules import Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
+from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
+from alerts.verdicts import (
+    UNKNOWN_PRODUCT,
+    BatchVerdict,
+    Product,
+    VerdictWord,
+    VvmSeen,
+    goes_on_after,
+    judge_batch,
+)
+from alerts.vvm import used_percent
+from telemetry.quantities import parse_stream_id
+from telemetry.readings import Quality
+
+REACH_MS = 86_400_000
+"""How far outside a placement a reading may still matter: it holds from before, or shows a gap after."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchInfo:
+    """What the records say of a batch."""
+
+    id: str
+    site: str
+    product_kfa: str
+    product_name: str
+    batch_number: str
+    expires_on: date
+    doses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """All that people said which a judgement rests on.
+
+    ``places``: equipment -> what it is for. ``devices``: serial -> declared interval and sensor's sigma.
+    ``released_ms``: when a person last released the batch, None where the last decision was none.
+    """
+
+    batch: BatchInfo
+    stays: tuple[Placement, ...] = ()
+    seen: tuple[VvmSeen, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+    devices: Mapping[str, StreamSettings] = field(default_factory=dict)
+    released_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The outcome, with what it rests on. ``facts`` are those given; ``exposure`` None: never placed by then."""
+
+    told: Told
+    product: Product | None
+    profile: Profile
+    facts: tuple[ReadingFact, ...]
+    exposure: Exposure | None
+    findings: tuple[RuleFinding, ...]
+    verdict: BatchVerdict
+    now_ms: int
+
+
+def profile_of(product: Product | None, catalogue: Mapping[str, Profile]) -> Profile:
+    """The limits of a product; one that is not in the table has the refrigerator's."""
+    return catalogue[(product or UNKNOWN_PRODUCT).profile]
+
+
+def spans_of(stays: Iterable[Placement]) -> dict[str, tuple[int, int | None]]:
+    """Equipment -> (from, to): from a day before the first placement there to a day after the last (None: open)."""
+    spans: dict[str, tuple[int, int | None]] = {}
+    for p in stays:
+        low, high = spans.get(p.equipment, (p.from_ms, p.to_ms))
+        open_end = high is None or p.to_ms is None
+        spans[p.equipment] = (min(low, p.from_ms), None if open_end else max(high or 0, p.to_ms or 0))
+    return {e: (low - REACH_MS, None if high is None else high + REACH_MS) for e, (low, high) in spans.items()}
+
+
+def judge_told(
+    told: Told,
+    facts: Sequence[ReadingFact],
+    catalogue: Mapping[str, Profile],
+    products: Mapping[str, Product],
+    now_ms: int,
+) -> Judged:
+    """Judge a batch. ``facts``: the readings of its places over ``spans_of`` its placements (more does no harm)."""
+    product = products.get(told.batch.product_kfa)
+    profile = profile_of(product, catalogue)
+    exposure = _expose(told, product, profile, facts, catalogue, now_ms)
+    wrong = wrong_storage(told.batch.id, product, told.stays, told.places, now_ms)
+    made = judge_batch(told.batch.id, product, exposure, told.seen, now_ms, _used(product, exposure), wrong)
+    found = (*(exposure.findings if exposure else ()), *wrong)
+    if told.released_ms is not None and made.verdict is not VerdictWord.NO_ACTION:
+        went_on = goes_on_after(made, found, _readings(facts, told.stays), told.released_ms)
+        made = made if went_on is None else replace(made, reasons=(*made.reasons, went_on))
+    return Judged(told, product, profile, tuple(facts), exposure, found, made, now_ms)
+
+
+def rightly_cold(told: Told, product: Product | None) -> list[Placement]:
+    """The stays where cold is no excursion for the product."""
+    return [p for p in told.stays if may_freeze(product, told.places.get(p.equipment))]
+
+
+def _expose(
+    told: Told,
+    product: Product | None,
+    profile: Profile,
+    facts: Sequence[ReadingFact],
+    catalogue: Mapping[str, Profile],
+    now_ms: int,
+) -> Exposure | None:
+    """What the batch lived through; cold is no excursion where its product may freeze (cold-chain 6, 27)."""
+    streams = {s: told.devices.get(parse_stream_id(s).serial, StreamSettings()) for s in {f.stream_id for f in facts}}
+    exposure = expose(told.batch.id, told.stays, facts, Profiles(catalogue, streams=streams), profile, now_ms)
+    cold = rightly_cold(told, product)
+    if exposure is None or not cold:
+        return exposure
+    sigma_c = max((s.sigma_c for s in streams.values() if s.sigma_c is not None), default=None)
+    return without_right_cold(exposure, cold, profile, sigma_c)
+
+
+def _used(product: Product | None, exposure: Exposure | None) -> Decimal | None:
+    """Life of the VVM used by the model, in percent (it can add a hold, cold-chain 6, 22), or None."""
+    if product is None or product.vvm_type is None or exposure is None:
+        return None
+    return used_percent(product.vvm_type, exposure.timeline)
+
+
+def _readings(facts: Iterable[ReadingFact], stays: Sequence[Placement]) -> Iterator[tuple[int, Decimal]]:
+    """(time, value) of the good readings of a place while the batch stood in it."""
+    for f in facts:
+        there = any(
+            p.equipment == f.equipment and p.from_ms <= f.t_ms and (p.to_ms is None or f.t_ms < p.to_ms)
+            for p in stays
+        )
+        if there and f.quality is Quality.GOOD and f.value_c is not None:
+            yield f.t_ms, f.value_c
