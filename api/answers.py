@@ -74,6 +74,7 @@ from gateway.records import (
     Site,
     SmileStockIds,
     UnknownRecord,
+    Verdict,
 )
 from gateway.repairs import repairs_for
 from ingest.epochs import absences
@@ -352,7 +353,7 @@ def decide(
     request: Request, visitor: Annotated[Visitor, Depends(need(Right.DECIDE))], batch_id: Key, body: DecisionIn
 ) -> VerdictOut:
     """Release or discard a batch, with a reason."""
-    return _verdict(commands.decide(desk_of(request), visitor.person, batch_id, body.decision, body.reason))
+    return verdict_out(commands.decide(desk_of(request), visitor.person, batch_id, body.decision, body.reason))
 
 
 @router.post("/batches/{batch_id}/placements", tags=["batches"], status_code=201)
@@ -559,7 +560,8 @@ def _counter(span: Literal["today", "24h"], counted: Tally) -> CounterOut:
     )
 
 
-def _verdict(verdict: Any) -> VerdictOut:
+def verdict_out(verdict: Verdict) -> VerdictOut:
+    """A verdict as it is answered."""
     return VerdictOut.model_validate(replace(verdict, reasons=tuple(verdict.reasons)))
 
 
@@ -573,7 +575,7 @@ def _batch(view: BatchView) -> BatchOut:
         batch_number=b.batch_number,
         expires_on=b.expires_on,
         doses=b.doses,
-        verdict=None if view.verdict is None else _verdict(view.verdict),
+        verdict=None if view.verdict is None else verdict_out(view.verdict),
         placements=[PlacementOut.model_validate(p) for p in view.placements],
         vvm=None if view.vvm is None else VvmOut.model_validate(view.vvm),
     )

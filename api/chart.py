@@ -1,8 +1,9 @@
 """A chart of temperature as one small SVG, drawn on the server; pure: points in, text out.
 
-Drawn: the band of the profile, the line, unknown time as hatching, alarms as a bar with a mark at the foot. Nothing
-is told by colour alone: unknown time is hatched and named, the limits are dashed and carry their value, alarms
-carry a sign. No style attribute and no script (the Content-Security-Policy allows neither): ``style.css`` colours it.
+Drawn: the band of the profile, a line a stream, unknown time as hatching, alarms as a bar with a mark at the foot, below it lanes
+(the history of a batch: the state of each span, and its places). Nothing is told by colour alone: unknown time is hatched and
+named, time out of range is chequered, the limits are dashed and carry their value, alarms carry a sign, places a letter.
+No style attribute and no script (the Content-Security-Policy allows neither): ``style.css`` colours it.
 
 Which time is unknown is said by the rules (``alerts.rules.spans``), not here; the line never bridges it.
 """
@@ -17,6 +18,7 @@ from html import escape
 WIDTH, HEIGHT = 480, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 6, 8, 42
 _PLOT_W, _PLOT_H = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
+_LANE = 18  # height of one lane with its distance to the next
 _BUCKET_PX = 1  # two points (lowest, highest) per bucket keep every peak and the page small
 _STEPS = [Decimal(s) for s in ("0.5", "1", "2", "5", "10", "20", "50")]
 
@@ -39,8 +41,21 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a lane: ``look`` is in, out, unknown or place; ``mark`` stands in it where there is room."""
+
+    span: Span
+    look: str
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
-    """What to draw. ``ticks`` are (time, label) on the site's clock, chosen by the caller who knows the zone."""
+    """What to draw. ``ticks`` are (time, label) on the site's clock, chosen by the caller who knows the zone.
+
+    ``others``: the points of further streams. ``extents``: (span, lowest, highest) where no readings can be drawn any more.
+    ``key`` tells the pictures of one page apart.
+    """
 
     points: Sequence[Point]
     from_ms: int
@@ -54,31 +69,48 @@ class Chart:
     summary: str
     unknown_word: str
     decimal_comma: bool = False
+    others: Sequence[Sequence[Point]] = ()
+    extents: Sequence[tuple[Span, Decimal, Decimal]] = ()
+    lanes: Sequence[Sequence[Piece]] = ()
+    key: str = ""
 
 
 def draw(chart: Chart) -> str:
     """The whole ``<svg>`` element. It is marked as one image whose description is ``title`` and ``summary``."""
     low, high = _bounds(chart)
-    frame = _Frame(chart.from_ms, chart.to_ms, low, high)
+    frame = Frame(chart.from_ms, chart.to_ms, low, high)
+    k = chart.key
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="chart-title chart-text">',
-        f'<title id="chart-title">{escape(chart.title)}</title><desc id="chart-text">{escape(chart.summary)}</desc>',
-        '<defs><pattern id="hatch" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-        '<rect class="hatch-ground" width="8" height="8"/><path class="hatch-line" d="M0 0V8"/></pattern></defs>',
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT + _LANE * len(chart.lanes)}" role="img" '
+        f'aria-labelledby="chart-title{k} chart-text{k}">',
+        f'<title id="chart-title{k}">{escape(chart.title)}</title><desc id="chart-text{k}">{escape(chart.summary)}</desc>',
+        _patterns(k),
         f'<rect class="plot" x="{_LEFT}" y="{_TOP}" width="{_PLOT_W}" height="{_PLOT_H}"/>',
         *_band(chart, frame),
         *_grid(chart, frame),
         *_unknown(chart, frame),
         *_limits(chart, frame),
-        _line(chart, frame),
+        *_extents(chart, frame),
+        *(_line(points, chart, frame, n) for n, points in enumerate((chart.points, *chart.others))),
         *_alarms(chart, frame),
+        *_lanes(chart, frame),
         "</svg>",
     ]
     return "".join(parts)
 
 
+def _patterns(key: str) -> str:
+    """Hatching for unknown time, chequers for time out of range."""
+    return (
+        f'<defs><pattern id="hatch{key}" width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        '<rect class="hatch-ground" width="8" height="8"/><path class="hatch-line" d="M0 0V8"/></pattern>'
+        f'<pattern id="chequer{key}" width="6" height="6" patternUnits="userSpaceOnUse">'
+        '<rect class="chequer-ground" width="6" height="6"/><path class="chequer" d="M0 0h3v6h3v-3H0z"/></pattern></defs>'
+    )
+
+
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class Frame:
     from_ms: int
     to_ms: int
     low: Decimal
@@ -95,7 +127,8 @@ class _Frame:
 
 def _bounds(chart: Chart) -> tuple[Decimal, Decimal]:
     """The axis: all values and both limits with a margin of one degree."""
-    values = [p.value for p in chart.points if p.value is not None]
+    values = [p.value for points in (chart.points, *chart.others) for p in points if p.value is not None]
+    values += [value for _, low, high in chart.extents for value in (low, high)]
     values += [limit for limit in (chart.low_c, chart.high_c) if limit is not None]
     if not values:
         return Decimal(0), Decimal(10)
@@ -103,7 +136,7 @@ def _bounds(chart: Chart) -> tuple[Decimal, Decimal]:
     return Decimal(low), Decimal(high)
 
 
-def _band(chart: Chart, frame: _Frame) -> list[str]:
+def _band(chart: Chart, frame: Frame) -> list[str]:
     if chart.low_c is None and chart.high_c is None:
         return []
     top = frame.y(frame.high if chart.high_c is None else chart.high_c)
@@ -111,44 +144,48 @@ def _band(chart: Chart, frame: _Frame) -> list[str]:
     return [f'<rect class="band" x="{_LEFT}" y="{top}" width="{_PLOT_W}" height="{round(foot - top, 1)}"/>']
 
 
-def _grid(chart: Chart, frame: _Frame) -> list[str]:
+def _grid(chart: Chart, frame: Frame) -> list[str]:
     parts = []
     step = next((s for s in _STEPS if (frame.high - frame.low) / s <= 7), _STEPS[-1])
     value = (frame.low / step).__ceil__() * step
     while value <= frame.high:
         y = frame.y(value)
         parts.append(f'<path class="grid" d="M{_LEFT} {y}H{WIDTH - _RIGHT}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{_written(value, chart)}</text>')
+        parts.append(
+            f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{written(value, comma=chart.decimal_comma)}</text>'
+        )
         value += step
     for t_ms, label in chart.ticks:
         x = frame.x(t_ms)
         parts.append(f'<path class="grid" d="M{x} {_TOP}V{_TOP + _PLOT_H}"/>')
-        parts.append(f'<text x="{x}" y="{_TOP + _PLOT_H + 34}" text-anchor="middle">{escape(label)}</text>')
+        parts.append(
+            f'<text x="{x}" y="{_TOP + _PLOT_H + 34 + _LANE * len(chart.lanes)}" text-anchor="middle">{escape(label)}</text>'
+        )
     return parts
 
 
-def _limits(chart: Chart, frame: _Frame) -> list[str]:
+def _limits(chart: Chart, frame: Frame) -> list[str]:
     parts = []
     for limit in (chart.low_c, chart.high_c):
         if limit is None:
             continue
         y = frame.y(limit)
         parts.append(f'<path class="limit" d="M{_LEFT} {y}H{WIDTH - _RIGHT}"/>')
-        label = f"{_written(limit, chart)} °C"
+        label = f"{written(limit, comma=chart.decimal_comma)} °C"
         parts.append(
             f'<text class="limit-text" x="{WIDTH - _RIGHT - 4}" y="{y - 4}" text-anchor="end">{label}</text>'
         )
     return parts
 
 
-def _unknown(chart: Chart, frame: _Frame) -> list[str]:
+def _unknown(chart: Chart, frame: Frame) -> list[str]:
     parts = []
     for span in chart.unknown:
         x, width = frame.x(span.from_ms), round(frame.x(span.to_ms) - frame.x(span.from_ms), 1)
         if width <= 0:
             continue
         parts.append(
-            f'<rect class="unknown" fill="url(#hatch)" x="{x}" y="{_TOP}" width="{width}" height="{_PLOT_H}">'
+            f'<rect class="unknown" fill="url(#hatch{chart.key})" x="{x}" y="{_TOP}" width="{width}" height="{_PLOT_H}">'
             f"<title>{escape(span.text or chart.unknown_word)}</title></rect>"
         )
         if width > 9 * len(chart.unknown_word):
@@ -160,7 +197,7 @@ def _unknown(chart: Chart, frame: _Frame) -> list[str]:
     return parts
 
 
-def _alarms(chart: Chart, frame: _Frame) -> list[str]:
+def _alarms(chart: Chart, frame: Frame) -> list[str]:
     parts, y = [], _TOP + _PLOT_H + 4
     for span in chart.alarms:
         x = frame.x(span.from_ms)
@@ -172,11 +209,44 @@ def _alarms(chart: Chart, frame: _Frame) -> list[str]:
     return parts
 
 
-def _line(chart: Chart, frame: _Frame) -> str:
+def _extents(chart: Chart, frame: Frame) -> list[str]:
+    """From the lowest to the highest value of a span, where that is all that is known."""
+    parts = []
+    for span, low, high in chart.extents:
+        x, y = frame.x(span.from_ms), frame.y(high)
+        width, height = max(1.0, round(frame.x(span.to_ms) - x, 1)), max(2.0, round(frame.y(low) - y, 1))
+        parts.append(f'<rect class="extent" x="{x}" y="{y}" width="{width}" height="{height}"/>')
+    return parts
+
+
+_FILLS = {"unknown": "hatch", "out": "chequer"}
+
+
+def _lanes(chart: Chart, frame: Frame) -> list[str]:
+    parts = []
+    for row, pieces in enumerate(chart.lanes):
+        y = _TOP + _PLOT_H + 22 + row * _LANE
+        for piece in pieces:
+            x = frame.x(piece.span.from_ms)
+            width = max(1.0, round(frame.x(piece.span.to_ms) - x, 1))
+            fill = f' fill="url(#{_FILLS[piece.look]}{chart.key})"' if piece.look in _FILLS else ""
+            parts.append(
+                f'<rect class="lane {piece.look}"{fill} x="{x}" y="{y}" width="{width}" height="{_LANE - 4}">'
+            )
+            parts.append(f"<title>{escape(piece.span.text)}</title></rect>")
+            if piece.mark and width > 12 * len(piece.mark):
+                middle = round(x + width / 2, 1)
+                parts.append(
+                    f'<text x="{middle}" y="{y + _LANE - 7}" text-anchor="middle">{escape(piece.mark)}</text>'
+                )
+    return parts
+
+
+def _line(points: Sequence[Point], chart: Chart, frame: Frame, number: int) -> str:
     """One path; a new piece begins after each unknown span, so that the line never bridges what is not known."""
     breaks = [span.from_ms for span in chart.unknown]
     steps, at, previous = [], 0, None
-    for point in _thinned(chart.points, frame):
+    for point in thinned(points, frame):
         if point.value is None:
             previous = None
             continue
@@ -187,10 +257,11 @@ def _line(chart: Chart, frame: _Frame) -> str:
         if previous is None:
             steps.append("h0")  # a lone reading shows as a dot (round caps)
         previous = point
-    return f'<path class="line" d="{"".join(steps)}"/>' if steps else ""
+    look = "line" if number == 0 else f"line also{number % 3}"
+    return f'<path class="{look}" d="{"".join(steps)}"/>' if steps else ""
 
 
-def _thinned(points: Sequence[Point], frame: _Frame) -> list[Point]:
+def thinned(points: Sequence[Point], frame: Frame) -> list[Point]:
     """At most the lowest and the highest point of every pixel, in time order; "no value" stays a break."""
     kept: list[Point] = []
     bucket: list[Point] = []
@@ -218,6 +289,6 @@ def _thinned(points: Sequence[Point], frame: _Frame) -> list[Point]:
     return kept
 
 
-def _written(value: Decimal, chart: Chart) -> str:
+def written(value: Decimal, *, comma: bool) -> str:
     text = f"{value.normalize():f}".replace("-", "−")
-    return text.replace(".", ",") if chart.decimal_comma else text
+    return text.replace(".", ",") if comma else text

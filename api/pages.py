@@ -48,6 +48,7 @@ from api.security import (
     csrf_fits,
     csrf_token,
 )
+from api.verdict_words import history_item
 from api.words import Words
 from gateway.records import AlarmState, Bag, Decision, Equipment, EquipmentKind, Site, SmileState
 from gateway.records.waste import waste_classes
@@ -257,6 +258,9 @@ def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -
         site=site,
         here="batches",
         b=batch_item(words, site, places, view),
+        past=[
+            history_item(words, site, v, view.verdict) for v in reversed(desk.records.verdict_history(view.batch.id))
+        ],
         sent=[attachment_item(words, a, places) for a in desk.questions.discards_sent(view)],
         places=[] if view.discarded else _places_for_vaccines(desk, site, now_at),
         stands=bool(now_at),

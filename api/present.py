@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from alerts.rules import Comparator
 from api.chart import Chart, Span, draw
+from api.history import ms_of
 from api.questions import (
     HOUR_MS,
     BatchView,
@@ -43,7 +44,7 @@ from gateway.records.model import (
 from ingest.epochs import Absent, absences
 
 _LATE_MS = 900_000  # the 15 minutes that DS01 allows between an event and the word of it (cold-chain.md 35)
-_VERDICT_KINDS = {
+VERDICT_KINDS = {
     "discard_proposed": "alarm",
     "shake_test": "alarm",
     "hold_and_inspect": "out",
@@ -170,7 +171,7 @@ def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchV
         kind = "ok" if decision.decision == Decision.RELEASED else "gone"
         text = words.known("decision", decision.decision)
     elif verdict is not None:
-        kind = _VERDICT_KINDS.get(str(verdict.verdict), "unknown")
+        kind = VERDICT_KINDS.get(str(verdict.verdict), "unknown")
         text = words.known("verdict", verdict.verdict)
     else:
         kind, text = "unknown", words("verdict.none")
@@ -246,6 +247,10 @@ def _fact(words: Words, zone: str, places: Mapping[str, str], name: str, value: 
         return words.span(value * 1000)
     if name.endswith("_c") and _is_number(value):
         return f"{words.number(Decimal(str(value)))} °C"
+    if name.endswith("_percent") and _is_number(value):
+        return f"{words.number(Decimal(str(value)), 1)} %"
+    if name.endswith("_at") and (at_ms := ms_of(value)) is not None:
+        return words.time(at_ms, zone)
     if name == "equipment":
         return places.get(str(value), str(value))
     return words.known("code", value) if name in ("rule", "finding_code") else str(value)
@@ -291,7 +296,7 @@ def day_picture(
         high_c=day.high_c,
         unknown=[Span(a, b, f"{words('chart.unknown')}: {words.span(b - a)}") for a, b in day.unknown],
         alarms=alarms,
-        ticks=_ticks(words, site.zone, day.from_ms, day.to_ms),
+        ticks=ticks(words, site.zone, day.from_ms, day.to_ms),
         title=words("chart.title", name=view.equipment.name),
         summary=summary,
         unknown_word=words("chart.unknown"),
@@ -328,7 +333,7 @@ def counter_rows(words: Words, counted: Counters) -> list[dict[str, str]]:
     return rows
 
 
-def _ticks(words: Words, zone: str, from_ms: int, to_ms: int) -> list[tuple[int, str]]:
+def ticks(words: Words, zone: str, from_ms: int, to_ms: int) -> list[tuple[int, str]]:
     """Every sixth hour of the site's own clock."""
     info = ZoneInfo(zone)
     return [

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from alerts.counters import Tally, local_day, marks_of, midnight_ms, tally, window
@@ -396,6 +397,21 @@ class Questions:
             observed[-1] if observed else None,
             tuple(self._findings(verdict)),
         )
+
+    def verdict(self, site: Site, verdict_id: str) -> Verdict:
+        """One verdict of a batch of the site, whatever became of it; raises ProblemError 404."""
+        try:
+            verdict = self.records.verdict_by_id(verdict_id)
+        except UnknownRecord as error:
+            raise not_found("verdict", verdict_id) from error
+        if verdict.site != site.id:
+            raise not_found("verdict", verdict_id)
+        return verdict
+
+    def document(self, verdict_id: str) -> dict[str, Any] | None:
+        """What a verdict rests on, as it was kept with it; None for one made before documents were kept."""
+        ask: Callable[[str], dict[str, Any] | None] | None = getattr(self.records, "verdict_document", None)
+        return None if ask is None else ask(verdict_id)
 
     def discards_sent(self, view: BatchView) -> list[Attachment]:
         """What SMILE answered to this batch's discard, newest first."""

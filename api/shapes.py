@@ -189,6 +189,13 @@ class VerdictOut(Out):
     reason: str | None
 
 
+class VerdictWithDocumentOut(Out):
+    """``document``: what the verdict rests on, with its hash; null for one made before documents were kept."""
+
+    verdict: VerdictOut
+    document: dict[str, Any] | None
+
+
 class PlacementOut(Out):
     id: str
     batch: str

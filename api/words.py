@@ -60,6 +60,10 @@ class Words:
         month = _MONTHS[self.language][at.month - 1]
         return f"{at.day} {month} {at.year} {self.clock(ms, zone)} {at.tzname()}"
 
+    def day_month(self, day: date) -> str:
+        """``30 Nov``: a mark below a picture."""
+        return f"{day.day} {_MONTHS[self.language][day.month - 1]}"
+
     def date(self, day: date) -> str:
         """``30 Nov 2027``: a calendar day, which has no zone."""
         return f"{day.day} {_MONTHS[self.language][day.month - 1]} {day.year}"

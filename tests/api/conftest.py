@@ -336,3 +336,66 @@ def quarantined(item_id: str, reason: str, serials: tuple[str, ...], site: str =
         item_id, site, "E1", "epoch-1", topic, reason, "LOG-77 is not registered", NOW_MS - HOUR, b'{"v":1}',
         serials=serials,
     )  # fmt: skip
+
+
+def iso(ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def document_of(verdict: str = "B1.v1") -> dict[str, Any]:
+    """The document of a verdict in the pinned shape: a day before any reading, a hole, eleven warm hours."""
+    day = NOW_MS - 24 * HOUR
+    spans = [
+        (NOW_MS - 48 * HOUR, day + 5 * MINUTE, "unknown", None, None),
+        (day + 5 * MINUTE, day + 6 * HOUR + 5 * MINUTE, "in", "5.1", "5.1"),
+        (day + 6 * HOUR + 5 * MINUTE, day + 8 * HOUR + 5 * MINUTE, "unknown", None, None),
+        (day + 8 * HOUR + 5 * MINUTE, day + 13 * HOUR + 5 * MINUTE, "in", "5.1", "5.1"),
+        (day + 13 * HOUR + 5 * MINUTE, NOW_MS, "out", "9.3", "9.3"),
+    ]
+    start, fired = iso(day + 13 * HOUR + 5 * MINUTE), iso(NOW_MS - HOUR)
+    return {
+        "v": 1,
+        "verdict": verdict,
+        "batch": {"id": "B1", "site": "PKM-A", "product_kfa": "93001284", "product_name": "DPT-HB-Hib",
+                  "batch_number": "B1-2411", "expires_on": "2027-11-30", "doses": 200},
+        "product": {"name": "DTwP-HepB-Hib", "freeze_class": "sensitive", "shake_test_valid": True,
+                    "has_diluent": False, "vvm_type": "VVM14", "profile": "refrigerator", "sources": ["WHO TRS 1025"]},
+        "judged_at": iso(NOW_MS),
+        "as_of": {"journal_offset": 4711, "audit_id": 815},
+        "word": "hold_and_inspect",
+        "reasons": [
+            {"code": "heat_confirmed", "asks_for": "hold_and_inspect", "findings": ["HEAT-1"], "params": {}},
+            {"code": "unknown_exposure", "asks_for": "hold_and_inspect", "findings": [],
+             "params": {"unknown_s": 93_900}},
+            {"code": "seen_by_a_newer_rule", "asks_for": "no_action", "findings": [], "params": {"highest_c": "9.3"}},
+        ],
+        "placements": [{"id": "P1", "equipment": "KULKAS-A", "from": iso(NOW_MS - 48 * HOUR), "to": None,
+                        "said_by": "sari"}],
+        "vvm_readings": [{"stage": "A", "at": iso(NOW_MS - 2 * HOUR), "by": "sari"}],
+        "exposure": {"from": iso(NOW_MS - 48 * HOUR), "to": iso(NOW_MS), "known_s": 78_900, "unknown_s": 93_900,
+                     "above_s": 39_300, "below_s": 0, "freezing_s": 0, "freeze_possible_s": 0,
+                     "min_c": "5.1", "max_c": "9.3", "mkt_c": "7.432", "mkt_24h_max_c": "7.5",
+                     "vvm": [{"model": "A", "used_percent": "4.31"}, {"model": "B", "used_percent": "3.9"}],
+                     "budgets": [{"code": "CTC_40", "used_s": 0, "allowed_s": 259_200, "source": "label"}]},
+        "timeline": [{"from": iso(a), "to": iso(b), "state": state, "low_c": low, "high_c": high,
+                      "equipment": "KULKAS-A"} for a, b, state, low, high in spans],
+        "findings": [{"id": "HEAT-1", "code": "HEAT", "kind": "confirmed", "rule": "refrigerator/HEAT",
+                      "profile_version": "1", "limit_c": "8.0", "comparator": ">", "from": start, "fired": fired,
+                      "to": None, "extreme_c": "9.3",
+                      "readings": {"count": 66, "first": start, "deciding": fired, "last": iso(NOW_MS - 5 * MINUTE)}}],
+        "facts": [{"stream": "LOG-1/temperature_c", "equipment": "KULKAS-A", "count": 132,
+                   "first": iso(day + 5 * MINUTE), "last": iso(NOW_MS - 5 * MINUTE), "sha256": "ab" * 32}],
+        "rules": {"engine": "1", "profiles": [{"id": "refrigerator", "version": "1", "sha256": "cd" * 32}],
+                  "products": "1"},
+        "hash": "ef" * 32,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def documented(world: World) -> dict[str, Any]:
+    """The world, whose first verdict has its document."""
+    made = document_of()
+    world.records.verdict_document = {made["verdict"]: made}.get  # type: ignore[attr-defined]
+    return made

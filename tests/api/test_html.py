@@ -20,6 +20,7 @@ PATHS = {
     "alarms": "/sites/PKM-A/alarms",
     "batches": "/sites/PKM-A/batches",
     "batch": "/sites/PKM-A/batches/B1",
+    "verdict": "/sites/PKM-A/verdicts/B1.v1",
     "weighing": "/sites/PKM-A/weighing",
     "smile": "/sites/PKM-A/smile",
     "ledger": "/sites/PKM-A/ledger",
@@ -75,7 +76,7 @@ class Checked(HTMLParser):
 
 
 @pytest.fixture(autouse=True)
-def tied(world: Any) -> None:
+def tied(world: Any, documented: Any) -> None:
     """One weighing is tied, so that the weigh page shows its correction form."""
     world.records.tie_weighing("W2", "000220112026", Actor("wiring", "operator"), "scanned", world.clock.now)
 

@@ -195,6 +195,24 @@ def test_a_health_workers_day_on_a_phone(browser: Browser, address: str, world: 
     assert me.bad == []
 
 
+@pytest.mark.usefixtures("documented")
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_a_verdict_with_its_picture_on_a_phone_and_on_paper(browser: Browser, address: str, language: str) -> None:
+    """From the batch to what its verdict rests on; the picture is an image with a sentence; one sheet can be printed."""
+    me = Person(browser, address, language)
+    me.log_in("operator")
+    me.go(f"/sites/PKM-A/batches/B1?lang={language}")
+    me.page.get_by_role("link", name=me.words("verdict_page.open")).click()
+    picture = me.page.get_by_role("img", name=me.words("verdict_page.picture", name="DPT-HB-Hib"))
+    expect(picture).to_be_visible()
+    expect(picture).to_have_accessible_name(re.compile(r"9[.,]3 °C"))  # a sentence for who does not see it
+    me.fits()
+    me.shot(f"{language}-verdict")
+    printed = me.page.pdf(format="A4")
+    assert printed.startswith(b"%PDF")
+    assert me.bad == []
+
+
 def test_the_keyboard_alone_reaches_the_answer(browser: Browser, address: str) -> None:
     """Tab order: skip link first, then header and menu; the focus can be seen."""
     me = Person(browser, address, "en", DESK)

@@ -56,6 +56,17 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
     ("GET", "/api/v1/sites/{site_id}/findings"): (ALL, "/api/v1/sites/{site}/findings", None),
     ("GET", "/api/v1/sites/{site_id}/batches"): (ALL, "/api/v1/sites/{site}/batches", None),
     ("GET", "/api/v1/sites/{site_id}/batches/{batch_id}"): (ALL, "/api/v1/sites/{site}/batches/{batch}", None),
+    ("GET", "/api/v1/sites/{site_id}/batches/{batch_id}/verdicts"): (
+        ALL,
+        "/api/v1/sites/{site}/batches/{batch}/verdicts",
+        None,
+    ),
+    ("GET", "/api/v1/sites/{site_id}/verdicts/{verdict_id}"): (ALL, "/api/v1/sites/{site}/verdicts/{verdict}", None),
+    ("GET", "/api/v1/sites/{site_id}/verdicts/{verdict_id}/document"): (
+        ALL,
+        "/api/v1/sites/{site}/verdicts/{verdict}/document",
+        None,
+    ),
     ("GET", "/api/v1/sites/{site_id}/weighings"): (ALL, "/api/v1/sites/{site}/weighings", None),
     ("GET", "/api/v1/sites/{site_id}/bags"): (ALL, "/api/v1/sites/{site}/bags", None),
     ("GET", "/api/v1/sites/{site_id}/quarantine"): (OFFICE, "/api/v1/sites/{site}/quarantine", None),
@@ -143,6 +154,7 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
     ("GET", "/sites/{site_id}/alarms"): (ALL, "/sites/{site}/alarms", None),
     ("GET", "/sites/{site_id}/batches"): (ALL, "/sites/{site}/batches", None),
     ("GET", "/sites/{site_id}/batches/{batch_id}"): (ALL, "/sites/{site}/batches/{batch}", None),
+    ("GET", "/sites/{site_id}/verdicts/{verdict_id}"): (ALL, "/sites/{site}/verdicts/{verdict}", None),
     ("GET", "/sites/{site_id}/weighing"): (ALL, "/sites/{site}/weighing", None),
     ("GET", "/sites/{site_id}/smile"): (OFFICE, "/sites/{site}/smile", None),
     ("GET", "/sites/{site_id}/ledger"): (OFFICE, "/sites/{site}/ledger", None),
@@ -205,11 +217,11 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
 }
 HERE = {
     "site": "PKM-A", "equipment": "KULKAS-A", "stream": "LOG-1/temperature_c", "alarm": "HEAT-1", "batch": "B1",
-    "weighing": "W1", "item": "Q1", "user": "operator_b", "edge": "E1",
+    "weighing": "W1", "item": "Q1", "user": "operator_b", "edge": "E1", "verdict": "B1.v1",
 }  # fmt: skip
 ELSEWHERE = {
     "site": "PKM-C", "equipment": "KULKAS-C", "stream": "LOG-9/temperature_c", "alarm": "HEAT-9", "batch": "B9",
-    "weighing": "W9", "item": "Q9", "user": "operator_b", "edge": "E9",
+    "weighing": "W9", "item": "Q9", "user": "operator_b", "edge": "E9", "verdict": "B9.v1",
 }  # fmt: skip
 
 
@@ -341,7 +353,9 @@ def test_a_thing_of_another_site_is_not_reached_through_ones_own_address(world: 
     """The site in the address never decides: the thing's own site does."""
     furnish_elsewhere(world)
     asker = world.log_in("manager")
-    mixed = HERE | {key: ELSEWHERE[key] for key in ("alarm", "batch", "weighing", "item", "equipment", "edge")}
+    mixed = HERE | {
+        key: ELSEWHERE[key] for key in ("alarm", "batch", "weighing", "item", "equipment", "edge", "verdict")
+    }
     for (method, path), (_, address, form) in PAGES.items():
         if path.count("{") < 2:
             continue
@@ -376,6 +390,8 @@ def test_a_region_holds_its_parts_and_not_its_namesakes() -> None:
 
 def make_ready(world: Any, path: str) -> None:
     """What a command needs to be there first: a registered device, another's proposal, a tie that was wrong."""
+    if path.endswith("/document"):
+        world.records.verdict_document = {"B1.v1": {"verdict": "B1.v1"}}.get
     if path.endswith("/tie/correct"):
         from gateway.records import Actor
 
