@@ -18,7 +18,7 @@ from html import escape
 WIDTH, HEIGHT = 480, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 6, 8, 42
 _PLOT_W, _PLOT_H = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
-_LANE = 18  # height of one lane with its distance to the next
+_LANE = 22  # height of one lane with its distance to the next
 _BUCKET_PX = 1  # two points (lowest, highest) per bucket keep every peak and the page small
 _STEPS = [Decimal(s) for s in ("0.5", "1", "2", "5", "10", "20", "50")]
 
@@ -237,7 +237,7 @@ def _lanes(chart: Chart, frame: Frame) -> list[str]:
             if piece.mark and width > 12 * len(piece.mark):
                 middle = round(x + width / 2, 1)
                 parts.append(
-                    f'<text x="{middle}" y="{y + _LANE - 7}" text-anchor="middle">{escape(piece.mark)}</text>'
+                    f'<text x="{middle}" y="{y + _LANE - 8}" text-anchor="middle">{escape(piece.mark)}</text>'
                 )
     return parts
 

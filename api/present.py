@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -227,11 +228,10 @@ def reason_text(words: Words, zone: str, places: Mapping[str, str], reason: Any)
     facts = dict(reason) if isinstance(reason, Mapping) else {"code": str(reason)}
     code = str(facts.pop("code", ""))
     shown = {name: _fact(words, zone, places, name, value) for name, value in facts.items()}
-    if f"why.{code}" in catalogue():
-        try:
-            return words(f"why.{code}", **shown)
-        except KeyError:  # an older or newer reason with other facts
-            pass
+    for key in (f"why_with.{code}", f"why.{code}"):  # with its facts, else (an older reason) without
+        if key in catalogue():
+            with contextlib.suppress(KeyError):
+                return words(key, **shown)
     if shown.get("text"):
         return shown["text"]
     details = ", ".join(f"{name} {value}" for name, value in shown.items())

@@ -359,14 +359,19 @@ def _summary(told: Told, stretches: Sequence[Stretch]) -> str:
 
 
 def history_ticks(words: Words, zone: str, from_ms: int, to_ms: int) -> list[tuple[int, str]]:
-    """At most seven marks: hours of the site's clock for a short history, else days at its midnight."""
+    """Few marks: every sixth hour of the site's clock for a short history (midnight is its date), else some of its midnights."""
     if to_ms - from_ms <= 2 * DAY_MS:
-        return ticks(words, zone, from_ms, to_ms)
+        marks = ticks(words, zone, from_ms, to_ms)
+        return [(at, _day(words, zone, at) if words.clock(at, zone)[:2] == "00" else label) for at, label in marks]
     info = ZoneInfo(zone)
     first = datetime.fromtimestamp(from_ms // 1000, UTC).astimezone(info)
     step = max(1, -(-(to_ms - from_ms) // (6 * DAY_MS)))
     made, day = [], first.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     while (at := int(day.timestamp()) * 1000) < to_ms:
-        made.append((at, words.day_month(day.date())))
+        made.append((at, _day(words, zone, at)))
         day += timedelta(days=step)
     return made
+
+
+def _day(words: Words, zone: str, ms: int) -> str:
+    return words.day_month(datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone)).date())

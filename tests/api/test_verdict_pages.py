@@ -35,14 +35,16 @@ def text_of(html: str) -> str:
             "id",
             (
                 "Tahan dan periksa", "mengalami alarm panas", "Terlalu panas terlalu lama, tertinggi 9,3 °C",
-                "Di atas 8,0 °C", "1 hari 2 jam", "Perkiraan tidak pernah membebaskan", "4,3 %", "jenis VVM", "tidak diketahui",
+                "Di atas 8,0 °C", "1 hari 2 jam", "Perkiraan tidak pernah membebaskan", "4,3 %", "jenis VVM",
+                "1 hari 2 jam dari riwayat suhunya tidak diketahui",
             ),
         ),
         (
             "en",
             (
                 "Hold and inspect", "lived through a heat alarm", "Too warm for too long, highest 9.3 °C", "Above 8.0 °C",
-                "1 d 2 h", "An estimate never clears a batch", "4.3 %", "VVM type", "unknown",
+                "1 d 2 h", "An estimate never clears a batch", "4.3 %", "VVM type",
+                "1 d 2 h of its history are unknown",
             ),
         ),
     ],
@@ -117,7 +119,7 @@ def test_a_withdrawn_verdict_says_so_and_points_to_the_latest(world: Any) -> Non
 def test_the_picture_hatches_what_is_unknown_and_names_its_states(world: Any) -> None:
     """Never by colour alone: hatching and chequers, a word for each piece, letters for places, a sentence for all."""
     html = world.log_in("manager").get(PAGE).text
-    svg = re.search(r'<svg class="chart" viewBox="0 0 480 296".*?</svg>', html, re.DOTALL)
+    svg = re.search(r'<svg class="chart" viewBox="0 0 480 304".*?</svg>', html, re.DOTALL)
     assert svg is not None
     root = ET.fromstring(svg[0])
     lanes = [e for e in root.iter() if e.get("class", "").startswith("lane")]
