@@ -1,0 +1,139 @@
+"""When to say something, what, and when to be silent."""
+
+from __future__ import annotations
+
+from alerts.forecast import curve
+from alerts.forecast.holdover import Expected, expected
+from alerts.forecast.model import CODE, Basis, Forecast, Readings, Silence, Situation
+from alerts.rules.facts import degrees, milli
+
+MIN = 60_000
+WINDOW_MS = 180 * MIN  # of a rise no more than this is looked at: what was before teaches little of now
+SETTLE_MS = 10 * MIN  # after a door or mains changed: air and probe follow late
+LEAST_READINGS = 4
+LEAST_SPAN_MS = 20 * MIN
+LEAST_RISE_M = 400
+SIGMAS_OF_RISE = 5  # a rise smaller than the noise makes is none
+USUAL_MARGIN_M = 300
+SIGMAS_OF_USUAL = 3
+MOST_ERROR_C = 0.35
+SLOWEST_LATE = 0.55  # the second half of the rise against the first
+MOST_SPANS = 6.0  # not further ahead than this many times the rise that was seen
+FURTHEST_MIN = 8 * 60
+WIDEST = 4.0  # latest / earliest, when it is more than an hour
+MODEL_LOW, MODEL_HIGH = 0.85, 1.20  # what no fit knows: other time constants, a day's course of the room
+BAND_MIN = 3
+
+
+def forecast(situation: Situation, now_ms: int) -> Forecast | None:
+    """What lies ahead if nothing changes; None when it cannot be good (``look`` says why)."""
+    found = look(situation, now_ms)
+    return found if isinstance(found, Forecast) else None
+
+
+def look(situation: Situation, now_ms: int) -> Forecast | Silence:
+    """The forecast, or the reason for silence."""
+    s = situation
+    readings = tuple(r for r in s.readings if r[0] <= now_ms)
+    if not readings or now_ms - readings[-1][0] > max(2 * s.interval_ms, 16 * MIN):
+        return Silence.NO_READINGS
+    limit_m = milli(s.limit_c)
+    newest_m = sorted(v for _, v in readings[-3:])[len(readings[-3:]) // 2]
+    if readings[-1][1] > limit_m:
+        return Silence.ABOVE
+    if s.door_ms is not None and not s.door_open and now_ms - s.door_ms < SETTLE_MS:
+        return Silence.DOOR
+    by_curve = _by_curve(s, readings, newest_m, now_ms)
+    before = _before(s, limit_m, newest_m, now_ms)
+    if before is None:
+        return by_curve
+    basis, span = before
+    if isinstance(by_curve, Forecast) and by_curve.high_min * MIN >= span.low_ms:
+        return by_curve  # both say the same, and the curve says it more exactly
+    return _made(s, span.low_ms, span.likely_ms, span.high_ms, basis, readings[-1][1], now_ms)
+
+
+def _before(s: Situation, limit_m: int, newest_m: int, now_ms: int) -> tuple[Basis, Expected] | None:
+    """What is known of this cut from before it: the appliance's own word, else the cuts before."""
+    if s.mains_off_ms is None:
+        return None
+    if s.hold_until_ms is not None and s.hold_until_ms > now_ms:
+        left = float(s.hold_until_ms - now_ms)
+        return Basis.HOLD, Expected(left * 0.6, left, left * 1.4)
+    seen = expected(s.holdovers, limit_m, s.mains_off_ms, now_ms, newest_m)
+    return None if seen is None else (Basis.HOLDOVER, seen)
+
+
+def _by_curve(s: Situation, readings: Readings, newest_m: int, now_ms: int) -> Forecast | Silence:
+    sigma_m = 0 if s.sigma_c is None else int(s.sigma_c * 1000)
+    if s.mains_off_ms is None:
+        if s.mains_on_ms is not None and now_ms - s.mains_on_ms < 3 * SETTLE_MS:
+            return Silence.POWER_BACK
+        margin_m = max(USUAL_MARGIN_M, SIGMAS_OF_USUAL * sigma_m)
+        if s.usual_high_m is None or newest_m <= s.usual_high_m + margin_m:
+            return Silence.USUAL
+    since = _since_change(s, readings, now_ms)
+    rise = since[_lowest(since) :]
+    if not _enough(rise):
+        return Silence.NOT_RISING if _enough(since) else Silence.TOO_FEW
+    best: Forecast | Silence = Silence.UNEVEN
+    while _enough(rise):
+        best = _of_rise(s, rise, sigma_m, now_ms)
+        if best is not Silence.UNEVEN:
+            return best
+        rise = rise[len(rise) // 2 :]
+    return best
+
+
+def _enough(rise: Readings) -> bool:
+    return len(rise) >= LEAST_READINGS and rise[-1][0] - rise[0][0] >= LEAST_SPAN_MS
+
+
+def _since_change(s: Situation, readings: Readings, now_ms: int) -> Readings:
+    """The readings since the last change of door or mains."""
+    begin = now_ms - WINDOW_MS
+    if s.mains_off_ms is not None:
+        begin = max(begin, s.mains_off_ms)
+    if s.door_ms is not None:
+        begin = max(begin, s.door_ms + SETTLE_MS)
+    return tuple(r for r in readings if r[0] >= begin)
+
+
+def _lowest(readings: Readings) -> int:
+    """Where the rise begins: the last of the coldest."""
+    return min(range(len(readings)), key=lambda i: (readings[i][1], -i), default=0)
+
+
+def _of_rise(s: Situation, rise: Readings, sigma_m: int, now_ms: int) -> Forecast | Silence:
+    room_c = None if s.room_c is None else float(s.room_c)
+    limit_c = float(s.limit_c)
+    if room_c is not None and room_c < limit_c + 2:
+        return Silence.COLD_ROOM
+    if rise[-1][1] - rise[0][1] < max(LEAST_RISE_M, SIGMAS_OF_RISE * sigma_m):
+        return Silence.NOT_RISING
+    start_ms = rise[0][0]
+    made = curve.fit([(t - start_ms) / 1000 for t, _ in rise], [v / 1000 for _, v in rise], limit_c, room_c)
+    if made is None:
+        return Silence.NOT_RISING
+    if made.error_c > max(MOST_ERROR_C, 2.5 * sigma_m / 1000):
+        return Silence.UNEVEN
+    if made.late_over_early < SLOWEST_LATE:
+        return Silence.LEVELLING
+    if made.likely_s > MOST_SPANS * (rise[-1][0] - start_ms) / 1000:
+        return Silence.TOO_FAR
+    age_ms = now_ms - rise[-1][0]
+    low, likely, high = (x * 1000 - age_ms for x in (made.low_s, made.likely_s, made.high_s))
+    return _made(s, low * MODEL_LOW, likely, high * MODEL_HIGH, Basis.CURVE, rise[-1][1], now_ms)
+
+
+def _made(
+    s: Situation, low_ms: float, likely_ms: float, high_ms: float, basis: Basis, value_m: int, now_ms: int
+) -> Forecast | Silence:
+    likely_min = max(0, round(likely_ms / MIN))
+    low_min = max(0, min(round(low_ms / MIN), likely_min - BAND_MIN))
+    high_min = max(round(high_ms / MIN), likely_min + BAND_MIN)
+    if basis is Basis.CURVE and likely_min > FURTHEST_MIN:
+        return Silence.TOO_FAR
+    if high_min - low_min > 60 and high_min > WIDEST * max(low_min, 1):
+        return Silence.TOO_WIDE
+    return Forecast(CODE, s.limit_c, low_min, likely_min, high_min, basis, now_ms, degrees(value_m))
