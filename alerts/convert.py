@@ -29,6 +29,8 @@ def record_of(finding: RuleFinding, site: str) -> Finding:
     }
     if finding.readings is not None:
         evidence["readings"] = asdict(finding.readings)
+    if finding.details:
+        evidence["details"] = dict(finding.details)
     return Finding(
         id=finding.finding_id,
         rule=finding.rule,
@@ -79,6 +81,7 @@ def rule_finding_of(record: Finding) -> RuleFinding:
         detected_ms=record.detected_ms,
         supersedes=tuple(str(s) for s in evidence["supersedes"]),
         readings=None if (named := evidence.get("readings")) is None else Grounds(**named),
+        details=tuple((str(k), str(v)) for k, v in evidence.get("details", {}).items()),
     )
 
 

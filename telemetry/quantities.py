@@ -41,6 +41,13 @@ QUANTITIES: dict[str, Quantity] = {
         _q("humidity_percent", "%", "0", "100", "HCOM"),
         _q("mains_power_on", "bool", "0", "1", "SVA"),
         _q("door_open", "bool", "0", "1", "DORV"),
+        # A DS01 record speaks of the 15 minutes before it (facts/cold-chain.md 1.3), bounds of Annex 1.
+        _q("mains_available_s", "s", "0", "900", "SVA"),
+        _q("door_open_s", "s", "0", "900", "DORV"),
+        _q("door_openings", "{count}", "0", "900", "DRCV"),
+        _q("compressor_run_s", "s", "0", "900", "CMPR"),
+        _q("holdover_d", "d", "0", "999.9", "HOLD"),
+        _q("dc_voltage_v", "V", "0", "999.9", "DCSV"),
         _q("battery_percent", "%", "0", "100", "BLOG"),
         _q("voltage_v", "V", "0", "600"),
         _q("rssi_dbm", "dBm", "-127", "20"),

@@ -49,7 +49,8 @@ class RuleFinding:
     of the episode, None while it goes on; ``detected_ms`` when this machine first said it (requirement 8).
     ``known_s``/``unknown_s`` split the span from the start to the last out-of-limit hold. ``reason`` is a short
     stable word: why it is possible, why it ended before its episode did, or why it was withdrawn. ``readings``: what it
-    rests on (None in findings kept before that was said).
+    rests on (None in findings kept before that was said). ``details``: (name,
+    value) that a text for people fills in.
     """
 
     finding_id: str
@@ -75,6 +76,7 @@ class RuleFinding:
     detected_ms: int = 0
     supersedes: tuple[str, ...] = ()
     readings: Grounds | None = None
+    details: tuple[tuple[str, str], ...] = ()
 
     @property
     def alarms(self) -> bool:
