@@ -102,6 +102,7 @@ class PairRule(Rule[Together]):
             stream_id=pair[0],
             reason=episode.flag.reason,
             details=episode.flag.details,
+            readings=episode.grounds,
         )
 
 

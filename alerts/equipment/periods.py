@@ -101,6 +101,7 @@ class Door(Rule[Doors]):
             episode.event_ms,
             episode.good_ms if ended else None,
             details=episode.flag.details,
+            readings=episode.grounds,
             comparator=">",
             after_s=self.limit_s,
         )
@@ -116,6 +117,7 @@ class Door(Rule[Doors]):
             kind=Kind.POSSIBLE,
             reason="several_openings",
             details=episode.flag.details,
+            readings=episode.grounds,
             comparator=">",
             after_s=self.limit_s,
         )

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from alerts.equipment.facts import Moment
 from alerts.equipment.thresholds import RULES, RuleData, Thresholds
 from alerts.rules.facts import degrees
-from alerts.rules.finding import Kind, RuleFinding, finding_id
+from alerts.rules.finding import Grounds, Kind, RuleFinding, finding_id
 
 S = TypeVar("S")
 Details = tuple[tuple[str, str], ...]
@@ -145,8 +145,13 @@ class Episode:
     event_ms: int
     last_ms: int
     extreme_m: int | None
+    extreme_ms: int | None
     count: int
     good_ms: int | None = None
+
+    @property
+    def grounds(self) -> Grounds:
+        return Grounds(self.flag.start_ms, self.event_ms, self.last_ms, self.extreme_ms, self.count)
 
 
 def joined(
@@ -163,11 +168,12 @@ def joined(
     if episode is not None and episode.good_ms is not None and t_ms - episode.last_ms >= quiet_ms:
         ended, episode = episode, None
     if episode is None:
-        return Episode(flag, t_ms, t_ms, flag.extreme_m, 1), ended
-    extreme_m = episode.extreme_m
+        extreme_ms = None if flag.extreme_m is None else t_ms
+        return Episode(flag, t_ms, t_ms, flag.extreme_m, extreme_ms, 1), ended
+    extreme_m, extreme_ms = episode.extreme_m, episode.extreme_ms
     if flag.extreme_m is not None and (extreme_m is None or abs(flag.extreme_m) > abs(extreme_m)):
-        extreme_m = flag.extreme_m
-    return replace(episode, last_ms=t_ms, extreme_m=extreme_m, count=episode.count + 1, good_ms=None), ended
+        extreme_m, extreme_ms = flag.extreme_m, t_ms
+    return Episode(episode.flag, episode.event_ms, t_ms, extreme_m, extreme_ms, episode.count + 1), ended
 
 
 T = TypeVar("T")
@@ -212,5 +218,6 @@ class FlagRule(Rule[Flagged[T]], Generic[T]):
             extreme_c=None if episode.extreme_m is None else degrees(episode.extreme_m),
             reason=flag.reason,
             details=flag.details,
+            readings=episode.grounds,
             **more,
         )
