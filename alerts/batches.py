@@ -9,17 +9,18 @@ already asks for the same excursion.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from alerts.batch_facts import Round
 from alerts.convert import only_longer, record_of, rule_finding_of
 from alerts.document import AsOf, document
 from alerts.exposure import Placement
-from alerts.judgement import REACH_MS, Judged, judge_told, profile_of, spans_of
+from alerts.judgement import REACH_MS, Judged, judge_told, profile_of
+from alerts.memory import Memory
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
 from alerts.rules.limits import MIN_GAP_MS
 from alerts.storage import Place, may_freeze
@@ -53,22 +54,25 @@ class News:
 
 
 class BatchJudge:
-    """Holds the readings by equipment, and batches and placements as last read. ``on_alarm``: an alarm opened."""
+    """Holds batches and placements as last read, and no readings: a judgement reads them from ``memory``.
+
+    ``on_alarm``: an alarm opened.
+    """
 
     def __init__(
         self,
         records: Records,
         catalogue: Mapping[str, Profile],
+        memory: Memory,
         on_alarm: Callable[[], None] = lambda: None,
-        journal_offset: Callable[[], int] = lambda: 0,
     ) -> None:
         self._records = records
         self._on_alarm = on_alarm
         self._catalogue = catalogue
-        self._journal_offset = journal_offset
+        self._memory = memory
+        self._round = Round(memory)
         self._products = builtin_products()
         self._products_version = PRODUCTS_VERSION
-        self._facts: dict[str, list[ReadingFact]] = defaultdict(list)
         self._batches: list[Batch] = []
         self._stays: dict[str, list[Placement]] = {}
         self._registry = Registry(-1, {}, {}, {})
@@ -78,14 +82,14 @@ class BatchJudge:
         self._calm: dict[str, int] = {}
 
     def load(self, facts: Iterable[ReadingFact]) -> None:
-        """Start over with these facts."""
-        for kept in (self._facts, self._ends, self._news, self._calm):
+        """Start over: these are the facts that the memory has."""
+        for kept in (self._ends, self._news, self._calm):
             kept.clear()
         self.add(facts)
 
     def add(self, facts: Iterable[ReadingFact]) -> None:
+        """These facts are new in the memory."""
         for fact in facts:
-            insort(self._facts[fact.equipment], fact, key=_time)
             self._note(fact)
 
     def _note(self, fact: ReadingFact) -> None:
@@ -105,7 +109,10 @@ class BatchJudge:
         self._read()
         self._read_places()
         self._news.clear()
-        return [b.id for b in self._batches if self._judge_one(b, now_ms)]
+        order = sorted(self._batches, key=lambda b: [p.equipment for p in self._stays.get(b.id, [])])
+        changed = [b.id for b in order if self._judge_one(b, now_ms)]
+        self._round.end()
+        return changed
 
     def judge(
         self,
@@ -135,6 +142,7 @@ class BatchJudge:
                 continue
             if self._judge_one(batch, now_ms):
                 changed.append(batch.id)
+        self._round.end()
         return changed
 
     def _read(self) -> None:
@@ -194,7 +202,7 @@ class BatchJudge:
         if latest is not None and latest.decision == Decision.DISCARDED:
             return False  # it is gone for good; what was judged stays as it was
         told, audit_id = told_now(self._records, batch.id, self._registry, self._catalogue)
-        judged = judge_told(told, self._facts_of(told.stays), self._catalogue, self._products, now_ms)
+        judged = judge_told(told, self._round.of(told.stays), self._catalogue, self._products, now_ms)
         self._save_findings(batch, judged, now_ms)
         self._calm.pop(batch.id, None)
         exposure = judged.exposure
@@ -202,17 +210,8 @@ class BatchJudge:
             self._calm[batch.id] = now_ms
         if exposure is None and latest is None and not told.seen and not judged.findings:
             return False
-        return self._save_verdict(judged, AsOf(self._journal_offset(), audit_id), latest)
-
-    def _facts_of(self, stays: Iterable[Placement]) -> list[ReadingFact]:
-        """The readings of the places, from a day before the first placement there to a day after the last."""
-        out: list[ReadingFact] = []
-        for equipment, (low, high) in spans_of(stays).items():
-            facts = self._facts.get(equipment, [])
-            start = bisect_left(facts, low, key=_time)
-            end = len(facts) if high is None else bisect_right(facts, high, key=_time)
-            out += facts[start:end]
-        return out
+        place = self._memory.place()
+        return self._save_verdict(judged, AsOf(place.journal_offset, audit_id, place.audit_id), latest)
 
     # --- findings of a batch ---
 
@@ -268,10 +267,6 @@ class BatchJudge:
 def _row(r: Reason) -> dict[str, Any]:
     """A reason as the verdict's row keeps it."""
     return {"code": r.code, "asks_for": r.asks_for.value, "text": r.text, "findings": list(r.findings), **r.params}
-
-
-def _time(fact: ReadingFact) -> int:
-    return fact.t_ms
 
 
 def _meets(stay: Placement, touched: Mapping[str, int]) -> bool:

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from alerts.exposure import Exposure, Placement
 from alerts.judgement import Judged
 from alerts.mkt import mkt_of, sliding_mkt_max
-from alerts.rules import Profile, ReadingFact, RuleFinding, Segment
+from alerts.rules import Comparator, Grounds, Level, Limit, Mode, Profile, ReadingFact, RuleFinding, Segment
 from alerts.rules.facts import degrees, milli
 from alerts.rules.spans import RangeState, state_of
-from alerts.verdicts import UNKNOWN_PRODUCT, Product, Reason
+from alerts.verdicts import UNKNOWN_PRODUCT, FreezeClass, Product, Reason
 from alerts.vvm import used
 from telemetry.contract import iso_utc
 
@@ -39,10 +39,14 @@ _HUNDREDTH = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class AsOf:
-    """How far the two feeds were read: the journal's offset and the audit's id."""
+    """How far was read: the journal's offset, and the audit's id for what people said of the batch.
+
+    ``homes_audit_id``: up to which the service knew which device stands in which equipment (it may lag by a turn).
+    """
 
     journal_offset: int
     audit_id: int
+    homes_audit_id: int
 
 
 def document(judged: Judged, as_of: AsOf, products_version: str) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def document(judged: Judged, as_of: AsOf, products_version: str) -> dict[str, An
         "batch": _batch(judged),
         "product": product_json(judged.product),
         "judged_at": at(judged.now_ms),
-        "as_of": {"journal_offset": as_of.journal_offset, "audit_id": as_of.audit_id},
+        "as_of": asdict(as_of),
         "word": made.verdict.value,
         "reasons": [_reason(r) for r in made.reasons],
         "placements": [_placement(p) for p in told.stays],
@@ -141,11 +145,58 @@ def profile_json(profile: Profile) -> dict[str, Any]:
                 "guard_code": x.guard_code,
                 "source": x.source,
                 "verified": x.verified,
+                "quantity": x.quantity,
+                "longer_than": x.longer_than,
             }
             for x in profile.limits
         ],
     }
     return {"id": profile.id, "version": profile.version, "sha256": digest(limits), "limits": limits}
+
+
+def profile_of_json(kept: Mapping[str, Any]) -> Profile:
+    """The inverse of ``profile_json``, as far as a judgement looks."""
+    body = kept["limits"]
+    rows = tuple(
+        Limit(
+            code=x["code"],
+            comparator=Comparator(x["comparator"]),
+            limit_c=Decimal(x["limit_c"]),
+            alarm_after_s=x["alarm_after_s"],
+            mode=Mode(x["mode"]),
+            level=Level(x["level"]),
+            window_s=x["window_s"],
+            repeats=x["repeats"],
+            guard_code=x["guard_code"],
+            source=x["source"],
+            verified=x["verified"],
+            quantity=x["quantity"],
+            longer_than=x["longer_than"],
+        )
+        for x in body["rows"]
+    )
+    low_c, high_c = (None if body[k] is None else Decimal(body[k]) for k in ("low_c", "high_c"))
+    gap_s, ignore_s = body["max_gap_s"], body["ignore_first_s"]
+    return Profile(
+        kept["id"], kept["version"], low_c, high_c, rows, max_gap_s=gap_s, ignore_first_s=ignore_s, sources=("kept",)
+    )
+
+
+def product_of_json(kept: Mapping[str, Any]) -> Product | None:
+    """The inverse of ``product_json``, without its KFA codes."""
+    if not kept["known"]:
+        return None
+    return Product(
+        kept["name"],
+        (),
+        FreezeClass(kept["freeze_class"]),
+        kept["shake_test_valid"],
+        kept["has_diluent"],
+        kept["vvm_type"],
+        kept["profile"],
+        tuple(kept["sources"]),
+        tuple(kept["freezer_at"]),
+    )
 
 
 def _c(value: Decimal | None) -> str | None:
@@ -293,8 +344,15 @@ def _finding(f: RuleFinding) -> dict[str, Any]:
         "known_s": f.known_s,
         "unknown_s": f.unknown_s,
         "reason": f.reason,
-        "readings": {"first": at(f.episode_start_ms), "deciding": at(f.event_ms)},
+        "readings": _grounds(f.readings),
     }
+
+
+def _grounds(g: Grounds | None) -> dict[str, Any]:
+    if g is None:
+        return {}
+    times = {"first": g.first_ms, "deciding": g.deciding_ms, "last": g.last_ms, "extreme": g.extreme_ms}
+    return {**{name: _maybe(t_ms) for name, t_ms in times.items()}, "count": g.count}
 
 
 def facts_json(facts: Iterable[ReadingFact]) -> list[dict[str, Any]]:

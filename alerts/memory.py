@@ -54,14 +54,19 @@ class Source:
 class Memory:
     """Used from one thread. Raises NeighbourDownError when the disk does not answer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """``read_only``: beside the running service, for questions; there must be a file of this version."""
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         with self._told():
-            self._db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            prepare(self._db)
+            if read_only:
+                uri = f"{path.absolute().as_uri()}?mode=ro"
+                self._db = sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None, check_same_thread=False)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._db = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                prepare(self._db)
         self._texts: dict[int, str] = {}
         self._numbers: dict[str, int] = {}
         self._homes: set[tuple[int, int]] = set()

@@ -116,7 +116,7 @@ class Alerts:
         self._state = State()
         self._said: dict[str, RuleFinding] = {}
         self._recheck: dict[str, int] = {}
-        self._batches = BatchJudge(records, self._catalogue, on_alarm, lambda: self._memory.place().journal_offset)
+        self._batches = BatchJudge(records, self._catalogue, memory, on_alarm)
         self._outage: str | None = None
 
     # --- the loop ---

@@ -18,6 +18,7 @@ from gateway.records import (
     Records,
     Registry,
     Site,
+    UnknownRecord,
     Verdict,
     VerdictState,
     VvmObservation,
@@ -100,3 +101,31 @@ def told_now(
         since = records.changes_after(audit_id) if records.newest_change() > audit_id else []
         if not any(row.kind in TOLD_KINDS or row.action in DECIDED for row in since):
             return told, audit_id
+
+
+def told_as_of(
+    records: Records, batch_id: str, audit_id: int, serials: Iterable[str], catalogue: Mapping[str, Profile]
+) -> Told:
+    """What was said of a batch when the audit was read up to this id, rebuilt from the audit chain alone.
+
+    ``serials``: the devices whose readings were judged. Raises UnknownRecord where the batch was not known yet.
+    """
+    known = records.states_at("batch", audit_id, key=batch_id)
+    if not known:
+        raise UnknownRecord("batch", batch_id)
+    # A batch's name may itself begin with another's and a dot: so the batch is asked too.
+    stays, seen, verdicts = (
+        [row for row in records.states_at(kind, audit_id, prefix=f"{batch_id}.{part}") if row.batch == batch_id]
+        for kind, part in (("placement", "at."), ("vvm", "vvm."), ("verdict", "v"))
+    )
+    equipment = {e.id: e for p in stays for e in records.states_at("equipment", audit_id, key=p.equipment)}
+    sites = {s.id: s for e in equipment.values() for s in records.states_at("site", audit_id, key=e.site)}
+    devices = {d.serial: d for serial in serials for d in records.states_at("device", audit_id, key=serial)}
+    return told_of(
+        known[0],
+        sorted(stays, key=lambda p: (p.from_ms, p.id)),
+        sorted(seen, key=lambda v: (v.at_ms, v.id)),
+        verdicts,
+        Registry(audit_id, sites, equipment, devices),
+        catalogue,
+    )

@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "api": ("smile_iot.run_api", "serve the pages and the API"),
     "gateway": ("smile_iot.gateway_command", "load sites, equipment, devices, batches from a TOML file"),
     "evaluate": ("smile_iot.evaluate", "judge a logger's own export with the same rules, no service"),
+    "explain": (
+        "smile_iot.explain_command",
+        "recompute a verdict from what was stored, and say whether it is the same",
+    ),
     "import": ("smile_iot.import_command", "send a logger's export down the live line"),
     "doctor": ("smile_iot.doctor", "look whether this machine has what it needs, and say what to do"),
     "ledger": ("smile_iot.ledger_command", "what each edge numbered, what the journal holds, what is missing"),

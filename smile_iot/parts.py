@@ -14,6 +14,7 @@ from telemetry.errors import ConfigError
 _SHARD = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 if TYPE_CHECKING:
+    from alerts.config import Config as AlertsConfig
     from api.config import Enrolment
     from gateway.records import Records
     from ingest.config import Config as IngestConfig
@@ -102,6 +103,18 @@ def store_config(settings: Settings) -> StoreConfig:
         bucket=settings.text("store.influx_bucket"),
         token=settings.secret("store.influx_token_file"),
         index_path=settings.data_dir / "influx_index.db",
+    )
+
+
+def alerts_config(settings: Settings) -> AlertsConfig:
+    from alerts.config import Config
+
+    profiles = settings.path("alerts.profiles_file")
+    return Config(
+        memory_path=settings.data_dir / "alerts.db",
+        profiles_files=(profiles,) if profiles else (),
+        public_url=settings.text("api.public_url"),
+        held_back_s=settings.number("alerts.held_back_s"),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from smile_iot.parts import journal_url, open_records
+from smile_iot.parts import alerts_config, journal_url, open_records
 from smile_iot.service import add_config_argument, serve, settings_of
 from telemetry.clock import Clock
 
@@ -16,19 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from alerts import channels, service
-    from alerts.config import Config
     from alerts.notify import Notifier
     from api.words import LANGUAGES, Words
     from gateway.journal import open_journal
 
     settings = settings_of(args)
-    profiles = settings.path("alerts.profiles_file")
-    config = Config(
-        memory_path=settings.data_dir / "alerts.db",
-        profiles_files=(profiles,) if profiles else (),
-        public_url=settings.text("api.public_url"),
-        held_back_s=settings.number("alerts.held_back_s"),
-    )
+    config = alerts_config(settings)
     words = {language: Words(language) for language in LANGUAGES}
 
     async def alerts(clock: Clock, stop: asyncio.Event) -> None:

@@ -19,6 +19,7 @@ from gateway.records.tx import Kind
 from gateway.records.verdicts import document_of
 
 _PAGE = 1000
+_KEPT_WHOLE = {kind.name: kind for kind in ALL_KINDS if kind.complete and not kind.secret}
 
 
 class AuditPart(Part):
@@ -52,6 +53,22 @@ class AuditPart(Part):
         query = select(a).where(a.c.subject == subject).order_by(a.c.id)
         with self._db.read() as connection:
             return [AuditRow(**row) for row in connection.execute(query).mappings()]
+
+    def states_at(self, kind: str, audit_id: int, *, key: str = "", prefix: str = "") -> list[Any]:
+        """Records of a kind as they were when the audit was read up to this id, by the audit alone.
+
+        ``key``: this one record; ``prefix``: those whose key begins so. A field that came with a later version of the
+        tables has its default. Raises KeyError for a kind that leaves no full audit rows.
+        """
+        kept = _KEPT_WHOLE[kind]
+        a = tables.audit
+        subject = f"{kind}:{key or prefix}"
+        begins = a.c.subject == subject if key else func.substr(a.c.subject, 1, len(subject)) == subject
+        query = select(a).where(a.c.kind == kind, a.c.id <= audit_id, begins).order_by(a.c.id)
+        with self._db.read() as connection:
+            rows = [AuditRow(**row) for row in connection.execute(query).mappings()]
+        last = {row.subject: row for row in rows}
+        return [kept.revive(row.new_value) for row in last.values() if row.new is not None]
 
     def audit_chain(self, site: str) -> Iterator[AuditRow]:
         """A site's whole chain in order: for an export that a stranger checks with ``gateway.records.chain``."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import date
+from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, UnaryExpression, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Date, Table, UnaryExpression, and_, func, insert, select, update
 
 from gateway.records import tables
 from gateway.records.canonical import canonical, digest
 from gateway.records.chain import genesis, row_hash
+from gateway.records.columns import DecimalExact, EnumText, JsonText
 from gateway.records.database import lock
 from gateway.records.errors import Code, Refused, UnknownRecord
 from gateway.records.model import HOUSE, Actor, Change
@@ -51,6 +54,23 @@ def _storable(value: Any) -> Any:
         case Mapping() | tuple():
             canonical(value).encode()
     return value
+
+
+def _revived(column_type: Any, value: Any) -> Any:
+    """A value of JSON's own types as the column gives it back."""
+    match column_type:
+        case _ if value is None:
+            return None
+        case JsonText():
+            return column_type.make(value)
+        case EnumText():
+            return column_type.choice(value)
+        case DecimalExact():
+            return Decimal(value)
+        case Date():
+            return date.fromisoformat(value)
+        case _:
+            return value
 
 
 def _site_column(row: Mapping[str, Any]) -> str:
@@ -96,6 +116,14 @@ class Kind(Generic[T]):
 
     def value(self, row: Mapping[str, Any]) -> T:
         return self.make(**row)
+
+    def revive(self, audited: Mapping[str, Any]) -> T:
+        """The value of an audit row's ``new``; what is not in it (a later field) has its default."""
+        made = {}
+        for column in self.table.columns:
+            if column.name in audited:
+                made[column.name] = _revived(column.type, audited[column.name])
+        return self.make(**made)
 
     def audited(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What the audit shows of a row: everything but secrets and bytes, which leave a digest."""

@@ -51,7 +51,7 @@ HOT = [
 
 def made(facts: list[ReadingFact], said: Told = MOVED, now_h: float = 13) -> dict[str, Any]:
     judged = judge_told(said, facts, CATALOGUE, builtin_products(), int(now_h * HOUR))
-    return document(judged, AsOf(12, 34), PRODUCTS_VERSION)
+    return document(judged, AsOf(12, 34, 33), PRODUCTS_VERSION)
 
 
 def test_it_has_the_pinned_keys_and_says_what_the_batch_lived_through() -> None:
@@ -61,7 +61,7 @@ def test_it_has_the_pinned_keys_and_says_what_the_batch_lived_through() -> None:
     )
     assert set(pinned.split()) <= set(d)
     assert (d["v"], d["word"], d["judged_at"]) == (1, "hold_and_inspect", "1970-01-01T13:00:00Z")
-    assert d["as_of"] == {"journal_offset": 12, "audit_id": 34}
+    assert d["as_of"] == {"journal_offset": 12, "audit_id": 34, "homes_audit_id": 33}
     assert d["batch"]["expires_on"] == "2027-11-30"
     assert d["placements"][0] == {
         "id": "B1.at.0",
@@ -145,7 +145,7 @@ def test_the_service_keeps_it_beside_the_verdict_with_both_places(world: Any, st
     verdict = world.records.verdict("B1")
     d = world.records.verdict_document(verdict.id)
     assert (d["verdict"], d["word"], d["hash"]) == (verdict.id, "hold_and_inspect", verdict.document_hash)
-    assert d["as_of"] == {"journal_offset": verdict.journal_offset, "audit_id": verdict.audit_id}
+    assert (d["as_of"]["journal_offset"], d["as_of"]["audit_id"]) == (verdict.journal_offset, verdict.audit_id)
     assert verdict.journal_offset == world.journal.last_offset()
     assert d["facts"][0]["count"] == 45
     assert d["placements"][0]["said_by"] == "Sari"

@@ -1,0 +1,259 @@
+"""Whether a verdict can be reached again from what was stored, and what a judgement with today's facts would say.
+
+    document (sealed) ─▶ places in both feeds ─▶ facts of then (alerts.db), people's rows of then (audit) ─┐
+    the limits and the product's row that stand in the document ───────────────────────────────────────────┴▶ judge_told
+                                                                     compare with the document, part by part ◀──┘
+
+Reads only; the services may run. ``explain`` answers with named differences, none of them means "the same".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alerts.batch_facts import KnownThen
+from alerts.document import (
+    ENGINE,
+    AsOf,
+    document,
+    product_json,
+    product_of_json,
+    profile_json,
+    profile_of_json,
+)
+from alerts.judgement import Judged, judge_told
+from alerts.memory import Memory
+from alerts.rulebook import Rules
+from alerts.told import told_as_of, told_now
+from gateway.records import AuditRow, Records, UnknownRecord, Verdict
+from gateway.records.chain import row_hash
+from gateway.records.documents import HASH, document_hash, seal
+from telemetry.contract import parse_iso_utc
+
+_MOST_DAYS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """``part`` is a stable word (document, audit, batch, placement, vvm, release, place, device, fact, rule, verdict)."""
+
+    part: str
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What a judgement with all that is known now says."""
+
+    word: str
+    reasons: tuple[dict[str, Any], ...]
+    changes: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """``differences`` empty: the stored facts and rules give the same document, hash and all.
+
+    ``document`` None: judged before documents were kept, nothing can be recomputed. ``rebuilt`` is the document that
+    comes out now, by the rules of then.
+    """
+
+    verdict: Verdict
+    document: dict[str, Any] | None
+    differences: tuple[Difference, ...]
+    rebuilt: dict[str, Any] | None = None
+    today: Today | None = None
+
+    @property
+    def same(self) -> bool:
+        return self.document is not None and not self.differences
+
+
+def explain(records: Records, memory: Memory, rules: Rules, verdict_id: str, now_ms: int) -> Explanation:
+    """Recompute a verdict; raises UnknownRecord for an unknown one."""
+    verdict = records.verdict_by_id(verdict_id)
+    kept = records.verdict_document(verdict_id)
+    today = _today(records, memory, rules, verdict, kept, now_ms)
+    if kept is None:
+        return Explanation(verdict, None, tuple(_no_document(verdict)), None, today)
+    rebuilt = _rebuilt(records, memory, rules, kept)
+    found = [
+        *_sealed(verdict, kept, records.audit_of(f"verdict:{verdict_id}")),
+        *_inputs(kept, rebuilt),
+        *_rules(kept, rules, rebuilt["batch"]["product_kfa"]),
+    ]
+    found += list(_outcome(kept, rebuilt))
+    return Explanation(verdict, kept, tuple(found), rebuilt, today)
+
+
+def _no_document(verdict: Verdict) -> Iterator[Difference]:
+    if verdict.document_hash is None:
+        yield Difference("document", verdict.id, "judged before documents were kept: it cannot be recomputed")
+    else:
+        yield Difference("document", verdict.id, "its document is gone from the records")
+
+
+def _rebuilt(records: Records, memory: Memory, rules: Rules, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The document again: facts and people's rows as of then, judged by the limits that stand in the document."""
+    as_of = AsOf(**kept["as_of"])
+    profiles = [profile_of_json(p) for p in kept["rules"]["profiles"]]
+    catalogue = {**rules.catalogue, **{p.id: p for p in profiles}}
+    product = product_of_json(kept["product"])
+    serials = sorted({f["stream"].partition("/")[0] for f in kept["facts"]} | set(kept["devices"]))
+    told = told_as_of(records, kept["batch"]["id"], as_of.audit_id, serials, catalogue)
+    facts = KnownThen(memory, as_of.journal_offset, as_of.homes_audit_id).of(told.stays)
+    products = {} if product is None else {told.batch.product_kfa: product}
+    judged = judge_told(told, facts, catalogue, products, parse_iso_utc(kept["judged_at"]))
+    return seal(document(judged, as_of, kept["rules"]["products"]), kept["verdict"])
+
+
+# --- differences ------------------------------------------------------------------------------------------------
+
+
+def _sealed(verdict: Verdict, kept: Mapping[str, Any], rows: Sequence[AuditRow]) -> Iterator[Difference]:
+    """The document against its own hash, the row's, and the audit's first word of it."""
+    if kept.get(HASH) != verdict.document_hash or document_hash(kept) != verdict.document_hash:
+        yield Difference("document", verdict.id, "the document is not the one that the verdict was sealed with")
+    if not rows:
+        yield Difference("audit", verdict.id, "the verdict has no audit row")
+        return
+    first = rows[0]
+    columns = ("id", "site", "number", "at_ms", "actor", "role", "action", "kind", "subject", "old", "new", "reason")
+    if row_hash({name: getattr(first, name) for name in columns}, first.prev_hash) != first.hash:
+        yield Difference("audit", verdict.id, f"audit row {first.id} was altered after it was written")
+    if first.new_value.get("document_hash") != verdict.document_hash:
+        yield Difference("audit", verdict.id, f"audit row {first.id} carries the hash of another document")
+
+
+def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    yield from _fields("batch", kept["batch"], now["batch"])
+    yield from _rows("placement", _by("id", kept["placements"]), _by("id", now["placements"]))
+    yield from _rows("vvm", _by("at", kept["vvm_readings"]), _by("at", now["vvm_readings"]))
+    if kept["released_at"] != now["released_at"]:
+        yield Difference("release", kept["batch"]["id"], _was(kept["released_at"], now["released_at"]))
+    yield from _rows("place", kept["places"], now["places"])
+    yield from _rows("device", kept["devices"], now["devices"])
+    yield from _facts(kept["facts"], now["facts"])
+
+
+def _by(key: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {str(row[key]): row for row in rows}
+
+
+def _fields(part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
+    for name in sorted({*old, *new}):
+        if old.get(name) != new.get(name):
+            yield Difference(part, name, _was(old.get(name), new.get(name)))
+
+
+def _rows(part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
+    for key in sorted({*old, *new}):
+        if key not in new:
+            yield Difference(part, key, "was there and is gone")
+        elif key not in old:
+            yield Difference(part, key, "is there and was not")
+        elif old[key] != new[key]:
+            said = list(_fields(part, old[key], new[key]))
+            yield Difference(part, key, "; ".join(f"{d.subject} {d.text}" for d in said))
+
+
+def _was(old: object, new: object) -> str:
+    return f"was {_word(old)}, is {_word(new)}"
+
+
+def _word(value: object) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _facts(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
+    """Which stream, and of it which days: a digest tells that a day is another one, not which of its readings."""
+    before, after = ({f"{f['stream']} in {f['equipment']}": f for f in facts} for facts in (old, new))
+    for key in sorted({*before, *after}):
+        was, now = before.get(key), after.get(key)
+        if was is None or now is None:
+            count = (now or was or {})["count"]
+            text = f"{count} readings are here that were not judged" if was is None else f"{count} readings are gone"
+            yield Difference("fact", key, text)
+        elif was["sha256"] != now["sha256"]:
+            yield Difference("fact", key, _days(was["days"], now["days"]))
+
+
+def _days(old: Sequence[Sequence[Any]], new: Sequence[Sequence[Any]]) -> str:
+    before, after = ({d[0]: (d[1], d[2]) for d in days} for days in (old, new))
+    said = []
+    for day in sorted({*before, *after}):
+        was, now = before.get(day, (0, "")), after.get(day, (0, ""))
+        if was[0] != now[0]:
+            said.append(f"{day}: {was[0]} readings then, {now[0]} now")
+        elif was != now:
+            said.append(f"{day}: {was[0]} readings as then, and at least one is another")
+    more = len(said) - _MOST_DAYS
+    return "; ".join([*said[:_MOST_DAYS], *([f"{more} more days"] if more > 0 else [])])
+
+
+def _rules(kept: Mapping[str, Any], rules: Rules, kfa: str) -> Iterator[Difference]:
+    """The rules of then against today's. The recomputation goes by those of then, so this alone changes no outcome."""
+    if kept["rules"]["engine"] != ENGINE:
+        yield Difference("rule", "engine", _was(kept["rules"]["engine"], ENGINE))
+    for old in kept["rules"]["profiles"]:
+        profile = rules.catalogue.get(old["id"])
+        new = None if profile is None else profile_json(profile)
+        if new is None:
+            yield Difference("rule", old["id"], f"version {old['version']} then, no such profile now")
+        elif (new["sha256"], new["version"]) != (old["sha256"], old["version"]):
+            yield Difference("rule", old["id"], _limits(old, new))
+    product = product_json(rules.products.get(kfa))
+    if product != kept["product"]:
+        said = "; ".join(f"{d.subject} {d.text}" for d in _fields("rule", kept["product"], product))
+        yield Difference("rule", f"product {kfa}", f"table {kept['rules']['products']}: {said}")
+
+
+def _limits(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    said = [f"version {old['version']} then, {new['version']} now"]
+    before, after = (_by("code", p["limits"]["rows"]) for p in (old, new))
+    said += [f"{d.subject}: {d.text}" for d in _rows("rule", before, after)]
+    plain = [{k: v for k, v in p["limits"].items() if k != "rows"} for p in (old, new)]
+    said += [f"{d.subject} {d.text}" for d in _fields("rule", *plain)]
+    return "; ".join(said)
+
+
+_OUTCOME = ("word", "reasons", "exposure", "findings", "timeline")
+
+
+def _outcome(kept: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Iterator[Difference]:
+    for name in _OUTCOME:
+        if kept[name] == rebuilt[name]:
+            continue
+        match name:
+            case "word":
+                text = _was(kept[name], rebuilt[name])
+            case "exposure" if kept[name] and rebuilt[name]:
+                text = "; ".join(f"{d.subject} {d.text}" for d in _fields("verdict", kept[name], rebuilt[name]))
+            case "reasons" | "findings":
+                key = "code" if name == "reasons" else "id"
+                found = _rows("verdict", _by(key, kept[name]), _by(key, rebuilt[name]))
+                text = "; ".join(f"{d.subject}: {d.text}" for d in found)
+            case _:
+                text = "comes out another"
+        yield Difference("verdict", name, text)
+
+
+# --- today ------------------------------------------------------------------------------------------------------
+
+
+def _today(
+    records: Records, memory: Memory, rules: Rules, verdict: Verdict, kept: Mapping[str, Any] | None, now_ms: int
+) -> Today | None:
+    """None where the batch is not known any more."""
+    try:
+        told, audit_id = told_now(records, verdict.batch, records.registry(), rules.catalogue)
+    except UnknownRecord:
+        return None
+    judged: Judged = judge_told(told, KnownThen(memory).of(told.stays), rules.catalogue, rules.products, now_ms)
+    place = memory.place()
+    now = document(judged, AsOf(place.journal_offset, audit_id, place.audit_id), rules.products_version)
+    changes = () if kept is None else tuple(_inputs(kept, now))
+    return Today(now["word"], tuple(now["reasons"]), changes)

@@ -1,0 +1,109 @@
+"""``smile-iot explain VERDICT``: recompute a verdict from what was stored, and say whether it is the same.
+
+Exit codes: 0 the same, 1 something differs (it is named), 2 called or set up wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from smile_iot.service import add_config_argument, settings_of
+from telemetry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from alerts.explain import Explanation
+    from api.words import Words
+    from gateway.records import Records
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "verdict", metavar="VERDICT", help="the verdict's id, as B1.v3; or a batch: its latest verdict"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with the document")
+    parser.add_argument("--language", choices=("id", "en"), default="id", help="language of the reasons (id)")
+    add_config_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from alerts.explain import explain
+    from alerts.memory import Memory
+    from alerts.rulebook import rules_of
+    from api.words import Words
+    from smile_iot.parts import alerts_config, open_records
+    from telemetry.clock import clock_from_environment
+
+    settings = settings_of(args)
+    config = alerts_config(settings)
+    if not config.memory_path.exists():
+        raise ConfigError("server.data_dir", f"no {config.memory_path}: alerts never ran here")
+    with open_records(settings) as records:
+        memory = Memory(config.memory_path, read_only=True)
+        try:
+            now_ms = clock_from_environment().now_ms()
+            found = explain(records, memory, rules_of(config), _verdict_id(records, args.verdict), now_ms)
+        finally:
+            memory.close()
+        print(json.dumps(as_json(found), indent=2) if args.json else as_text(found, records, Words(args.language)))
+    return 0 if found.same else 1
+
+
+def _verdict_id(records: Records, name: str) -> str:
+    from gateway.records import UnknownRecord
+
+    try:
+        return records.verdict_by_id(name).id
+    except UnknownRecord as error:
+        latest = records.verdict(name)
+        if latest is None:
+            raise ConfigError("verdict", f"{name!r} is neither a verdict nor a batch with one") from error
+        return latest.id
+
+
+def as_json(found: Explanation) -> dict[str, Any]:
+    def differences(of: Any) -> list[dict[str, str]]:
+        return [{"part": d.part, "subject": d.subject, "text": d.text} for d in of]
+
+    today = found.today
+    return {
+        "verdict": found.verdict.id,
+        "same": found.same,
+        "differences": differences(found.differences),
+        "document": found.document,
+        "hash_now": None if found.rebuilt is None else found.rebuilt["hash"],
+        "today": None
+        if today is None
+        else {"word": today.word, "reasons": list(today.reasons), "changes": differences(today.changes)},
+    }
+
+
+def as_text(found: Explanation, records: Records, words: Words) -> str:
+    """For a person: what was judged and why, whether it comes out the same, and what today's facts say."""
+    verdict, document = found.verdict, found.document
+    site = records.site(verdict.site)
+    places = {e.id: e.name for e in records.equipment_list(verdict.site)}
+    judged = words.time(verdict.judged_ms, site.zone)
+    lines = [f"{verdict.id}: {words.known('verdict', verdict.verdict)} ({judged})"]
+    lines += _reasons(verdict.reasons, site.zone, places, words)
+    if document is not None:
+        as_of = document["as_of"]
+        lines.append(f"  as of journal {as_of['journal_offset']}, audit {as_of['audit_id']}; {document['hash']}")
+        lines += [
+            f"  facts: {f['count']} of {f['stream']} in {places.get(f['equipment'], f['equipment'])}"
+            for f in document["facts"]
+        ]
+    lines.append("the same: recomputed from the stored facts, hash and all" if found.same else "NOT the same:")
+    lines += [f"  {d.part} {d.subject}: {d.text}" for d in found.differences]
+    if found.today is not None:
+        lines.append(f"with today's facts and rules: {words.known('verdict', found.today.word)}")
+        lines += _reasons(found.today.reasons, site.zone, places, words)
+        lines += [f"  since then: {d.part} {d.subject}: {d.text}" for d in found.today.changes]
+    return "\n".join(lines)
+
+
+def _reasons(reasons: Any, zone: str, places: dict[str, str], words: Words) -> list[str]:
+    from api.present import reason_text
+
+    return [f"  - {reason_text(words, zone, places, {**r, **r.get('params', {})})}" for r in reasons]

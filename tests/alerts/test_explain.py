@@ -1,0 +1,251 @@
+"""A verdict is reached again from what was stored, or what differs is named."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alerts.config import Config
+from alerts.explain import Explanation, explain
+from alerts.memory import Memory
+from alerts.rulebook import Rules, rules_of
+from gateway.records import Actor, Batch, Role
+
+HOUR = 3_600_000
+SARI = Actor("Sari", Role.MANAGER)
+Ask = Callable[..., Explanation]
+
+
+@pytest.fixture
+def ask(world: Any) -> Ask:
+    """Explain a verdict while the service has its file open, by a memory that can only read."""
+
+    def explained(verdict: str | None = None, rules: Rules | None = None) -> Explanation:
+        memory = Memory(world.folder / "alerts.db", read_only=True)
+        try:
+            name = verdict or world.records.verdict("B1").id
+            return explain(world.records, memory, rules or rules_of(Config()), name, world.clock.now_ms())
+        finally:
+            memory.close()
+
+    return explained
+
+
+@pytest.fixture
+def hot(world: Any, start: int) -> Any:
+    """B1 came at 00:00, refrigerator F1 was at 9 degrees for eleven hours; B1 was moved at 12:00 and read at 13:00."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "9.0"), *world.temperatures(11.25, 14, "5.0"))
+    world.say(*world.temperatures(11, 14, "4.0", "LOG-B"))
+    world.at(11)
+    world.clock.wall_ms = start + 13 * HOUR
+    world.records.move_batch("B1", "F2", start + 12 * HOUR, SARI, "too warm", world.clock.wall_ms)
+    world.records.observe_vvm("B1", "B", SARI, "", world.clock.wall_ms)
+    world.at(13)
+    return world
+
+
+def parts(found: Explanation) -> list[tuple[str, str]]:
+    return [(d.part, d.subject) for d in found.differences]
+
+
+def test_the_same_verdict_comes_out_hash_and_all(hot: Any, ask: Ask) -> None:
+    for verdict in hot.records.verdict_history("B1"):
+        found = ask(verdict.id)
+        assert (parts(found), found.same) == ([], True)
+        assert found.rebuilt == found.document == hot.records.verdict_document(verdict.id)
+    assert found.document is not None
+    assert found.document["word"] == "hold_and_inspect"
+    assert found.today is not None
+    assert found.today.word == "hold_and_inspect"
+
+
+def test_late_data_afterwards_do_not_change_the_old_verdict(hot: Any, ask: Ask) -> None:
+    """Facts are taken as of the journal's offset then, what people said as of the audit's id then."""
+    old = hot.records.verdict("B1").id
+    hot.say(*hot.temperatures(9, 13, "-2.0", "LOG-B"))
+    hot.records.observe_vvm("B1", "C", SARI, "", hot.clock.wall_ms + 1)
+    device = replace(hot.records.device("LOG-A"), interval_s=300, calibration_error_c=Decimal("0.5"))
+    hot.records.upsert_device(device, SARI, "another interval", hot.clock.wall_ms)
+    freezer = replace(hot.records.equipment("F1"), kind="freezer")
+    hot.records.upsert_equipment(freezer, SARI, "a freezer now", hot.clock.wall_ms)
+    hot.at(14)
+    found = ask(old)
+    assert (parts(found), found.same) == ([], True)
+    assert found.today is not None
+    assert found.today.word == "discard_proposed"
+    changed = {(d.part, d.subject) for d in found.today.changes}
+    assert {("fact", "LOG-B/temperature_c in F2"), ("device", "LOG-A"), ("place", "F1")} <= changed
+    assert any(part == "vvm" for part, _ in changed)
+    newer = ask()
+    assert (newer.verdict.id != old, newer.same) == (True, True)
+
+
+def test_a_fact_altered_in_the_file_is_found_by_stream_and_day(hot: Any, ask: Ask) -> None:
+    with sqlite3.connect(hot.folder / "alerts.db") as db:
+        (at_ms,) = db.execute("SELECT max(t_ms) FROM kept WHERE value_m = 9000").fetchone()
+        db.execute("UPDATE kept SET value_m = 8000 WHERE t_ms = ? AND value_m = 9000", (at_ms,))
+    found = ask()
+    (fact, *more) = found.differences
+    day = date.fromtimestamp(at_ms // 1000).isoformat()
+    assert (fact.part, fact.subject) == ("fact", "LOG-A/temperature_c in F1")
+    assert fact.text == f"{day}: 57 readings as then, and at least one is another"
+    assert {d.subject for d in more} <= {"word", "reasons", "exposure", "findings", "timeline"}
+
+
+def test_a_fact_taken_out_and_a_stream_put_in_are_counted(hot: Any, ask: Ask) -> None:
+    with sqlite3.connect(hot.folder / "alerts.db") as db:
+        db.execute("DELETE FROM kept WHERE t_ms = (SELECT min(t_ms) FROM kept)")
+        db.execute("INSERT INTO name(text) VALUES ('LOG-X/temperature_c')")
+        (x,) = db.execute("SELECT id FROM name WHERE text = 'LOG-X/temperature_c'").fetchone()
+        (f1,) = db.execute("SELECT id FROM name WHERE text = 'F1'").fetchone()
+        db.execute("INSERT INTO kept SELECT ?, t_ms, 0, value_m, quality, ?, 1, 0 FROM kept LIMIT 1", (x, f1))
+        db.execute("INSERT INTO home VALUES (?,?)", (f1, x))
+    told = {d.subject: d.text for d in ask().differences if d.part == "fact"}
+    assert told["LOG-A/temperature_c in F1"].endswith("57 readings then, 56 now")
+    assert told["LOG-X/temperature_c in F1"] == "1 readings are here that were not judged"
+
+
+def test_a_placement_altered_in_the_audit_is_named(hot: Any, ask: Ask) -> None:
+    with sqlite3.connect(hot.folder / "records.db") as db:
+        db.execute('UPDATE audit SET new = replace(new, \'"equipment":"F1"\', \'"equipment":"F2"\')')
+    assert any(part == "placement" for part, _ in parts(ask()))
+
+
+def test_a_placement_altered_in_its_table_alone_changes_nothing_that_was_judged(hot: Any, ask: Ask) -> None:
+    """The audit is what counts; ``verify_chain`` tells of the table."""
+    with sqlite3.connect(hot.folder / "records.db") as db:
+        db.execute("UPDATE placements SET equipment = 'F2'")
+    assert ask().same
+    assert not hot.records.verify_chain("S1").ok
+
+
+@pytest.mark.parametrize("what", ["document", "row"])
+def test_an_altered_document_or_row_is_named(hot: Any, ask: Ask, what: str) -> None:
+    with sqlite3.connect(hot.folder / "records.db") as db:
+        if what == "document":
+            db.execute(
+                'UPDATE verdict_documents SET document = replace(document, \'"max_c":"9.0"\', \'"max_c":"7.0"\')'
+            )
+            expected = ("document", "B1.v2")
+        else:
+            db.execute("UPDATE audit SET reason = 'x' WHERE subject = 'verdict:B1.v2'")
+            expected = ("audit", "B1.v2")
+    assert hot.records.verdict("B1").id == "B1.v2"
+    assert expected in parts(ask())
+
+
+def test_a_changed_rule_version_is_named_and_the_old_verdict_still_comes_out_by_the_old_rule(
+    hot: Any, ask: Ask
+) -> None:
+    rules = rules_of(Config())
+    fridge = rules.catalogue["refrigerator"]
+    limits = tuple(
+        replace(x, limit_c=Decimal("9.5")) if x.limit_c == 8 and x.code == "HEAT" else x for x in fridge.limits
+    )
+    other = {**rules.catalogue, "refrigerator": replace(fridge, version="2027.1", limits=limits)}
+    found = ask(rules=replace(rules, catalogue=other))
+    (rule,) = found.differences
+    assert (rule.part, rule.subject) == ("rule", "refrigerator")
+    assert rule.text == f"version {fridge.version} then, 2027.1 now; HEAT: limit_c was 8.0, is 9.5"
+    assert (found.same, found.rebuilt) == (False, found.document)
+    assert found.today is not None
+    assert found.today.word == "use_first"
+
+
+def test_a_changed_product_row_is_named(hot: Any, ask: Ask) -> None:
+    rules = rules_of(Config())
+    kfa = hot.records.batch("B1").product_kfa
+    other = {**rules.products, kfa: replace(rules.products[kfa], vvm_type="VVM30")}
+    (rule,) = ask(rules=replace(rules, products=other)).differences
+    assert (rule.subject, rule.text.endswith("vvm_type was VVM7, is VVM30")) == (f"product {kfa}", True)
+
+
+def test_a_release_and_what_went_on_after_it_come_out_the_same(world: Any, ask: Ask, start: int) -> None:
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "9.0"))
+    world.at(11)
+    world.records.decide("B1", "released", SARI, "VVM at A", world.clock.wall_ms)
+    world.say(*world.temperatures(11.25, 13, "9.0"))
+    world.at(13)
+    found = ask()
+    assert found.document is not None
+    assert "went_on_after_release" in [r["code"] for r in found.document["reasons"]]
+    assert (parts(found), found.same) == ([], True)
+
+
+def test_readings_of_a_device_that_got_its_equipment_later_were_not_known_then(world: Any, ask: Ask) -> None:
+    world.device("LOG-N", None)
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "9.0"), *world.temperatures(0, 11, "-3.0", "LOG-N"))
+    world.at(11)
+    old = world.records.verdict("B1").id
+    world.device("LOG-N", "F1")
+    world.at(11.1)
+    assert world.records.verdict("B1").id != old
+    assert ask(old).same
+    assert ask().same
+
+
+def test_a_verdict_from_before_documents_says_so(hot: Any, ask: Ask) -> None:
+    with sqlite3.connect(hot.folder / "records.db") as db:
+        db.execute("UPDATE verdicts SET document_hash = NULL")
+    found = ask()
+    assert (found.document, found.same, parts(found)) == (None, False, [("document", "B1.v2")])
+    assert found.today is not None
+
+
+def test_a_batch_whose_name_begins_with_anothers_is_not_mixed_up_with_it(hot: Any, ask: Ask, start: int) -> None:
+    batch = replace(hot.records.batch("B1"), id="B1.at.1")
+    hot.records.upsert_batch(batch, SARI, "", hot.clock.wall_ms)
+    hot.records.add_placement("B1.at.1", "F1", start, SARI, "came", hot.clock.wall_ms)
+    hot.records.observe_vvm("B1", "C", SARI, "", hot.clock.wall_ms + 1)
+    hot.at(14)
+    assert ask().same
+
+
+@given(
+    values=st.lists(st.sampled_from(["5.0", "9.0", "-1.0", None]), min_size=4, max_size=24),
+    late=st.lists(st.integers(0, 23), max_size=4),
+    seen=st.sampled_from(["", "A", "B"]),
+)
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happened_every_verdict_of_a_batch_comes_out_the_same(
+    world: Any, start: int, values: list[str | None], late: list[int], seen: str
+) -> None:
+    """Hours of readings, some of them late, a VVM read in between: each verdict on the way is recomputed."""
+    n = len(world.records.batches())
+    batch = Batch(f"H{n}", "S1", "93005477", "HepB", "x", date(2027, 1, 1), 10)
+    shift = n * 100 * HOUR
+    world.clock.wall_ms = start + shift
+    world.records.upsert_batch(batch, SARI, "", world.clock.wall_ms)
+    world.records.add_placement(batch.id, "F1", start + shift, SARI, "came", world.clock.wall_ms)
+    if n == 0:
+        world.alerts.start()
+    for hour, value in enumerate(values):
+        world.clock.wall_ms = start + shift + hour * HOUR
+        if hour not in late:
+            world.say(world.reading(world.clock.wall_ms, value))
+        if hour == 3 and seen:
+            world.records.observe_vvm(batch.id, seen, SARI, "", world.clock.wall_ms)
+        world.turn()
+    world.say(*(world.reading(start + shift + h * HOUR, values[h]) for h in late if h < len(values)))
+    world.turn()
+    memory = Memory(world.folder / "alerts.db", read_only=True)
+    history = world.records.verdict_history(batch.id)
+    assert history
+    for verdict in history:
+        found = explain(world.records, memory, rules_of(Config()), verdict.id, world.clock.now_ms())
+        assert found.same, found.differences
+    memory.close()
