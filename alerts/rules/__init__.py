@@ -14,12 +14,15 @@ Theory, from ``facts/cold-chain.md`` section 6:
 from alerts.rules.engine import State, Step, judge, restore, standing, step
 from alerts.rules.facts import ReadingFact, RuleFact
 from alerts.rules.finding import Grounds, Kind, Level, RuleFinding
-from alerts.rules.limits import Comparator, Limit, Mode, Profile, Profiles, StreamSettings
+from alerts.rules.limits import Assigned, Comparator, Dated, Era, Limit, Mode, Profile, Profiles, StreamSettings
 from alerts.rules.spans import RangeState, Segment, Span, range_spans, segments
 from alerts.rules.stream import reconcile
 
 __all__ = [
+    "Assigned",
     "Comparator",
+    "Dated",
+    "Era",
     "Grounds",
     "Kind",
     "Level",

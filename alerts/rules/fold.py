@@ -3,7 +3,9 @@
     state of a threshold      in reading           out reading                     unknown reading
     nothing open              -                    open run and chain              hold ends
     run open, no longer gap   close run and chain  extend run, fire rules          hold ends
-    run open, longer gap      close run and chain  close run, new run, same chain  hold ends
+    run open, longer gap      close run and chain  close run, new run, same chain  close run (sensor lost)
+
+A change of limits (``Plan.changes``) is made at its instant, before the first sample at or after it.
 
 A walker is copied, never shared, once it has moved: chunks keep the one they start from (``stream.py``).
 """
@@ -18,14 +20,17 @@ from itertools import pairwise
 from alerts.rules.facts import Point, degrees
 from alerts.rules.finding import Grounds, Kind, Level, RuleFinding, finding_id
 from alerts.rules.interval import Learner, max_gap_ms
-from alerts.rules.limits import SILENCE_INTERVALS, Limit, Plan, Threshold
+from alerts.rules.limits import SILENCE_INTERVALS, Limit, Plan, Threshold, same_rule
 
 SILENT = "SILENT"
 CONFLICT = "CONFLICT"
 LOGGER_LOST = "logger_lost_in_excursion"
+LIMIT_CHANGED = "limit_changed"
+SENSOR_LOST = "sensor_lost"
+_NOT_YET = 1 << 62
 
 
-Fired = tuple[int, int]  # when a rule fired, and the reading by which it did
+Fired = tuple[int, int, Threshold]  # when a rule fired, the reading by which it did, the limits that held then
 
 
 class Side(IntEnum):
@@ -122,6 +127,7 @@ class Total:
     last_out_ms: int = 0
     deciding_ms: int = 0
     count: int = 0
+    by: Threshold | None = None  # the limits by which it fired
 
     def copy(self) -> Total:
         return Total(
@@ -135,6 +141,7 @@ class Total:
             self.last_out_ms,
             self.deciding_ms,
             self.count,
+            self.by,
         )
 
     def saw(self, t_ms: int, value: int, high: bool) -> None:
@@ -158,6 +165,7 @@ class Watch:
     chain: Chain | None = None
     totals: list[Total] = field(default_factory=list)
     settling: tuple[tuple[int, int], ...] = ()
+    first_ms: int | None = None  # of a limit that began to hold later: the first reading it saw
 
     def copy(self) -> Watch:
         return Watch(
@@ -168,6 +176,7 @@ class Watch:
             None if self.chain is None else self.chain.copy(),
             [t.copy() for t in self.totals],
             self.settling,
+            self.first_ms,
         )
 
 
@@ -182,56 +191,118 @@ class Sample:
     held_ms: int
     max_gap_ms: int
     breaks: bool = False  # a longer gap lies before this sample, whatever the times say (merged streams)
+    lost: bool = False  # nothing at all was heard before it, for so long that the sensor counts as lost
 
 
 class Walker:
-    """All thresholds of one plan. ``advance`` and ``finish`` append closed findings to a list of the caller."""
+    """All thresholds of one plan, those of the time it has walked to. ``advance`` appends closed findings to a list
+    of the caller.
+    """
 
-    __slots__ = ("first_ms", "plan", "watches")
+    __slots__ = ("changed", "first_ms", "plan", "thresholds", "watches")
 
-    def __init__(self, plan: Plan, first_ms: int, watches: list[Watch] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        first_ms: int,
+        watches: list[Watch] | None = None,
+        thresholds: tuple[Threshold, ...] | None = None,
+        changed: int = 0,
+    ) -> None:
         self.plan = plan
         self.first_ms = first_ms
-        self.watches = watches or [Watch(totals=[Total() for _ in t.cumulatives]) for t in plan.thresholds]
+        self.thresholds = plan.thresholds if thresholds is None else thresholds
+        self.watches = watches or [_fresh(t) for t in self.thresholds]
+        self.changed = changed  # how many of the plan's changes lie behind
 
     def copy(self) -> Walker:
-        return Walker(self.plan, self.first_ms, [w.copy() for w in self.watches])
+        return Walker(self.plan, self.first_ms, [w.copy() for w in self.watches], self.thresholds, self.changed)
+
+    def under(self, plan: Plan, last_ms: int) -> Walker | None:
+        """The walker with another plan, where both plans are the same up to the last reading it saw; else None."""
+        n = self.changed
+        same = (plan.thresholds, plan.changes[:n]) == (self.plan.thresholds, self.plan.changes[:n])
+        if not same or len(plan.changes) < n or any(at <= last_ms for at, _ in plan.changes[n:]):
+            return None
+        return Walker(plan, self.first_ms, [w.copy() for w in self.watches], self.thresholds, n)
+
+    def next_change_ms(self) -> int | None:
+        """When the limits change next."""
+        changes = self.plan.changes
+        return changes[self.changed][0] if self.changed < len(changes) else None
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Walker)
             and self.first_ms == other.first_ms
-            and self.plan == other.plan
+            and self.changed == other.changed
+            and (self.plan is other.plan or self.plan == other.plan)
             and self.watches == other.watches
         )
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def advance(self, sample: Sample, closed: list[RuleFinding]) -> None:
-        for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True):
+        if self.plan.changes:
+            self.change_until(sample.t_ms, sample.held_ms, closed)
+        for threshold, watch in zip(self.thresholds, self.watches, strict=True):
             _advance(self.plan, threshold, watch, sample, self.first_ms, closed)
 
-    def open_findings(self, held_ms: int = 0) -> list[RuleFinding]:
-        """Findings of episodes that go on; ``held_ms``: how long the last reading is known to have held."""
+    def change_until(self, t_ms: int, held_ms: int, closed: list[RuleFinding]) -> None:
+        """Go to the limits of ``t_ms``. What ends with its limit was held for ``held_ms`` after the last reading."""
+        while (at := self.next_change_ms()) is not None and at <= t_ms:
+            self.watches = self._changed(self.plan.changes[self.changed][1], at, held_ms, closed)
+            self.thresholds = self.plan.changes[self.changed][1]
+            self.changed += 1
+
+    def _changed(
+        self, new: tuple[Threshold, ...], at_ms: int, held_ms: int, closed: list[RuleFinding]
+    ) -> list[Watch]:
+        """The watches of the new thresholds; what has the same border goes on, what has none ends now."""
+        left = list(zip(self.thresholds, self.watches, strict=True))
+        made: list[Watch] = []
+        for threshold in new:
+            like = [pair for pair in left if pair[0].border == threshold.border]
+            pair = min(like, key=lambda p: p[0].profile != threshold.profile, default=None)
+            if pair is None:
+                made.append(_fresh(threshold, later=True))
+            else:
+                left.remove(pair)
+                made.append(_carried(self.plan, *pair, threshold, at_ms, held_ms, closed))
+        for threshold, watch in left:
+            _end_with_limit(self.plan, threshold, watch, at_ms, held_ms, self.first_ms, closed)
+        return made
+
+    def open_findings(self, held_ms: int = 0, *, lost: bool = False) -> list[RuleFinding]:
+        """Findings of episodes that go on; ``held_ms``: how long the last reading is known to have held.
+
+        ``lost``: nothing was heard for so long that the episodes ended with what is known of them.
+        """
         found: list[RuleFinding] = []
-        for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True):
-            if self.plan.event_driven and held_ms and watch.last_side is Side.OUT:
-                watch = watch.copy()
-                _hold(threshold, watch, watch.last_ms + held_ms, held_ms, self.first_ms, by_holding=True)
-            _close_run(self.plan, threshold, watch.run, found, ended=False)
-            _close_chain(self.plan, threshold, watch.chain, found, ended=False)
-            if held_ms and watch.last_side is Side.OUT and not self.plan.event_driven:
-                watch = watch.copy()
-                _hold(threshold, watch, watch.last_ms + held_ms, held_ms, self.first_ms)
-            for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
+        driven, reason = self.plan.event_driven, SENSOR_LOST if lost else ""
+        for threshold, watch in zip(self.thresholds, self.watches, strict=True):
+            held = watch
+            if held_ms and watch.last_side is Side.OUT:
+                held = watch.copy()
+                _hold(threshold, held, held.last_ms + held_ms, held_ms, self.first_ms, by_holding=driven)
+            over = lost and threshold.max_gap_ms is None  # SMILE's timer knows no gaps
+            now, why = (held, reason) if over or driven else (watch, "")
+            _close_run(self.plan, threshold, now.run, found, ended=over, reason=why)
+            _close_chain(self.plan, threshold, now.chain, found, ended=over, reason=why)
+            for rule, total in zip(threshold.cumulatives, held.totals, strict=True):
                 _close_total(self.plan, threshold, rule, total, None, found)
         return found
+
+    def has_open_episode(self) -> bool:
+        """Whether anything is open that ends when the sensor is lost."""
+        watched = zip(self.thresholds, self.watches, strict=True)
+        return any(t.max_gap_ms is None and (w.run is not None or w.chain is not None) for t, w in watched)
 
     def due_ms(self) -> list[int]:
         """When the rules of what stands out now fire if nothing else is said (event-driven streams only)."""
         return [
             at + rule.need_ms
-            for threshold, watch in zip(self.plan.thresholds, self.watches, strict=True)
+            for threshold, watch in zip(self.thresholds, self.watches, strict=True)
             if watch.last_side is Side.OUT and watch.run is not None
             for rule, at, fired in zip(threshold.singles, watch.run.timer, watch.run.fired, strict=True)
             if fired is None and not rule.repeats
@@ -242,10 +313,80 @@ class Walker:
         return any(w.last_side is Side.OUT and w.run is not None for w in self.watches)
 
 
+def _fresh(threshold: Threshold, *, later: bool = False) -> Watch:
+    return Watch(totals=[Total() for _ in threshold.cumulatives], first_ms=_NOT_YET if later else None)
+
+
+def _carried(
+    plan: Plan, old: Threshold, watch: Watch, new: Threshold, at_ms: int, held_ms: int, closed: list[RuleFinding]
+) -> Watch:
+    """The watch of a border that stays, under the rules that hold from ``at_ms`` on.
+
+    A code that fired in an open episode stays fired until the episode ends: a person was asked already. A code that
+    did not is judged by its new delay, counted from the episode's start. A code that is gone ends with its limit. A
+    sum whose rule changed begins anew.
+    """
+    if _rules(old) == _rules(new):
+        return watch
+    was = {rule.code: i for i, rule in enumerate(old.singles)}
+    keep = [was.get(rule.code) for rule in new.singles]
+    end_ms = min(at_ms, watch.last_ms + held_ms) if watch.last_side is Side.OUT else None
+    if (run := watch.run) is not None:
+        ended = replace(run.copy(), fired=[None if i in keep else fired for i, fired in enumerate(run.fired)])
+        _close_run(plan, old, ended, closed, ended=True, reason=LIMIT_CHANGED, end_ms=end_ms)
+        run.fired = [None if i is None else run.fired[i] for i in keep]
+        run.timer = [run.start_ms if i is None else run.timer[i] for i in keep]
+        run.timer_count = [0 if i is None else run.timer_count[i] for i in keep]
+    if (links := watch.chain) is not None:
+        over = replace(links.copy(), fired=[None if i in keep else fired for i, fired in enumerate(links.fired)])
+        _close_chain(plan, old, over, closed, ended=True, reason=LIMIT_CHANGED, end_ms=end_ms)
+        links.fired = [None if i is None else links.fired[i] for i in keep]
+        links.settled = [i is not None and links.settled[i] for i in keep]
+    totals = dict(
+        zip((r.code for r in old.cumulatives), zip(old.cumulatives, watch.totals, strict=True), strict=True)
+    )
+    kept: list[Total] = []
+    for rule in new.cumulatives:
+        before = totals.get(rule.code)
+        if before is not None and same_rule(before[0], rule):
+            kept.append(totals.pop(rule.code)[1])
+        else:
+            kept.append(Total())
+    for rule, total in totals.values():
+        _close_total(plan, old, rule, total, at_ms, closed, reason=LIMIT_CHANGED)
+    watch.totals = kept
+    return watch
+
+
+def _rules(threshold: Threshold) -> tuple[Limit, ...]:
+    return tuple(replace(r, source="", verified=True) for r in (*threshold.singles, *threshold.cumulatives))
+
+
+def _end_with_limit(
+    plan: Plan,
+    threshold: Threshold,
+    watch: Watch,
+    at_ms: int,
+    held_ms: int,
+    first_ms: int,
+    closed: list[RuleFinding],
+) -> None:
+    """What stood open under a limit that holds no longer; the last reading counts until then."""
+    held_ms = min(held_ms, at_ms - watch.last_ms)
+    if watch.last_side is Side.OUT and held_ms > 0:
+        _hold(threshold, watch, watch.last_ms + held_ms, held_ms, first_ms, by_holding=plan.event_driven)
+    _close_run(plan, threshold, watch.run, closed, ended=True, reason=LIMIT_CHANGED)
+    _close_chain(plan, threshold, watch.chain, closed, ended=True, reason=LIMIT_CHANGED)
+    for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
+        _close_total(plan, threshold, rule, total, at_ms, closed, reason=LIMIT_CHANGED)
+
+
 def _advance(
     plan: Plan, threshold: Threshold, watch: Watch, s: Sample, first_ms: int, closed: list[RuleFinding]
 ) -> None:
     side = classify(threshold, s.low_m, s.high_m, s.unknown)
+    if watch.first_ms is not None:
+        watch.first_ms = first_ms = min(watch.first_ms, s.t_ms)
     if watch.last_side is Side.OUT and s.held_ms:
         _hold(threshold, watch, watch.last_ms + s.held_ms, s.held_ms, first_ms, by_holding=plan.event_driven)
     gap_ms = threshold.max_gap_ms or s.max_gap_ms
@@ -255,10 +396,14 @@ def _advance(
         watch.last_known_ms = s.t_ms
         settled_ms = first_ms + threshold.ignore_first_ms
         if watch.run is not None and (side is Side.IN or broke):
-            if watch.run.last_out_ms < settled_ms:
-                watch.chain = None  # it settled, or was lost sight of before it could
-            _close_run(plan, threshold, watch.run, closed, ended=True)
-            watch.run, watch.settling = None, ()
+            _end_run(
+                plan,
+                threshold,
+                watch,
+                settled_ms,
+                closed,
+                SENSOR_LOST if s.lost and threshold.max_gap_ms is None else "",
+            )
         if side is Side.IN:
             _close_chain(plan, threshold, watch.chain, closed, ended=True)
             watch.chain = None
@@ -266,11 +411,23 @@ def _advance(
             value = s.high_m if threshold.comparator.high else s.low_m
             assert value is not None  # noqa: S101  (classify says OUT only for a value)
             _out(plan, threshold, watch, s.t_ms, value, broke, settled_ms, closed)
+    elif watch.run is not None and watch.last_known_ms is not None and s.t_ms - watch.last_known_ms > gap_ms:
+        # Faults only, for longer than the gap rule bridges: whatever is read next, this episode is over.
+        _end_run(plan, threshold, watch, first_ms + threshold.ignore_first_ms, closed, SENSOR_LOST)
     watch.last_ms, watch.last_side = s.t_ms, side
     for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
         _leave_window(plan, threshold, rule, total, s.t_ms, closed)
         if not total.holds and side is not Side.OUT:
             total.extreme_m = None
+
+
+def _end_run(
+    plan: Plan, threshold: Threshold, watch: Watch, settled_ms: int, closed: list[RuleFinding], reason: str
+) -> None:
+    if watch.run is not None and watch.run.last_out_ms < settled_ms:
+        watch.chain = None  # it settled, or was lost sight of before it could
+    _close_run(plan, threshold, watch.run, closed, ended=True, reason=reason)
+    watch.run, watch.settling = None, ()
 
 
 def _hold(
@@ -283,6 +440,8 @@ def _hold(
             episode.known_ms += held_ms
     if by_holding and watch.run is not None:
         _shown_by_holding(threshold, watch.run, end_ms)
+    if watch.first_ms is not None:
+        first_ms = watch.first_ms
     if not watch.totals:
         return
     settled_ms = first_ms + threshold.ignore_first_ms
@@ -298,7 +457,7 @@ def _hold(
             total.holds = (*total.holds[:-1], (total.holds[-1][0], end_ms))
         else:
             total.holds = (*total.holds, (from_ms, end_ms))
-        _reach(rule, total, len(total.holds) - 1)
+        _reach(threshold, rule, total, len(total.holds) - 1)
 
 
 def _out(
@@ -341,27 +500,27 @@ def _out(
                 closed.append(_repeat(plan, threshold, rule, run, run.timer[i], run.timer_count[i], t_ms))
                 run.timer[i], run.timer_count[i] = t_ms, run.count - 1
             else:
-                run.fired[i] = (t_ms, t_ms)
+                run.fired[i] = (t_ms, t_ms, threshold)
         elif chain.gaps and not chain.settled[i] and chain.fired[i] is None and t_ms - chain.start_ms >= after_ms:
-            chain.fired[i] = (t_ms, t_ms)
+            chain.fired[i] = (t_ms, t_ms, threshold)
 
 
 def _shown_by_holding(threshold: Threshold, run: Run, end_ms: int) -> None:
     """A device that speaks at changes only: what it said holds, and the time it held counts without a reading."""
     for i, rule in enumerate(threshold.singles):
         if run.fired[i] is None and not rule.repeats and end_ms - run.timer[i] >= rule.need_ms:
-            run.fired[i] = (run.timer[i] + rule.alarm_after_s * 1000, run.last_out_ms)
+            run.fired[i] = (run.timer[i] + rule.alarm_after_s * 1000, run.last_out_ms, threshold)
 
 
 def _outlasted(threshold: Threshold, watch: Watch) -> None:
     """The excursion goes on after the settling time: it was none of settling, and counts from its first reading."""
     for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
         total.holds = (*watch.settling, *total.holds)
-        _reach(rule, total, 0)
+        _reach(threshold, rule, total, 0)
     watch.settling = ()
 
 
-def _reach(rule: Limit, total: Total, since_hold: int) -> None:
+def _reach(threshold: Threshold, rule: Limit, total: Total, since_hold: int) -> None:
     """Fire a cumulative rule whose sum was reached in a hold from ``since_hold`` on, at that very instant."""
     after_ms = rule.alarm_after_s * 1000
     if total.first_ms is not None or after_ms <= 0:
@@ -371,7 +530,7 @@ def _reach(rule: Limit, total: Total, since_hold: int) -> None:
         since = None if rule.window_s is None else reached_ms - rule.window_s * 1000
         first_ms = next(a if since is None else max(a, since) for a, b in total.holds if since is None or b > since)
         total.first_ms, total.event_ms, total.at_event_ms = first_ms, reached_ms, after_ms
-        total.deciding_ms = total.last_out_ms
+        total.deciding_ms, total.by = total.last_out_ms, threshold
 
 
 def _reached_ms(
@@ -422,7 +581,12 @@ def _leave_window(
 # --- findings ---------------------------------------------------------------------------------------------
 
 
-def _finding(plan: Plan, threshold: Threshold, rule: Limit, first_ms: int, event_ms: int) -> RuleFinding:
+def _finding(
+    plan: Plan, threshold: Threshold, rule: Limit, first_ms: int, event_ms: int, reason: str = ""
+) -> RuleFinding:
+    """``threshold``: the limits in force when the rule fired; of its rules the one of this code gives the numbers."""
+    own = (*threshold.singles, *threshold.cumulatives)
+    rule = next((r for r in own if r.code == rule.code), rule)
     return RuleFinding(
         finding_id(f"{threshold.profile}/{rule.code}", plan.subject, first_ms),
         rule.code,
@@ -443,20 +607,29 @@ def _finding(plan: Plan, threshold: Threshold, rule: Limit, first_ms: int, event
         None,
         0,
         0,
-        reason="guard_band" if threshold.guard else "",
+        reason=reason or ("guard_band" if threshold.guard else ""),
     )
 
 
-def _close_run(plan: Plan, threshold: Threshold, run: Run | None, into: list[RuleFinding], *, ended: bool) -> None:
+def _close_run(
+    plan: Plan,
+    threshold: Threshold,
+    run: Run | None,
+    into: list[RuleFinding],
+    *,
+    ended: bool,
+    reason: str = "",
+    end_ms: int | None = None,
+) -> None:
     if run is None:
         return
     for rule, fired in zip(threshold.singles, run.fired, strict=True):
         if fired is not None:
             into.append(
                 replace(
-                    _finding(plan, threshold, rule, run.start_ms, fired[0]),
+                    _finding(plan, fired[2], rule, run.start_ms, fired[0], reason),
                     readings=Grounds(run.start_ms, fired[1], run.last_out_ms, run.extreme_ms, run.count),
-                    end_ms=run.end_ms if ended else None,
+                    end_ms=(end_ms or run.end_ms) if ended else None,
                     extreme_c=degrees(run.extreme_m),
                     known_s=run.known_ms // 1000,
                     unknown_s=(run.end_ms - run.start_ms - run.known_ms) // 1000,
@@ -465,7 +638,14 @@ def _close_run(plan: Plan, threshold: Threshold, run: Run | None, into: list[Rul
 
 
 def _close_chain(
-    plan: Plan, threshold: Threshold, chain: Chain | None, into: list[RuleFinding], *, ended: bool
+    plan: Plan,
+    threshold: Threshold,
+    chain: Chain | None,
+    into: list[RuleFinding],
+    *,
+    ended: bool,
+    reason: str = "",
+    end_ms: int | None = None,
 ) -> None:
     if chain is None:
         return
@@ -473,14 +653,14 @@ def _close_chain(
         if fired is not None:
             into.append(
                 replace(
-                    _finding(plan, threshold, rule, chain.start_ms, fired[0]),
+                    _finding(plan, fired[2], rule, chain.start_ms, fired[0]),
                     readings=Grounds(chain.start_ms, fired[1], chain.last_out_ms, chain.extreme_ms, chain.count),
                     kind=Kind.POSSIBLE,
-                    end_ms=chain.end_ms if ended else None,
+                    end_ms=(end_ms or chain.end_ms) if ended else None,
                     extreme_c=degrees(chain.extreme_m),
                     known_s=chain.known_ms // 1000,
                     unknown_s=(chain.end_ms - chain.start_ms - chain.known_ms) // 1000,
-                    reason="guard_band" if threshold.guard else "unknown_time",
+                    reason=reason or ("guard_band" if threshold.guard else "unknown_time"),
                 )
             )
 
@@ -498,13 +678,19 @@ def _repeat(
 
 
 def _close_total(
-    plan: Plan, threshold: Threshold, rule: Limit, total: Total, end_ms: int | None, into: list[RuleFinding]
+    plan: Plan,
+    threshold: Threshold,
+    rule: Limit,
+    total: Total,
+    end_ms: int | None,
+    into: list[RuleFinding],
+    reason: str = "",
 ) -> None:
     if total.first_ms is None:
         return
     into.append(
         replace(
-            _finding(plan, threshold, rule, total.first_ms, total.event_ms),
+            _finding(plan, total.by or threshold, rule, total.first_ms, total.event_ms, reason),
             end_ms=end_ms,
             extreme_c=None if total.extreme_m is None else degrees(total.extreme_m),
             known_s=total.at_event_ms // 1000,
@@ -513,10 +699,12 @@ def _close_total(
     )
 
 
-def silence(plan: Plan, last_ms: int, interval: int, lost: bool, end_ms: int | None) -> RuleFinding:
+def silence(
+    plan: Plan, now: Sequence[Threshold], last_ms: int, interval: int, lost: bool, end_ms: int | None
+) -> RuleFinding:
     """No reading for 3 x interval after ``last_ms`` (design.md; cold-chain 6, 13; smile-and-waste 14)."""
     after_ms = SILENCE_INTERVALS * interval
-    first = plan.thresholds[0] if plan.thresholds else None
+    first = now[0] if now else None
     return RuleFinding(
         finding_id(SILENT, plan.subject, last_ms),
         SILENT,
@@ -542,9 +730,9 @@ def silence(plan: Plan, last_ms: int, interval: int, lost: bool, end_ms: int | N
     )
 
 
-def conflict(plan: Plan, p: Point) -> RuleFinding:
+def conflict(plan: Plan, now: Sequence[Threshold], p: Point) -> RuleFinding:
     """The same identity with different values: both kept, flagged, the worse one counts (cold-chain 6, 9)."""
-    found = silence(plan, p.t_ms, 0, lost=False, end_ms=p.t_ms)
+    found = silence(plan, now, p.t_ms, 0, lost=False, end_ms=p.t_ms)
     return replace(
         found,
         finding_id=finding_id(CONFLICT, plan.subject, p.t_ms),
@@ -585,7 +773,7 @@ class StreamWalker:
             self.advance(p, closed)
 
     def advance(self, p: Point, closed: list[RuleFinding]) -> None:
-        held_ms, gap_ms = 0, max_gap_ms(self.learner.interval_ms())
+        held_ms, gap_ms, lost = 0, max_gap_ms(self.learner.interval_ms()), False
         if self.last is not None:
             difference = p.t_ms - self.last.t_ms
             interval = self.learner.interval_ms()
@@ -593,11 +781,13 @@ class StreamWalker:
             if plan.event_driven:
                 gap_ms = difference
             held_ms = difference if difference <= gap_ms else interval
-            if plan.silence and difference >= SILENCE_INTERVALS * interval:
-                lost = self.walker.in_excursion()
-                closed.append(silence(self.walker.plan, self.last.t_ms, interval, lost, p.t_ms))
+            long = difference >= SILENCE_INTERVALS * interval
+            lost = long and difference > gap_ms
+            if plan.silence and long:
+                out = self.walker.in_excursion()
+                closed.append(silence(plan, self.walker.thresholds, self.last.t_ms, interval, out, p.t_ms))
             self.learner.saw(difference)
         if p.conflict:
-            closed.append(conflict(self.walker.plan, p))
-        self.walker.advance(Sample(p.t_ms, p.low_m, p.high_m, p.unknown, held_ms, gap_ms), closed)
+            closed.append(conflict(self.walker.plan, self.walker.thresholds, p))
+        self.walker.advance(Sample(p.t_ms, p.low_m, p.high_m, p.unknown, held_ms, gap_ms, lost=lost), closed)
         self.last = p

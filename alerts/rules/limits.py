@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from itertools import pairwise
 
 from alerts.rules.facts import milli
 from alerts.rules.finding import Level
@@ -129,11 +130,22 @@ class Threshold:
     ignore_first_ms: int
     guard: bool = False
 
+    @property
+    def border(self) -> tuple[object, ...]:
+        """What makes an episode an episode. Where it stays the same over a change of limits, episodes go on."""
+        return (self.comparator, self.limit_m, self.max_gap_ms, self.ignore_first_ms, self.guard)
+
+
+def same_rule(a: Limit, b: Limit) -> bool:
+    """Whether two rules say the same; where the number comes from may differ."""
+    return replace(a, source="", verified=True) == replace(b, source="", verified=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """All thresholds that watch one subject, and its declared interval.
 
+    ``changes``: (from_ms, the thresholds from then on), in order of time; ``thresholds`` hold before the first.
     ``silence``: whether silence of this stream is told. Only a temperature's is: a device that is lost is lost once.
     """
 
@@ -145,6 +157,7 @@ class Plan:
     held_back_ms: int = 0
     event_driven: bool = False
     silence: bool = True
+    changes: tuple[tuple[int, tuple[Threshold, ...]], ...] = ()
 
     @property
     def subject(self) -> str:
@@ -208,10 +221,39 @@ def _guard(profile: Profile, limit: Limit, sigma_c: Decimal, gap_ms: int | None,
 
 
 @dataclass(frozen=True, slots=True)
+class Assigned:
+    """From ``from_ms`` on these profiles (ids, the main one first) watched an equipment."""
+
+    from_ms: int
+    profiles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """From ``from_ms`` on a profile's id meant these limits."""
+
+    from_ms: int
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """From ``from_ms`` on (the first: since ever) these profiles, each in the version of its time."""
+
+    from_ms: int
+    profiles: tuple[Profile, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Profiles:
     """What the rules judge by: the catalogue, which profiles watch which equipment, and what is known of streams.
 
     ``equipment`` maps an equipment to its profile ids, the main one first; others are judged by ``default``.
+
+    Limits are dated, and the past is judged by the limits that held then (decision 0023). ``assigned``: what watched an
+    equipment from when, in order of time; the first row holds for all time before it as well, and where there are
+    rows ``equipment`` is not asked. ``versions``: what a profile's id meant from when; ``catalogue`` is what it
+    means before the first row.
     Raises ValueError when a named profile is not in the catalogue.
     """
 
@@ -219,16 +261,42 @@ class Profiles:
     equipment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     streams: Mapping[str, StreamSettings] = field(default_factory=dict)
     default: tuple[str, ...] = ("refrigerator",)
+    assigned: Mapping[str, tuple[Assigned, ...]] = field(default_factory=dict)
+    versions: Mapping[str, tuple[Dated, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         named = {p for ids in (*self.equipment.values(), self.default) for p in ids}
+        named |= {p for rows in self.assigned.values() for row in rows for p in row.profiles}
         missing = sorted(named - set(self.catalogue))
         if missing:
             raise ValueError(f"unknown profile {', '.join(missing)}; known: {', '.join(sorted(self.catalogue))}")
 
     def of(self, equipment: str) -> tuple[Profile, ...]:
-        """The profiles that watch an equipment, main one first."""
-        return tuple(self.catalogue[p] for p in self.equipment.get(equipment, self.default))
+        """The profiles that watch an equipment, main one first, as said last."""
+        return self.eras(equipment)[-1].profiles
+
+    def eras(self, equipment: str) -> tuple[Era, ...]:
+        """What watched an equipment over time; at least one."""
+        since = [(row.from_ms, row.profiles) for row in self.assigned.get(equipment, ())]
+        since = since or [(0, self.equipment.get(equipment, self.default))]
+        named = {p for _, ids in since for p in ids}
+        dates = {at for at, _ in since[1:]} | {d.from_ms for p in named for d in self.versions.get(p, ())}
+        made = [Era(since[0][0], self._at(since[0][1], None))]
+        for at in sorted(dates):
+            ids = next((ids for begin, ids in reversed(since) if begin <= at), since[0][1])
+            profiles = self._at(ids, at)
+            if profiles != made[-1].profiles:
+                made.append(Era(at, profiles))
+        return tuple(made)
+
+    def _at(self, ids: tuple[str, ...], t_ms: int | None) -> tuple[Profile, ...]:
+        return tuple(self.version(p, t_ms) for p in ids)
+
+    def version(self, profile: str, t_ms: int | None) -> Profile:
+        """What a profile's id meant at a time (None: before every change)."""
+        rows = self.versions.get(profile, ())
+        held = [row.profile for row in rows if t_ms is not None and row.from_ms <= t_ms]
+        return held[-1] if held else self.catalogue[profile]
 
     def settings(self, stream_id: str) -> StreamSettings:
         return self.streams.get(stream_id, StreamSettings())
@@ -236,7 +304,11 @@ class Profiles:
     def plan(self, equipment: str, stream_id: str) -> Plan:
         """The plan of one stream in one equipment: the limits of the stream's own quantity."""
         settings, quantity = self.settings(stream_id), quantity_of(stream_id)
-        made = tuple(t for profile in self.of(equipment) for t in thresholds(profile, settings.sigma_c, quantity))
+        eras = [
+            (era.from_ms, tuple(t for p in era.profiles for t in thresholds(p, settings.sigma_c, quantity)))
+            for era in self.eras(equipment)
+        ]
+        made = eras[0][1]
         return Plan(
             equipment,
             stream_id,
@@ -245,4 +317,5 @@ class Profiles:
             held_back_ms=settings.held_back_s * 1000,
             event_driven=settings.event_driven,
             silence=quantity == TEMPERATURE and not settings.event_driven,
+            changes=tuple(now for before, now in pairwise(eras) if before[1] != now[1]),
         )

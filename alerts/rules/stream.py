@@ -15,7 +15,7 @@ from itertools import chain, islice, takewhile
 from alerts.rules.facts import Entries, Point, ReadingFact, Values, point, value_of
 from alerts.rules.finding import Kind, RuleFinding
 from alerts.rules.fold import StreamWalker, Walker, silence
-from alerts.rules.interval import LEARN_FROM, Learner, warm_up
+from alerts.rules.interval import LEARN_FROM, Learner, max_gap_ms, warm_up
 from alerts.rules.limits import SILENCE_INTERVALS, Plan
 
 _SPLIT_OVER = 128
@@ -53,6 +53,8 @@ class StreamState:
     warm: tuple[int, ...] = ()
     silent: RuleFinding | None = None
     held_to_ms: int = 0  # of an event-driven stream: the last word holds until here, and rules fired by that
+    changed_to_ms: int = 0  # the last change of limits that came after the last reading
+    lost: bool = False  # open episodes ended with what was known: the sensor is lost
     detected: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # finding id -> (kind, detected_ms)
 
     def points(self) -> Iterable[Point]:
@@ -66,17 +68,24 @@ class StreamState:
     def wake_at_ms(self) -> int | None:
         """When there is something to say although nothing is heard, or None.
 
-        That is when silence is told (after it began, by what is held back), or when what an event-driven stream
-        said last has held for long enough.
+        That is when silence is told (after it began, by what is held back), when an open episode counts as lost, when
+        what an event-driven stream said last has held for long enough, or when the limits change.
         """
         if not self.chunks:
             return None
         end = self.chunks[-1].end
+        times: list[int] = []
+        if self.plan.changes:
+            since = max(self.changed_to_ms, self.chunks[-1].last_ms)
+            times = [at for at, _ in self.plan.changes if at > since][:1]
         if self.plan.event_driven:
-            return min((at for at in end.walker.due_ms() if at > self.held_to_ms), default=None)
-        if self.silent is not None or not self.plan.silence:
-            return None
-        return self.chunks[-1].last_ms + SILENCE_INTERVALS * end.learner.interval_ms() + self.plan.held_back_ms
+            times += [at for at in _present(self)[0].due_ms() if at > self.held_to_ms]
+        else:
+            if self.plan.silence and self.silent is None:
+                times.append(_silence_ms(self))
+            if not self.lost and end.walker.has_open_episode():
+                times.append(_lost_ms(self))
+        return min(times, default=None)
 
     def standing(self) -> list[RuleFinding]:
         """Everything that stands, each with its detection time."""
@@ -261,21 +270,52 @@ class Settled:
     news: frozenset[str]
 
 
-def _silence_now(state: StreamState, now_ms: int) -> RuleFinding | None:
-    if not state.chunks or not state.plan.silence:
-        return None
+def _silence_ms(state: StreamState) -> int:
+    """When silence is told: three intervals after the last reading, and what the edge may hold back."""
+    last = state.chunks[-1]
+    return last.last_ms + SILENCE_INTERVALS * last.end.learner.interval_ms() + state.plan.held_back_ms
+
+
+def _lost_ms(state: StreamState) -> int:
+    """When an open episode ends because nothing is heard: as silence, and not before the gap rule gives it up."""
+    last = state.chunks[-1]
+    return max(_silence_ms(state), last.last_ms + max_gap_ms(last.end.learner.interval_ms()) + 1)
+
+
+def _present(state: StreamState) -> tuple[Walker, list[RuleFinding]]:
+    """The last walker under the limits of now, and what ended with the limits before."""
     end, last_ms = state.chunks[-1].end, state.chunks[-1].last_ms
+    if not state.changed_to_ms:
+        return end.walker, []
     interval = end.learner.interval_ms()
-    if now_ms < last_ms + SILENCE_INTERVALS * interval + state.plan.held_back_ms:
-        return None
-    return silence(state.plan, last_ms, interval, end.walker.in_excursion(), None)
+    held_ms = state.changed_to_ms - last_ms
+    if not state.plan.event_driven and held_ms > max_gap_ms(interval):
+        held_ms = interval
+    walker = end.walker.copy()
+    closed: list[RuleFinding] = []
+    walker.change_until(state.changed_to_ms, held_ms, closed)
+    return walker, closed
 
 
-def _held_to_ms(state: StreamState, now_ms: int) -> int:
-    """The last instant up to now at which holding alone made a rule fire; 0 where none did."""
-    if not state.plan.event_driven or not state.chunks:
-        return 0
-    return max((at for at in state.chunks[-1].end.walker.due_ms() if at <= now_ms), default=0)
+def _as_of(state: StreamState, now_ms: int) -> StreamState:
+    """The state with what the clock alone says of it at ``now_ms``."""
+    if not state.chunks:
+        return state
+    plan, end, last_ms = state.plan, state.chunks[-1].end, state.chunks[-1].last_ms
+    since = [at for at, _ in plan.changes if last_ms < at <= now_ms] if plan.changes else []
+    state = replace(state, changed_to_ms=since[-1] if since else 0, silent=None, held_to_ms=0, lost=False)
+    if plan.event_driven:
+        return replace(state, held_to_ms=max((at for at in _present(state)[0].due_ms() if at <= now_ms), default=0))
+    silent = None
+    if plan.silence and now_ms >= _silence_ms(state):
+        interval, out = end.learner.interval_ms(), end.walker.in_excursion()
+        silent = silence(plan, end.walker.thresholds, last_ms, interval, out, None)
+    lost = end.walker.has_open_episode() and now_ms >= _lost_ms(state)
+    return replace(state, silent=silent, lost=lost)
+
+
+def _by_clock(state: StreamState) -> tuple[object, ...]:
+    return state.silent, state.held_to_ms, state.changed_to_ms, state.lost
 
 
 def _differing(old: Sequence[Chunk], new: Sequence[Chunk]) -> tuple[Sequence[Chunk], Sequence[Chunk]]:
@@ -291,12 +331,12 @@ def _differing(old: Sequence[Chunk], new: Sequence[Chunk]) -> tuple[Sequence[Chu
 def _said(state: StreamState, chunks: Sequence[Chunk]) -> dict[str, RuleFinding]:
     found = {f.finding_id: f for c in chunks for f in c.closed}
     if state.chunks:
-        end = state.chunks[-1].end
+        walker, ended = _present(state)
         # Silence: the last reading counts one interval, and no more will come of it.
-        held_ms = 0 if state.silent is None else end.learner.interval_ms()
+        held_ms = state.chunks[-1].end.learner.interval_ms() if state.lost or state.silent is not None else 0
         if state.held_to_ms:
             held_ms = state.held_to_ms - state.chunks[-1].last_ms
-        found |= {f.finding_id: f for f in end.walker.open_findings(held_ms)}
+        found |= {f.finding_id: f for f in (*ended, *walker.open_findings(held_ms, lost=state.lost))}
     if state.silent is not None:
         found[state.silent.finding_id] = state.silent
     return found
@@ -307,9 +347,8 @@ def settle(old: StreamState, new: StreamState, now_ms: int, heard: dict[str, Rul
 
     ``heard`` replaces what ``old`` said, for a restart from records (``engine.restore``).
     """
-    new = replace(new, silent=_silence_now(new, now_ms), held_to_ms=_held_to_ms(new, now_ms))
-    unchanged = old.chunks is new.chunks and old.silent == new.silent and old.held_to_ms == new.held_to_ms
-    if unchanged and heard is None:
+    new = _as_of(new, now_ms)
+    if old.chunks is new.chunks and _by_clock(old) == _by_clock(new) and heard is None:
         return Settled(replace(new, detected=old.detected), (), frozenset())
     old_part, new_part = _differing(old.chunks, new.chunks)
     before = _said(old, old_part) if heard is None else heard
@@ -401,8 +440,21 @@ def forget(state: StreamState, before_ms: int) -> StreamState:
 
 
 def replan(state: StreamState, plan: Plan) -> StreamState:
-    """The same points under another plan, folded anew. A forgotten past cannot be judged anew and is left out."""
+    """The same points under another plan, folded anew.
+
+    What was forgotten stays judged as it was where the plan of that time is the same (limits are dated); else it cannot
+    be judged anew and is left out.
+    """
     fresh = StreamState(plan, index=state.index)
     if not state.chunks:
         return fresh
-    return _refold(fresh, [c.points for c in state.chunks])
+    points = [c.points for c in state.chunks]
+    start = state.chunks[0].start
+    walker = None if start.last is None else start.walker.under(plan, start.last.t_ms)
+    settings = (state.plan.interval_ms, state.plan.event_driven, state.plan.silence)
+    if walker is None or settings != (plan.interval_ms, plan.event_driven, plan.silence):
+        return _refold(fresh, points)
+    learner = Learner(start.learner.declared_ms, start.learner.warm, start.learner.last)
+    begin = StreamWalker(walker, learner, start.last)
+    bridge = Chunk((), begin, begin, ())  # stands for what was forgotten
+    return _refold(replace(fresh, chunks=(bridge,), warm=state.warm), points)

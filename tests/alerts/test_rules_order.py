@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 
 from alerts.profiles import builtin_profiles
 from alerts.rules import (
+    Assigned,
+    Comparator,
+    Dated,
     Kind,
+    Limit,
+    Profile,
     Profiles,
     ReadingFact,
     RuleFinding,
     State,
+    Step,
     StreamSettings,
     judge,
     restore,
@@ -172,6 +178,81 @@ def test_changed_limits_judge_the_stream_anew() -> None:
     out = step(first.state, [], strict, 20 * 15 * MIN)
     assert said(standing(out.state)) == said(judge(facts, strict, 20 * 15 * MIN))
     assert "LOW" in {f.code for f in out.findings}
+
+
+def _edited(profile: Profile, draw: st.DrawFn) -> Profile:
+    """The profile with limits moved, delays changed, rules dropped or added."""
+    limits = []
+    for limit in profile.limits:
+        kind = draw(st.integers(0, 9))
+        if kind == 0:
+            continue
+        if kind == 1:
+            limit = replace(limit, limit_c=limit.limit_c + Decimal(draw(st.sampled_from(["-0.5", "0.5", "1"]))))
+        if kind == 2:
+            limit = replace(limit, alarm_after_s=draw(st.sampled_from([900, 3600, 7200, 36000])))
+        limits.append(limit)
+    if draw(st.booleans()):
+        limits.append(Limit("EXTRA", Comparator.GT, Decimal("8.0"), 1800, source="test"))
+    return replace(profile, version=str(draw(st.integers(2, 9))), limits=tuple(limits or profile.limits))
+
+
+@st.composite
+def dated(draw: st.DrawFn, end_ms: int) -> Profiles:
+    """Limits that changed up to four times: other profiles, other versions of them."""
+    times = st.integers(-10, end_ms // MIN + 10).map(lambda m: m * MIN)
+    ids = st.sampled_from(
+        [("refrigerator", "smile_grace"), ("refrigerator",), ("refrigerator_low_alarm",), ("freezer",)]
+    )
+    catalogue = builtin_profiles()
+    assigned = [Assigned(0, draw(ids))]
+    assigned += [Assigned(at, draw(ids)) for at in sorted(draw(st.lists(times, max_size=2)))]
+    versions = {
+        name: tuple(Dated(at, _edited(catalogue[name], draw)) for at in sorted(draw(st.lists(times, max_size=2))))
+        for name in ("refrigerator", "freezer")
+    }
+    streams = {STREAM: StreamSettings(*draw(st.sampled_from([(900, None), (None, Decimal("0.25"))])))}
+    return Profiles(catalogue, streams=streams, assigned={"F1": tuple(assigned)}, versions=versions)
+
+
+def _known_by(profiles: Profiles, now_ms: int) -> Profiles:
+    """What was known of the limits at a time: only changes whose date had come."""
+    assigned = {e: tuple(r for r in rows if r.from_ms <= now_ms) or rows[:1] for e, rows in profiles.assigned.items()}
+    versions = {p: tuple(r for r in rows if r.from_ms <= now_ms) for p, rows in profiles.versions.items()}
+    return replace(profiles, assigned=assigned, versions=versions)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.data(), histories())
+def test_req_37_dated_limits_say_the_same_in_any_order_of_facts_and_whenever_a_change_is_learnt(
+    data: st.DataObject, facts: list[ReadingFact]
+) -> None:
+    profiles = data.draw(dated(max(f.t_ms for f in facts)))
+    order = data.draw(st.permutations(facts)) if len(facts) < 40 else _late(data, facts)
+    state, at, now_ms = State(), 0, 0
+    board: dict[str, RuleFinding] = {}
+
+    def told(out: Step) -> State:
+        for f in out.findings:
+            if f.kind is Kind.WITHDRAWN:
+                del board[f.finding_id]
+            else:
+                board[f.finding_id] = f
+        return out.state
+
+    ahead = data.draw(st.booleans())  # changes are known before their date, or only as they come
+    while at < len(order):
+        size = data.draw(st.integers(1, 40))
+        now_ms = max(now_ms, *(f.t_ms for f in order[at : at + size]))
+        state = told(step(state, order[at : at + size], profiles if ahead else _known_by(profiles, now_ms), now_ms))
+        at += size
+    now_ms += data.draw(st.sampled_from([0, 20, 200, 2000])) * MIN
+    state = told(step(state, [], profiles, now_ms))
+    expected = said(judge(facts, profiles, now_ms))
+    assert said(standing(state)) == expected
+    assert {i: said([f])[0] for i, f in board.items()} == {f.finding_id: f for f in expected}
+    restarted = restore(facts, standing(state), profiles, now_ms)
+    assert restarted.findings == ()
 
 
 # --- an independent, naive reading of the conventions ------------------------------------------------------
