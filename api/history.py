@@ -23,14 +23,14 @@ PIXELS = 434  # the width of the plot: what is finer is not to be seen
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A span of the batch's history. ``equipment`` None: nobody said where it stood."""
+    """A span of the batch's history. ``equipment``: where it stood, several where it was split; none: nobody said where."""
 
     from_ms: int
     to_ms: int
     state: str
     low_c: Decimal | None
     high_c: Decimal | None
-    equipment: str | None
+    equipment: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,26 @@ def stretches_of(document: Mapping[str, Any]) -> list[Stretch]:
             continue
         state = row.get("state") if row.get("state") in _WORST_FIRST else "unknown"
         low, high = number_of(row.get("low_c")), number_of(row.get("high_c"))
-        made.append(Stretch(from_ms, to_ms, str(state), low, high, row.get("equipment") or None))
+        made.append(Stretch(from_ms, to_ms, str(state), low, high, _places(row.get("equipment"))))
     return sorted(made, key=lambda s: (s.from_ms, s.to_ms))
+
+
+def _places(text: Any) -> tuple[str, ...]:
+    return tuple(part for part in str(text or "").split("+") if part)
+
+
+def joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Neighbours of one state in one place as one, however finely the document cuts them."""
+    made: list[Stretch] = []
+    for s in stretches:
+        last = made[-1] if made else None
+        if last is None or (last.to_ms, last.state, last.equipment) != (s.from_ms, s.state, s.equipment):
+            made.append(s)
+            continue
+        low = min((v for v in (last.low_c, s.low_c) if v is not None), default=None)
+        high = max((v for v in (last.high_c, s.high_c) if v is not None), default=None)
+        made[-1] = replace(last, to_ms=s.to_ms, low_c=low, high_c=high)
+    return made
 
 
 def stays_of(document: Mapping[str, Any]) -> list[Stay]:

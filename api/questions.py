@@ -410,8 +410,7 @@ class Questions:
 
     def document(self, verdict_id: str) -> dict[str, Any] | None:
         """What a verdict rests on, as it was kept with it; None for one made before documents were kept."""
-        ask: Callable[[str], dict[str, Any] | None] | None = getattr(self.records, "verdict_document", None)
-        return None if ask is None else ask(verdict_id)
+        return self.records.verdict_document(verdict_id)
 
     def discards_sent(self, view: BatchView) -> list[Attachment]:
         """What SMILE answered to this batch's discard, newest first."""

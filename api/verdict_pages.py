@@ -15,6 +15,7 @@ from fastapi.responses import Response
 from api import history
 from api.answers import verdict_out
 from api.desk import Desk, desk_of, need, need_page, page, words_for
+from api.present import reason_text
 from api.problems import not_found
 from api.questions import Questions
 from api.roles import Right
@@ -76,7 +77,8 @@ def verdict_page(request: Request, visitor: PageLooker, site_id: str, verdict_id
     batch = desk.records.batch(found.batch)
     made = desk.questions.document(found.id)
     past = desk.records.verdict_history(batch.id)
-    told = None if made is None else Told(words, site.zone, _places(desk, site), made)
+    places = {e.id: e.name for e in desk.records.equipment_list()}  # of other sites it came through, too
+    told = None if made is None else Told(words, site.zone, places, made)
     return page(
         request,
         "verdict.html",
@@ -89,22 +91,23 @@ def verdict_page(request: Request, visitor: PageLooker, site_id: str, verdict_id
         decided=decided_line(words, site, found),
         latest=past[-1],
         told=told,
+        reasons=[reason_text(words, site.zone, places, r) for r in found.reasons],
         picture=None if told is None else _picture(desk.questions, told, batch.product_name),
         past=[history_item(words, site, v, past[-1]) for v in reversed(past)],
     )
 
 
 def _picture(questions: Questions, told: Told, name: str) -> Any:
-    low_c, high_c = _range(questions, told.document)
+    low_c, high_c = _range(questions, told)
     return picture(told, name, lines_of(questions, told.document), low_c, high_c)
 
 
-def _range(questions: Questions, document: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:
-    """The range that the vaccine was judged by."""
-    product = document.get("product") or {}
-    if "low_c" in product or "high_c" in product:
-        return history.number_of(product.get("low_c")), history.number_of(product.get("high_c"))
-    profile = questions.profiles.get(str(product.get("profile")))
+def _range(questions: Questions, told: Told) -> tuple[Decimal | None, Decimal | None]:
+    """The range that the vaccine was judged by: as the document holds it, else as it is now."""
+    kept = told.range_c()
+    if kept is not None:
+        return kept
+    profile = questions.profiles.get(str((told.document.get("product") or {}).get("profile")))
     return (profile.low_c, profile.high_c) if profile else (None, None)
 
 
@@ -132,9 +135,3 @@ def lines_of(questions: Questions, document: Mapping[str, Any]) -> list[Line]:
 def _here(request: Request, visitor: Visitor, site_id: str) -> tuple[Desk, Site]:
     desk = desk_of(request)
     return desk, desk.questions.site(visitor.person, site_id)
-
-
-def _places(desk: Desk, site: Site) -> dict[str, str]:
-    """The names of equipment by id, also of other sites the batch came through."""
-    del site
-    return {e.id: e.name for e in desk.records.equipment_list()}

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from api.chart import Chart, Piece, Point, Span, draw
-from api.history import Stay, Stretch, bounds_of, ms_of, number_of, pixels, stays_of, stretches_of
+from api.history import Stay, Stretch, bounds_of, joined, ms_of, number_of, pixels, stays_of, stretches_of
 from api.present import VERDICT_KINDS, reason_text, ticks
 from api.words import Words
 from gateway.records.model import Decision, Site, Verdict, VerdictState
@@ -129,13 +129,22 @@ class Told:
             "title": title,
             "when": self._span(row.get("from"), row.get("to")),
             "fired": self.when(row.get("fired")),
-            "limit": words(f"counter.{compared}", limit=words.number(limit))
-            if compared and limit is not None
-            else "–",
+            "limit": self._limit(row, compared, limit),
             "rule": str(row.get("rule") or "–"),
             "version": str(row.get("profile_version") or "–"),
             "readings": self._readings(row.get("readings") or {}),
         }
+
+    def _limit(self, row: Mapping[str, Any], compared: str | None, limit: Decimal | None) -> str:
+        """``Above 8 °C for 10 h, added up``."""
+        if compared is None or limit is None:
+            return "–"
+        beyond = self.words(f"counter.{compared}", limit=self.words.number(limit))
+        after = number_of(row.get("after_s"))
+        if not after:
+            return beyond
+        how = "cumulative" if row.get("mode") == "cumulative" else "single"
+        return self.words(f"verdict_page.after_{how}", beyond=beyond, span=self.seconds(after))
 
     def _span(self, start: Any, end: Any) -> str:
         if end is None:
@@ -199,7 +208,7 @@ class Told:
 
     def timeline(self) -> tuple[list[dict[str, str]], int]:
         """(rows of the timeline, how many more there are). Of a long one what was out or unknown is listed."""
-        made = stretches_of(self.document)
+        made = joined(stretches_of(self.document))
         shown = made if len(made) <= _ROWS else [s for s in made if s.state != "in"][:_ROWS]
         return [self._stretch(s) for s in shown], len(made) - len(shown)
 
@@ -216,7 +225,7 @@ class Told:
             "word": self.words(f"range.{s.state}"),
             "kind": {"in": "ok", "out": "out"}.get(s.state, "unknown"),
             "extent": extent,
-            "place": self.place(s.equipment),
+            "place": ", ".join(self.place(e) for e in s.equipment) or self.place(""),
         }
 
     def vvm(self) -> list[str]:
@@ -265,6 +274,15 @@ class Told:
 
     def _yes_no(self, value: Any) -> str:
         return self.words("verdict_page.yes" if value else "verdict_page.no") if isinstance(value, bool) else "–"
+
+    def range_c(self) -> tuple[Decimal | None, Decimal | None] | None:
+        """(lowest, highest) of the limits it was judged by; None where the document does not hold them."""
+        wanted = (self.document.get("product") or {}).get("profile")
+        for profile in (self.document.get("rules") or {}).get("profiles") or ():
+            limits = profile.get("limits")
+            if limits and profile.get("id") == wanted:
+                return number_of(limits.get("low_c")), number_of(limits.get("high_c"))
+        return None
 
     def as_of(self) -> str:
         """Up to which place of the journal and of the audit facts and records were taken."""

@@ -305,7 +305,8 @@ def _events(records: Records, store: SqliteStore) -> None:
             batch, "KULKAS-A" if batch == "B1" else "KULKAS-C", NOW_MS - 48 * HOUR, BOSS, "stored", NOW_MS
         )
         found = ("HEAT-1",) if batch == "B1" else ("HEAT-9",)
-        records.save_verdicts([Verdict("", batch, "hold_and_inspect", reasons, found, NOW_MS)], NOW_MS)
+        made = Verdict("", batch, "hold_and_inspect", reasons, found, NOW_MS)
+        records.save_verdicts([made], NOW_MS, documents={"B1": document_of()} if batch == "B1" else None)
     records.save_weighings([weighing("W1", "6.30"), weighing("W2", "4.85")], NOW_MS)
     records.add_bags([bag("000120112026"), bag("000220112026")], BOSS, "labels printed", NOW_MS)
     records.quarantine(
@@ -344,7 +345,7 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
-def document_of(verdict: str = "B1.v1") -> dict[str, Any]:
+def document_of() -> dict[str, Any]:
     """The document of a verdict in the pinned shape: a day before any reading, a hole, eleven warm hours."""
     day = NOW_MS - 24 * HOUR
     spans = [
@@ -357,7 +358,6 @@ def document_of(verdict: str = "B1.v1") -> dict[str, Any]:
     start, fired = iso(day + 13 * HOUR + 5 * MINUTE), iso(NOW_MS - HOUR)
     return {
         "v": 1,
-        "verdict": verdict,
         "batch": {"id": "B1", "site": "PKM-A", "product_kfa": "93001284", "product_name": "DPT-HB-Hib",
                   "batch_number": "B1-2411", "expires_on": "2027-11-30", "doses": 200},
         "product": {"name": "DTwP-HepB-Hib", "freeze_class": "sensitive", "shake_test_valid": True,
@@ -383,19 +383,18 @@ def document_of(verdict: str = "B1.v1") -> dict[str, Any]:
                       "equipment": "KULKAS-A"} for a, b, state, low, high in spans],
         "findings": [{"id": "HEAT-1", "code": "HEAT", "kind": "confirmed", "rule": "refrigerator/HEAT",
                       "profile_version": "1", "limit_c": "8.0", "comparator": ">", "from": start, "fired": fired,
-                      "to": None, "extreme_c": "9.3",
+                      "to": None, "extreme_c": "9.3", "after_s": 36_000, "mode": "single",
                       "readings": {"count": 66, "first": start, "deciding": fired, "last": iso(NOW_MS - 5 * MINUTE)}}],
         "facts": [{"stream": "LOG-1/temperature_c", "equipment": "KULKAS-A", "count": 132,
                    "first": iso(day + 5 * MINUTE), "last": iso(NOW_MS - 5 * MINUTE), "sha256": "ab" * 32}],
         "rules": {"engine": "1", "profiles": [{"id": "refrigerator", "version": "1", "sha256": "cd" * 32}],
                   "products": "1"},
-        "hash": "ef" * 32,
     }  # fmt: skip
 
 
 @pytest.fixture
 def documented(world: World) -> dict[str, Any]:
-    """The world, whose first verdict has its document."""
-    made = document_of()
-    world.records.verdict_document = {made["verdict"]: made}.get  # type: ignore[attr-defined]
+    """The document of B1's first verdict, as it was kept."""
+    made = world.records.verdict_document("B1.v1")
+    assert made is not None
     return made

@@ -76,7 +76,7 @@ class Checked(HTMLParser):
 
 
 @pytest.fixture(autouse=True)
-def tied(world: Any, documented: Any) -> None:
+def tied(world: Any) -> None:
     """One weighing is tied, so that the weigh page shows its correction form."""
     world.records.tie_weighing("W2", "000220112026", Actor("wiring", "operator"), "scanned", world.clock.now)
 

@@ -195,7 +195,6 @@ def test_a_health_workers_day_on_a_phone(browser: Browser, address: str, world: 
     assert me.bad == []
 
 
-@pytest.mark.usefixtures("documented")
 @pytest.mark.parametrize("language", ["id", "en"])
 def test_a_verdict_with_its_picture_on_a_phone_and_on_paper(browser: Browser, address: str, language: str) -> None:
     """From the batch to what its verdict rests on; the picture is an image with a sentence; one sheet can be printed."""

@@ -390,8 +390,6 @@ def test_a_region_holds_its_parts_and_not_its_namesakes() -> None:
 
 def make_ready(world: Any, path: str) -> None:
     """What a command needs to be there first: a registered device, another's proposal, a tie that was wrong."""
-    if path.endswith("/document"):
-        world.records.verdict_document = {"B1.v1": {"verdict": "B1.v1"}}.get
     if path.endswith("/tie/correct"):
         from gateway.records import Actor
 
