@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api import commands
 from api.accounts import MAX_PASSWORD_SIGNS, new_secret
+from api.alarm_words import became, replaced_by
 from api.desk import (
     Desk,
     Form,
@@ -50,12 +51,13 @@ from api.security import (
 )
 from api.verdict_words import history_item
 from api.words import Words
-from gateway.records import AlarmState, Bag, Decision, Equipment, EquipmentKind, Site, SmileState
+from gateway.records import AlarmState, Bag, Decision, Equipment, EquipmentKind, FindingKind, Site, SmileState
 from gateway.records.waste import waste_classes
 
 router = APIRouter(include_in_schema=False)
 _LISTED = 50
 _FEW = 20
+_REMEMBERED = 1_000  # findings among which what took another's place is looked for
 _OUT = "-"  # no equipment: the batch was taken out (no id of an equipment begins with it)
 _SHORT_CHAIN = 5_000  # rows; walking them takes well under a second
 _FORM_S = 3600
@@ -216,6 +218,8 @@ def alarms_page(request: Request, visitor: Looker, site_id: str) -> Response:
     places = _places(desk, site)
     alarms = desk.records.alarms(site.id, limit=200)
     items = [item(words, site, places, a.finding, a) for a in alarms]
+    gone = any(a.finding.kind == FindingKind.WITHDRAWN or a.finding.superseded_by for a in alarms)
+    after = replaced_by(desk.records.findings(site.id, limit=_REMEMBERED)) if gone else {}
     return page(
         request,
         "alarms.html",
@@ -224,6 +228,7 @@ def alarms_page(request: Request, visitor: Looker, site_id: str) -> Response:
         here="alarms",
         open=[i for i, a in zip(items, alarms, strict=True) if a.state == AlarmState.OPEN][:_LISTED],
         answered=[i for i, a in zip(items, alarms, strict=True) if a.state != AlarmState.OPEN][:20],
+        fates={a.id: became(a.finding, after.get(a.id, [])).fate for a in alarms},
     )
 
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from alerts.rules import Comparator
+from api.alarm_words import is_late
 from api.chart import Chart, Span, draw
 from api.history import ms_of
 from api.questions import (
@@ -44,7 +45,6 @@ from gateway.records.model import (
 )
 from ingest.epochs import Absent, absences
 
-_LATE_MS = 900_000  # the 15 minutes that DS01 allows between an event and the word of it (cold-chain.md 35)
 VERDICT_KINDS = {
     "discard_proposed": "alarm",
     "shake_test": "alarm",
@@ -137,8 +137,9 @@ def when_text(words: Words, zone: str, finding: Finding) -> str:
         span = words("alarms.since", time=start)
     else:
         span = words("alarms.from_to", start=start, end=words.time(finding.end_ms, zone))
-    late = finding.detected_ms - finding.event_ms > _LATE_MS
-    known = words("alarms.late" if late else "alarms.known_at", time=words.time(finding.detected_ms, zone))
+    known = words(
+        "alarms.late" if is_late(finding) else "alarms.known_at", time=words.time(finding.detected_ms, zone)
+    )
     return f"{span} · {known}"
 
 

@@ -175,6 +175,30 @@ class AlarmOut(Out):
     closed_ms: int | None
 
 
+class FindingStateOut(Out):
+    """One state a finding went through; ``at_ms``: when the records learnt it."""
+
+    number: int
+    at_ms: int
+    state: FindingOut
+
+
+class AlarmWithFateOut(Out):
+    """``fate``: stands, moved, merged, split or withdrawn; ``by``: the findings in its place.
+
+    ``detect_ms`` from the event to its detection, ``answer_ms`` and ``resolve_ms`` from the alarm on (cold-chain.md 35).
+    """
+
+    alarm: AlarmOut
+    fate: str
+    by: list[FindingOut]
+    found_late: bool
+    detect_ms: int
+    answer_ms: int | None
+    resolve_ms: int | None
+    history: list[FindingStateOut]
+
+
 class VerdictOut(Out):
     id: str
     batch: str

@@ -18,6 +18,7 @@ PATHS = {
     "equipment": "/sites/PKM-A/equipment/KULKAS-A",
     "quiet": "/sites/PKM-A/equipment/FREEZER-A",
     "alarms": "/sites/PKM-A/alarms",
+    "alarm": "/sites/PKM-A/alarms/HEAT-1",
     "batches": "/sites/PKM-A/batches",
     "batch": "/sites/PKM-A/batches/B1",
     "verdict": "/sites/PKM-A/verdicts/B1.v1",
