@@ -19,7 +19,8 @@ from pathlib import Path
 from statistics import median
 
 from alerts.forecast import Forecast, Silence, Watch
-from benchmarks.labelled import Cause, Kind, Run, make_run
+from alerts.rules import StreamSettings
+from benchmarks.labelled import LOGGER, NEIGHBOUR, Cause, Kind, Run, make_run
 
 TUNE_FROM, TEST_FROM = 1, 100_001
 LIMIT_C = Decimal("8.0")
@@ -61,13 +62,14 @@ class Score:
 def replay(run: Run) -> Iterator[Asked]:
     """Ask every ten minutes of the run, and follow the truth where a fault is on."""
     watch = Watch(LIMIT_C)
+    settings = dict.fromkeys((f"{s}/temperature_c" for s in (LOGGER, NEIGHBOUR)), StreamSettings(run.interval_s))
     facts = iter(run.facts)
     waiting = next(facts, None)
     for now_ms in range(run.facts[0].t_ms + STEP_MS, run.end_ms, STEP_MS):
         while waiting is not None and waiting.t_ms <= now_ms:
             watch.add([waiting])
             waiting = next(facts, None)
-        said = watch.look(now_ms, run.interval_s * 1000, run.sigma_c)
+        said = watch.look(now_ms, settings)
         event = next((i for i, x in enumerate(run.labels) if x.from_ms <= now_ms < x.to_ms), -1)
         if isinstance(said, Silence) and (event < 0 or run.kind not in FAULTS or said is Silence.ABOVE):
             continue

@@ -65,24 +65,33 @@ def _before(s: Situation, limit_m: int, newest_m: int, now_ms: int) -> tuple[Bas
 
 
 def _by_curve(s: Situation, readings: Readings, newest_m: int, now_ms: int) -> Forecast | Silence:
-    sigma_m = 0 if s.sigma_c is None else int(s.sigma_c * 1000)
+    since = _since_change(s, readings, now_ms)
+    rise = since[_lowest(since) :]
+    noise_m = noise(rise)
     if s.mains_off_ms is None:
         if s.mains_on_ms is not None and now_ms - s.mains_on_ms < 3 * SETTLE_MS:
             return Silence.POWER_BACK
-        margin_m = max(USUAL_MARGIN_M, SIGMAS_OF_USUAL * sigma_m)
+        margin_m = max(USUAL_MARGIN_M, SIGMAS_OF_USUAL * noise_m)
         if s.usual_high_m is None or newest_m <= s.usual_high_m + margin_m:
             return Silence.USUAL
-    since = _since_change(s, readings, now_ms)
-    rise = since[_lowest(since) :]
     if not _enough(rise):
         return Silence.NOT_RISING if _enough(since) else Silence.TOO_FEW
     best: Forecast | Silence = Silence.UNEVEN
     while _enough(rise):
-        best = _of_rise(s, rise, sigma_m, now_ms)
+        best = _of_rise(s, rise, noise_m, now_ms)
         if best is not Silence.UNEVEN:
             return best
         rise = rise[len(rise) // 2 :]
     return best
+
+
+def noise(readings: Readings) -> float:
+    """The sensor's noise, learned from the readings (what a certificate states is no noise): the median bend between
+    three neighbours, scaled to a standard deviation. A smooth curve bends little between neighbours.
+    """
+    values = [v for _, v in readings]
+    bends = sorted(abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False))
+    return 1.4826 * bends[len(bends) // 2] / 6**0.5 if bends else 0.0
 
 
 def _enough(rise: Readings) -> bool:
@@ -104,18 +113,18 @@ def _lowest(readings: Readings) -> int:
     return min(range(len(readings)), key=lambda i: (readings[i][1], -i), default=0)
 
 
-def _of_rise(s: Situation, rise: Readings, sigma_m: int, now_ms: int) -> Forecast | Silence:
+def _of_rise(s: Situation, rise: Readings, noise_m: float, now_ms: int) -> Forecast | Silence:
     room_c = None if s.room_c is None else float(s.room_c)
     limit_c = float(s.limit_c)
     if room_c is not None and room_c < limit_c + 2:
         return Silence.COLD_ROOM
-    if rise[-1][1] - rise[0][1] < max(LEAST_RISE_M, SIGMAS_OF_RISE * sigma_m):
+    if rise[-1][1] - rise[0][1] < max(LEAST_RISE_M, SIGMAS_OF_RISE * noise_m):
         return Silence.NOT_RISING
     start_ms = rise[0][0]
     made = curve.fit([(t - start_ms) / 1000 for t, _ in rise], [v / 1000 for _, v in rise], limit_c, room_c)
     if made is None:
         return Silence.NOT_RISING
-    if made.error_c > max(MOST_ERROR_C, 2.5 * sigma_m / 1000):
+    if made.error_c > max(MOST_ERROR_C, 2.5 * noise_m / 1000):
         return Silence.UNEVEN
     if made.late_over_early < SLOWEST_LATE:
         return Silence.LEVELLING

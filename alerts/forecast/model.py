@@ -45,8 +45,7 @@ class Situation:
 
     ``limit_c`` is the upper end of the profile's range. ``usual_high_m``: the warmest of this equipment's usual cycle
     (None: not known yet). ``mains_off_ms``/``mains_on_ms``: since when mains are away / are back (None: not said).
-    ``door_ms``: the last time the door was said open, or changed. ``sigma_c``: the sensor's noise, where stated.
-    ``hold_until_ms``: until when the appliance says it holds.
+    ``door_ms``: the last time the door was said open, or changed. ``hold_until_ms``: until when the appliance says it holds.
     """
 
     readings: Readings
@@ -58,7 +57,6 @@ class Situation:
     door_ms: int | None = None
     door_open: bool = False
     room_c: Decimal | None = None
-    sigma_c: Decimal | None = None
     holdovers: tuple[Holdover, ...] = ()
     hold_until_ms: int | None = None
 

@@ -8,7 +8,7 @@ for every order of arrival matters to nobody: a forecast is forgotten with the n
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
@@ -18,6 +18,7 @@ from alerts.forecast.decide import WINDOW_MS, look
 from alerts.forecast.holdover import KEEP, Holdover, holdover
 from alerts.forecast.model import Forecast, Silence, Situation
 from alerts.rules.facts import ReadingFact, milli, value_of
+from alerts.rules.limits import StreamSettings
 from telemetry.quantities import parse_stream_id
 
 HOUR_MS = 3_600_000
@@ -28,6 +29,7 @@ USUAL_SHARE = 0.9
 MOST_READINGS = 240
 MOST_CUT_READINGS = 256
 ROOM_FRESH_MS = 2 * HOUR_MS
+UNKNOWN = StreamSettings()
 QUANTITIES = frozenset({"temperature_c", "ambient_temperature_c", "mains_power_on", "door_open"})
 
 
@@ -109,7 +111,12 @@ class _Stream:
         made = holdover(self.cut, began_ms, ended_ms, limit_m)
         self.cut = []
         if made is not None:
-            self.holdovers = [*self.holdovers[-(KEEP - 1) :], made]
+            self.remember(made)
+
+    def remember(self, made: Holdover) -> None:
+        """Of a cut that is told twice (replayed from the facts) the newer telling stands."""
+        others = [h for h in self.holdovers if h.ended_ms <= made.began_ms or made.ended_ms <= h.began_ms]
+        self.holdovers = sorted([*others, made], key=lambda h: h.began_ms)[-KEEP:]
 
 
 class Watch:
@@ -123,11 +130,27 @@ class Watch:
         self._room: tuple[int, int] | None = None
         self._cut_since_ms: int | None = None
         self._newest_ms = 0
+        self._quantity: dict[str, str] = {}
+
+    def streams(self) -> list[str]:
+        """The thermometers that spoke."""
+        return sorted(self._streams)
+
+    def holdovers(self) -> list[tuple[str, Holdover]]:
+        """(stream, power cut) of all that is remembered, for a shell to keep."""
+        return [(name, h) for name in self.streams() for h in self._streams[name].holdovers]
+
+    def remember(self, known: Iterable[tuple[str, Holdover]]) -> None:
+        """Give back what ``holdovers`` gave."""
+        for name, made in known:
+            self._streams.setdefault(name, _Stream()).remember(made)
 
     def add(self, facts: Iterable[ReadingFact]) -> None:
         """Take in facts of this equipment, of any quantity; best in time order."""
         for fact in facts:
-            quantity = parse_stream_id(fact.stream_id).quantity
+            quantity = self._quantity.get(fact.stream_id)
+            if quantity is None:
+                quantity = self._quantity[fact.stream_id] = parse_stream_id(fact.stream_id).quantity
             value_m = value_of(fact) if quantity in QUANTITIES else None
             if value_m is None:
                 continue
@@ -147,8 +170,8 @@ class Watch:
         found = self._mains.now(self._newest_ms)
         if found is None:
             return
-        on, since_ms, _ = found
-        if not on and self._cut_since_ms is None:
+        on, since_ms, seen = found
+        if not on and seen and self._cut_since_ms is None:
             self._cut_since_ms = since_ms
             for stream in self._streams.values():
                 stream.cut = [r for r in stream.readings if r[0] >= since_ms]
@@ -157,14 +180,7 @@ class Watch:
                 stream.end_cut(self._cut_since_ms, since_ms, milli(self.limit_c))
             self._cut_since_ms = None
 
-    def situation(
-        self,
-        stream_id: str,
-        now_ms: int,
-        interval_ms: int | None = None,
-        sigma_c: Decimal | None = None,
-        hold_until_ms: int | None = None,
-    ) -> Situation:
+    def situation(self, stream_id: str, now_ms: int, settings: StreamSettings = UNKNOWN) -> Situation:
         """What one stream's forecast may know now. Raises KeyError for a stream that never spoke."""
         stream = self._streams[stream_id]
         mains, door = self._mains.now(now_ms), self._door.now(now_ms)
@@ -172,30 +188,20 @@ class Watch:
         return Situation(
             tuple(stream.readings),
             self.limit_c,
-            stream.interval_ms() if interval_ms is None else interval_ms,
+            stream.interval_ms() if settings.interval_s is None else settings.interval_s * 1000,
             stream.usual_high_m(milli(self.limit_c), now_ms),
             mains[1] if mains is not None and not mains[0] else None,
             mains[1] if mains is not None and mains[0] and mains[2] else None,
             door[1] if door is not None and (door[2] or door[0]) else None,
             door is not None and door[0],
             None if room is None else Decimal(room[1]).scaleb(-3),
-            sigma_c,
             tuple(stream.holdovers),
-            hold_until_ms,
         )
 
-    def look(
-        self,
-        now_ms: int,
-        interval_ms: int | None = None,
-        sigma_c: Decimal | None = None,
-        hold_until_ms: int | None = None,
-    ) -> Forecast | Silence:
+    def look(self, now_ms: int, settings: Mapping[str, StreamSettings] | None = None) -> Forecast | Silence:
         """The equipment's forecast: the earliest of its streams, when no other fresh one says that all is as usual."""
-        found = [
-            look(self.situation(s, now_ms, interval_ms, sigma_c, hold_until_ms), now_ms)
-            for s in sorted(self._streams)
-        ]
+        known = settings or {}
+        found = [look(self.situation(s, now_ms, known.get(s, UNKNOWN)), now_ms) for s in self.streams()]
         made = [f for f in found if isinstance(f, Forecast)]
         quiet = [f for f in found if isinstance(f, Silence)]
         if not made:

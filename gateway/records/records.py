@@ -13,6 +13,7 @@ from gateway.records.audit import AuditPart
 from gateway.records.database import Database, make_engine
 from gateway.records.edges import EdgesPart
 from gateway.records.findings import FindingsPart
+from gateway.records.forecasts import ForecastsPart
 from gateway.records.placements import PlacementsPart
 from gateway.records.quarantine import QuarantinePart
 from gateway.records.registry import RegistryPart
@@ -26,6 +27,7 @@ class Records(
     PlacementsPart,
     FindingsPart,
     VerdictsPart,
+    ForecastsPart,
     WastePart,
     QuarantinePart,
     AttachmentsPart,

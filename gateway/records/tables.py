@@ -269,6 +269,15 @@ batch_histories = Table(
     Column("document", Text, nullable=False),
 )
 
+# The latest forecast of each equipment; written over and over, so not in the audit. No reference: it may outlive it.
+forecasts = Table(
+    "forecasts",
+    metadata,
+    Column("equipment", String, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
 bags = Table(
     "bags",
     metadata,

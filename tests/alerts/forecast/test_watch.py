@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from alerts.forecast import Basis, Forecast, Silence, Watch
-from alerts.rules import ReadingFact
+from alerts.rules import ReadingFact, StreamSettings
 
 MIN = 60_000
 H = 60 * MIN
@@ -63,7 +63,7 @@ def test_a_power_cut_is_remembered_with_how_long_it_held() -> None:
 
     seen = watch(switch(0, "mains_power_on", True), *cycling(0, DAY), *cut(DAY), *cycling(DAY + 6 * H, 4 * DAY))
     seen.add([switch(4 * DAY, "mains_power_on", False), temperature(4 * DAY, "5.0"), temperature(4 * DAY + H, "5.0")])
-    made = seen.look(4 * DAY + H, 15 * MIN)
+    made = seen.look(4 * DAY + H, {"A/temperature_c": StreamSettings(3600)})
     assert isinstance(made, Forecast)
     assert (made.basis, made.likely_min) == (Basis.HOLDOVER, 240)
 
