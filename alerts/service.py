@@ -21,6 +21,7 @@ from alerts.arrivals import TEMPERATURE, arrivals
 from alerts.batches import BatchJudge
 from alerts.config import Config
 from alerts.convert import only_longer, record_of, rule_finding_of
+from alerts.forecaster import LOOK_BACK_MS, QUANTITIES, Forecaster
 from alerts.memory import Memory
 from alerts.profiles import load_profiles
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, State, StreamSettings, restore, step
@@ -117,6 +118,7 @@ class Alerts:
         self._said: dict[str, RuleFinding] = {}
         self._recheck: dict[str, int] = {}
         self._batches = BatchJudge(records, self._catalogue, memory, on_alarm)
+        self._forecaster = Forecaster(records)
         self._outage: str | None = None
 
     # --- the loop ---
@@ -162,6 +164,8 @@ class Alerts:
         self._save(made.findings)
         self._batches.load(facts)
         self._batches.judge_all(self._clock.now_ms())
+        lately_ms = self._clock.now_ms() - LOOK_BACK_MS
+        self._forecaster.load(self._memory.facts(quantities=QUANTITIES, from_ms=lately_ms), self._profiles)
         self._on_alarm()
 
     def turn(self) -> bool:
@@ -183,6 +187,7 @@ class Alerts:
             touched[equipment] = 0
             stirred.add(equipment)
         self._batches.judge(touched, stirred, self._profiles, self._clock.now_ms(), _batches_in(rows))
+        self._forecaster.look(self._profiles, self._clock.now_ms())
         return bool(entries) or len(rows) == _FEED_ROWS
 
     def _judge(self, fresh: Sequence[ReadingFact], *, replan: bool) -> tuple[dict[str, int], set[str]]:
@@ -282,6 +287,7 @@ class Alerts:
                 fresh += self._memory.add((replace(f, equipment=self._home(f.stream_id)) for f in dated), offset)
             self._memory.set_journal_offset(entries[-1][0])
         self._streams |= {f.stream_id for f in fresh}
+        self._forecaster.add(fresh, self._profiles)
         return [f for f in fresh if f.equipment and _is_temperature(f)]
 
     def _home(self, stream_id: str) -> str:
