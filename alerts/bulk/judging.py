@@ -47,23 +47,33 @@ def judge_points(points: Points, plan: Plan, now_ms: int) -> list[RuleFinding]:
     if not len(points):
         return []
     pace = Pace(points.t_ms, plan.interval_ms)
-    made = walk(track_of(points, pace), plan, int(points.t_ms[0]))
-    closed = made.closed + _silences(points, pace, plan) + _conflicts(points, plan)
-    silent = _silent_now(points, pace, plan, now_ms)
-    # Silence: the last reading counts one interval, and no more will come of it.
-    held_ms = 0 if silent is None else pace.one(len(points) - 1)
-    found = [*closed, *made.open_findings(held_ms), *(() if silent is None else (silent,))]
-    return [replace(f, detected_ms=now_ms) for f in {f.finding_id: f for f in found}.values()]
+    made = walk(track_of(points, pace, event_driven=plan.event_driven), plan, int(points.t_ms[0]))
+    said = [*made.closed, *_conflicts(points, plan)]
+    held_ms = 0
+    if plan.silence:
+        said += _silences(points, pace, plan)
+        silent = _silent_now(points, pace, plan, now_ms)
+        if silent is not None:
+            said.append(silent)
+            held_ms = pace.one(len(points) - 1)  # the last reading counts one interval, and no more will come of it
+    if plan.event_driven:  # what was said last holds, and fires rules by that
+        held_ms = max((at for at in made.due_ms() if at <= now_ms), default=0)
+        held_ms -= int(points.t_ms[-1]) if held_ms else 0
+    found = {f.finding_id: f for f in (*said, *made.open_findings(held_ms))}
+    return [replace(f, detected_ms=now_ms) for f in found.values()]
 
 
-def track_of(points: Points, pace: Pace) -> Track:
+def track_of(points: Points, pace: Pace, *, event_driven: bool = False) -> Track:
     """The samples of a stream by its gap rule, as ``fold.StreamWalker`` makes them one by one."""
     difference = np.diff(points.t_ms, prepend=points.t_ms[:1])
-    since = _since_known(points)
-    gap_ms = pace.gaps((difference > MIN_GAP_MS) | (since > MIN_GAP_MS), shift=1)
-    held_ms = difference.copy()
-    over = np.flatnonzero(difference > gap_ms)
-    held_ms[over] = pace.at(over - 1)
+    if event_driven:
+        gap_ms = held_ms = difference
+    else:
+        since = _since_known(points)
+        gap_ms = pace.gaps((difference > MIN_GAP_MS) | (since > MIN_GAP_MS), shift=1)
+        held_ms = difference.copy()
+        over = np.flatnonzero(difference > gap_ms)
+        held_ms[over] = pace.at(over - 1)
     return Track(points.t_ms, points.low_m, points.high_m, points.known, points.unknown, held_ms, gap_ms)
 
 

@@ -14,7 +14,6 @@ So a fault in the choice could only leave out a reading too many; what is said o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,6 +65,9 @@ class Walked:
 
     def open_findings(self, held_ms: int = 0) -> list[RuleFinding]:
         return [f for walker in self.walkers for f in walker.open_findings(held_ms)]
+
+    def due_ms(self) -> list[int]:
+        return [at for walker in self.walkers for at in walker.due_ms()]
 
     def watches(self) -> list[Watch]:
         return [watch for walker in self.walkers for watch in walker.watches]
@@ -192,15 +194,19 @@ class _Feeder:
         return int(self.track.low_m[begin : end + 1].argmin())
 
     def _due_ms(self) -> list[int]:
-        """The times at which a rule would fire, if a reading stood there."""
+        """The times at which a rule would fire, if a reading stood there (a sliding sum fires in the hold itself)."""
         (watch,) = self.walker.watches
         due: list[int] = []
         for i, rule in enumerate(self.threshold.singles):
-            after_ms = rule.alarm_after_s * 1000
+            after_ms = rule.need_ms
             if watch.run is not None and watch.run.fired[i] is None:
                 due.append(watch.run.timer[i] + after_ms)
             if watch.chain is not None and watch.chain.gaps and watch.chain.fired[i] is None:
                 due.append(watch.chain.start_ms + after_ms)
+        for rule, total in zip(self.threshold.cumulatives, watch.totals, strict=True):
+            if rule.window_s is None and total.first_ms is None:
+                missing_ms = rule.alarm_after_s * 1000 - sum(b - a for a, b in total.holds)
+                due.append(int(self.track.t_ms[self.at]) + missing_ms)
         return due
 
     # --- sums in a window ---
