@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +10,10 @@ import numpy.typing as npt
 from alerts.bulk.pace import Pace
 from alerts.bulk.points import Points, points_of
 from alerts.bulk.walk import Track, beyond, last_known_before, walk
-from alerts.rules.facts import Point
 from alerts.rules.finding import RuleFinding
-from alerts.rules.fold import conflict, silence
-from alerts.rules.limits import MIN_GAP_MS, SILENCE_INTERVALS, Plan, Profiles
+from alerts.rules.fold import StreamWalker, conflict, silence
+from alerts.rules.limits import MIN_GAP_MS, Plan, Profiles, Threshold
+from alerts.rules.stream import Chunk, StreamState, settle
 
 
 def judge_series(
@@ -47,34 +46,36 @@ def judge_points(points: Points, plan: Plan, now_ms: int) -> list[RuleFinding]:
     if not len(points):
         return []
     pace = Pace(points.t_ms, plan.interval_ms)
-    made = walk(track_of(points, pace, event_driven=plan.event_driven), plan, int(points.t_ms[0]))
-    said = [*made.closed, *_conflicts(points, plan)]
-    held_ms = 0
+    closed = _conflicts(points, plan)
     if plan.silence:
-        said += _silences(points, pace, plan)
-        silent = _silent_now(points, pace, plan, now_ms)
-        if silent is not None:
-            said.append(silent)
-            held_ms = pace.one(len(points) - 1)  # the last reading counts one interval, and no more will come of it
-    if plan.event_driven:  # what was said last holds, and fires rules by that
-        held_ms = max((at for at in made.due_ms() if at <= now_ms), default=0)
-        held_ms -= int(points.t_ms[-1]) if held_ms else 0
-    found = {f.finding_id: f for f in (*said, *made.open_findings(held_ms))}
-    return [replace(f, detected_ms=now_ms) for f in found.values()]
+        closed += _silences(points, pace, plan)
+    walker = walk(track_of(points, pace, event_driven=plan.event_driven), plan, first_of(points, plan), closed)
+    # From here on the engine itself: what the clock alone says, and what stands open.
+    last = points.point(len(points) - 1)
+    end = StreamWalker(walker, pace.learner(), last)
+    state = StreamState(plan, (Chunk((last,), end, end, tuple(closed)),))
+    return settle(StreamState(plan), state, now_ms).state.standing()
+
+
+def first_of(points: Points, plan: Plan) -> int:
+    """The stream's first reading, for settling times; 0 where no rule asks for it, as the engine has it."""
+    return int(points.t_ms[0]) if any(t.ignore_first_ms for t in plan.thresholds) else 0
 
 
 def track_of(points: Points, pace: Pace, *, event_driven: bool = False) -> Track:
     """The samples of a stream by its gap rule, as ``fold.StreamWalker`` makes them one by one."""
     difference = np.diff(points.t_ms, prepend=points.t_ms[:1])
+    lost = np.zeros(len(points), dtype=np.bool_)
     if event_driven:
         gap_ms = held_ms = difference
     else:
-        since = _since_known(points)
-        gap_ms = pace.gaps((difference > MIN_GAP_MS) | (since > MIN_GAP_MS), shift=1)
+        gap_ms = pace.gaps((difference > MIN_GAP_MS) | (_since_known(points) > MIN_GAP_MS), shift=1)
         held_ms = difference.copy()
         over = np.flatnonzero(difference > gap_ms)
         held_ms[over] = pace.at(over - 1)
-    return Track(points.t_ms, points.low_m, points.high_m, points.known, points.unknown, held_ms, gap_ms)
+        silent = pace.silences()[0]
+        lost[silent] = difference[silent] > gap_ms[silent]
+    return Track(points.t_ms, points.low_m, points.high_m, points.known, points.unknown, held_ms, gap_ms, None, lost)
 
 
 def _since_known(points: Points) -> npt.NDArray[np.int64]:
@@ -83,27 +84,22 @@ def _since_known(points: Points) -> npt.NDArray[np.int64]:
     return points.t_ms - points.t_ms[np.maximum(before, 0)]
 
 
-def _out_somewhere(points: Points, plan: Plan, i: int) -> bool:
-    one = points.part(i, i + 1)
-    return any(bool(beyond(t, one.low_m, one.high_m, one.known)[0]) for t in plan.thresholds)
+def _limits_before(points: Points, plan: Plan, i: int) -> tuple[Threshold, ...]:
+    """The limits in force when the point before ``i`` had been taken."""
+    past = [now for at_ms, now in plan.changes if i > 0 and at_ms <= points.t_ms[i - 1]]
+    return past[-1] if past else plan.thresholds
 
 
 def _silences(points: Points, pace: Pace, plan: Plan) -> list[RuleFinding]:
+    out: list[RuleFinding] = []
     places, intervals = pace.silences()
-    return [
-        silence(plan, int(points.t_ms[i - 1]), interval, _out_somewhere(points, plan, i - 1), int(points.t_ms[i]))
-        for i, interval in zip(places.tolist(), intervals.tolist(), strict=True)
-    ]
+    for i, interval in zip(places.tolist(), intervals.tolist(), strict=True):
+        limits, before = _limits_before(points, plan, i), points.part(i - 1, i)
+        beyond_one = any(bool(beyond(t, before.low_m, before.high_m, before.known)[0]) for t in limits)
+        out.append(silence(plan, limits, int(before.t_ms[0]), interval, beyond_one, int(points.t_ms[i])))
+    return out
 
 
 def _conflicts(points: Points, plan: Plan) -> list[RuleFinding]:
-    times = points.t_ms[points.conflict].tolist()
-    return [conflict(plan, Point(t_ms, (), None, None, unknown=False, conflict=True)) for t_ms in times]
-
-
-def _silent_now(points: Points, pace: Pace, plan: Plan, now_ms: int) -> RuleFinding | None:
-    last = len(points) - 1
-    interval, last_ms = pace.one(last), int(points.t_ms[last])
-    if now_ms < last_ms + SILENCE_INTERVALS * interval + plan.held_back_ms:
-        return None
-    return silence(plan, last_ms, interval, _out_somewhere(points, plan, last), None)
+    places = np.flatnonzero(points.conflict).tolist()
+    return [conflict(plan, _limits_before(points, plan, i), points.point(i)) for i in places]

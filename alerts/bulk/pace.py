@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from alerts.bulk.points import Flags, Whole
-from alerts.rules.interval import LEARN_FROM, interval_ms, warm_up
+from alerts.rules.interval import LEARN_FROM, Learner, interval_ms, warm_up
 from alerts.rules.limits import MIN_GAP_MS, SILENCE_INTERVALS
 
 
@@ -19,7 +19,14 @@ class Pace:
     def __init__(self, t_ms: Whole, declared_ms: int | None) -> None:
         self._t_ms = t_ms
         self._declared_ms = declared_ms
-        self._warm_ms = interval_ms(declared_ms, warm_up(t_ms[: LEARN_FROM + 1].tolist()))
+        self._warm = warm_up(t_ms[: LEARN_FROM + 1].tolist())
+        self._warm_ms = interval_ms(declared_ms, self._warm)
+
+    def learner(self) -> Learner:
+        """The engine's learner after the last point."""
+        if self._declared_ms is not None:
+            return Learner(self._declared_ms, self._warm)
+        return Learner(None, self._warm, tuple(np.diff(self._t_ms[-LEARN_FROM - 1 :]).tolist()))
 
     def one(self, i: int) -> int:
         return int(self.at(np.array([i]))[0])
@@ -30,7 +37,9 @@ class Pace:
         late = places >= LEARN_FROM
         if self._declared_ms is None and bool(late.any()):
             windows = places[late][:, None] + np.arange(-LEARN_FROM, 1)
-            middle = np.sort(np.diff(self._t_ms[windows], axis=1), axis=1)[:, LEARN_FROM // 2 - 1 : LEARN_FROM // 2 + 1]
+            middle = np.sort(np.diff(self._t_ms[windows], axis=1), axis=1)[
+                :, LEARN_FROM // 2 - 1 : LEARN_FROM // 2 + 1
+            ]
             out[late] = middle.sum(axis=1) // 2
         return out
 
@@ -66,5 +75,3 @@ def _least_of_16(differences: Whole) -> Whole:
             low = np.minimum(low[reach:], low[:-reach])
         least[LEARN_FROM:] = low
     return least
-
-

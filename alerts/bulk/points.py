@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from alerts.rules.facts import ReadingFact, value_of
+from alerts.rules.facts import Point, ReadingFact, value_of
 
 Whole = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -24,7 +24,8 @@ class Points:
     """Instants in order of time, each once. ``low_m``/``high_m``: extremes of the good values, thousandths of a degree.
 
     ``known``: there is a good value. ``unknown``: one of the values is unknown, so that "in range" cannot be said.
-    ``conflict``: one identity with several values, or several that disagree. The same as ``facts.Point``.
+    ``conflict``: where one identity has several values, or several disagree, how many were said; else 0.
+    The same as ``facts.Point``.
     """
 
     t_ms: Whole
@@ -32,10 +33,17 @@ class Points:
     high_m: Whole
     known: Flags
     unknown: Flags
-    conflict: Flags
+    conflict: Whole
 
     def __len__(self) -> int:
         return int(self.t_ms.size)
+
+    def point(self, i: int) -> Point:
+        """One of them for the engine. Of what was said in a conflict only the number is kept, in ``entries``."""
+        known, told = bool(self.known[i]), int(self.conflict[i])
+        low_m, high_m = (int(self.low_m[i]), int(self.high_m[i])) if known else (None, None)
+        entries = ((None, frozenset(range(told)) if told else frozenset((low_m,))),)
+        return Point(int(self.t_ms[i]), entries, low_m, high_m, bool(self.unknown[i]), told > 0)
 
     def before(self, until_ms: int) -> Points:
         """Those earlier than ``until_ms``."""
@@ -63,11 +71,12 @@ def points_of(
     gone = np.zeros(times.size, dtype=np.bool_) if missing is None else np.asarray(missing, dtype=np.bool_)
     if not times.size == values.size == gone.size:
         raise ValueError(f"{times.size} times, {values.size} values, {gone.size} marks")
+    numbers = np.full(times.size, NO_SEQ) if device_seq is None else np.asarray(device_seq, dtype=np.int64)
     if device_seq is not None:
-        times = _first_times(times, np.asarray(device_seq, dtype=np.int64))
+        times = _first_times(times, numbers)
     if bool((times[1:] > times[:-1]).all()):  # nearly always: one value an instant, in order
-        return Points(times, values, values, ~gone, gone, np.zeros(times.size, dtype=np.bool_))
-    return _joined(times, values, gone)
+        return Points(times, values, values, ~gone, gone, np.zeros(times.size, dtype=np.int64))
+    return _joined(times, values, gone, numbers)
 
 
 def _first_times(times: Whole, numbers: Whole) -> Whole:
@@ -85,17 +94,27 @@ def _first_times(times: Whole, numbers: Whole) -> Whole:
     return moved
 
 
-def _joined(times: Whole, values: Whole, gone: Flags) -> Points:
+def _joined(times: Whole, values: Whole, gone: Flags, numbers: Whole) -> Points:
     """One point for each instant."""
-    order = np.argsort(times, kind="stable")
-    times, values, gone = times[order], values[order], gone[order]
+    values = np.where(gone, 0, values)
+    order = np.lexsort((values, gone, numbers, times))
+    times, values, gone, numbers = times[order], values[order], gone[order], numbers[order]
     begins = np.flatnonzero(np.concatenate(([True], times[1:] != times[:-1])))
     low = np.minimum.reduceat(np.where(gone, _HIGHEST, values), begins)
     high = np.maximum.reduceat(np.where(gone, _LOWEST, values), begins)
     unknown = np.logical_or.reduceat(gone, begins)
     known = low <= high
-    conflict = (known & (low != high)) | (known & unknown)
-    return Points(times[begins], np.where(known, low, 0), np.where(known, high, 0), known, unknown, conflict)
+    conflict = known & ((low != high) | unknown)
+    other = [column[1:] != column[:-1] for column in (times, numbers, gone, values)]
+    told = np.add.reduceat(np.concatenate(([1], np.logical_or.reduce(other))), begins)
+    return Points(
+        times[begins],
+        np.where(known, low, 0),
+        np.where(known, high, 0),
+        known,
+        unknown,
+        np.where(conflict, told, 0),
+    )
 
 
 def points_by_stream(facts: Iterable[ReadingFact]) -> dict[tuple[str, str], Points]:

@@ -144,14 +144,14 @@ class Total:
             self.by,
         )
 
-    def saw(self, t_ms: int, value: int, high: bool) -> None:
-        """An out-of-limit reading."""
+    def saw(self, t_ms: int, value: int, high: bool, readings: int) -> None:
+        """An out-of-limit sample."""
         if self.extreme_m is None:
             self.extreme_m, self.extreme_ms, self.first_out_ms, self.count = value, t_ms, t_ms, 0
         elif (value > self.extreme_m) if high else (value < self.extreme_m):
             self.extreme_m, self.extreme_ms = value, t_ms
         self.last_out_ms = t_ms
-        self.count += 1
+        self.count += readings
 
 
 @dataclass(slots=True)
@@ -192,6 +192,7 @@ class Sample:
     max_gap_ms: int
     breaks: bool = False  # a longer gap lies before this sample, whatever the times say (merged streams)
     lost: bool = False  # nothing at all was heard before it, for so long that the sensor counts as lost
+    readings: int = 1  # of a run without a gap it stands for this many, as the last of them (alerts.bulk)
 
 
 class Walker:
@@ -308,6 +309,17 @@ class Walker:
             if fired is None and not rule.repeats
         ]
 
+    def reached_ms(self, held_ms: int) -> list[int]:
+        """When sums will be reached if the last reading, beyond its limit, is held so long."""
+        times: list[int] = []
+        for threshold, watch in zip(self.thresholds, self.watches, strict=True):
+            if threshold.cumulatives and watch.last_side is Side.OUT:
+                held = watch.copy()
+                _hold(threshold, held, held.last_ms + held_ms, held_ms, self.first_ms)
+                pairs = zip(watch.totals, held.totals, strict=True)
+                times += [now.event_ms for was, now in pairs if was.first_ms is None and now.first_ms is not None]
+        return times
+
     def in_excursion(self) -> bool:
         """Whether the last reading was beyond a limit that alarms or leads to an alarm."""
         return any(w.last_side is Side.OUT and w.run is not None for w in self.watches)
@@ -410,7 +422,7 @@ def _advance(
         else:
             value = s.high_m if threshold.comparator.high else s.low_m
             assert value is not None  # noqa: S101  (classify says OUT only for a value)
-            _out(plan, threshold, watch, s.t_ms, value, broke, settled_ms, closed)
+            _out(plan, threshold, watch, s, value, broke, settled_ms, closed)
     elif watch.run is not None and watch.last_known_ms is not None and s.t_ms - watch.last_known_ms > gap_ms:
         # Faults only, for longer than the gap rule bridges: whatever is read next, this episode is over.
         _end_run(plan, threshold, watch, first_ms + threshold.ignore_first_ms, closed, SENSOR_LOST)
@@ -464,13 +476,13 @@ def _out(
     plan: Plan,
     threshold: Threshold,
     watch: Watch,
-    t_ms: int,
+    s: Sample,
     value: int,
     broke: bool,
     settled_ms: int,
     closed: list[RuleFinding],
 ) -> None:
-    high = threshold.comparator.high
+    t_ms, high = s.t_ms, threshold.comparator.high
     rules = threshold.singles
     n = len(rules)
     chain = watch.chain
@@ -483,11 +495,11 @@ def _out(
         run = watch.run = Run(t_ms, t_ms, value, 0, [None] * n, [t_ms] * n, [0] * n, t_ms, t_ms)
     for episode in (run, chain):
         episode.end_ms = episode.last_out_ms = t_ms
-        episode.count += 1
+        episode.count += s.readings
         if (value > episode.extreme_m) if high else (value < episode.extreme_m):
             episode.extreme_m, episode.extreme_ms = value, t_ms
     for total in watch.totals:
-        total.saw(t_ms, value, high)
+        total.saw(t_ms, value, high, s.readings)
     if t_ms < settled_ms:
         return  # what comes back into range within the settling time says nothing
     if watch.settling:
