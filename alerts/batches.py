@@ -81,11 +81,13 @@ class BatchJudge:
         self._news: dict[str, News] = {}
         self._calm: dict[str, int] = {}
 
-    def load(self, facts: Iterable[ReadingFact]) -> None:
-        """Start over: these are the facts that the memory has."""
-        for kept in (self._ends, self._news, self._calm):
-            kept.clear()
-        self.add(facts)
+    def start(self, ends: Mapping[str, int]) -> None:
+        """Begin; ``ends``: stream -> the time of its newest reading. Raises NeighbourDownError: call again."""
+        self._ends = dict(ends)
+        self._news.clear()
+        self._calm.clear()
+        self._read()
+        self._read_places()
 
     def add(self, facts: Iterable[ReadingFact]) -> None:
         """These facts are new in the memory."""
@@ -110,9 +112,10 @@ class BatchJudge:
         self._read_places()
         self._news.clear()
         order = sorted(self._batches, key=lambda b: [p.equipment for p in self._stays.get(b.id, [])])
-        changed = [b.id for b in order if self._judge_one(b, now_ms)]
-        self._round.end()
-        return changed
+        try:
+            return [b.id for b in order if self._judge_one(b, now_ms)]
+        finally:
+            self._round.end()
 
     def judge(
         self,
@@ -133,17 +136,17 @@ class BatchJudge:
         if named is not None or stirred:
             self._read_places()
         news, self._news = self._news, {}
-        changed = []
+        due = []
         for batch in self._batches:
             stays = self._stays.get(batch.id, [])
             is_named = named is not None and batch.id in named
             met = {p.equipment for p in stays if _meets(p, touched)}
-            if not is_named and (not met or self._goes_on_well(batch, met, news, stirred, profiles, now_ms)):
-                continue
-            if self._judge_one(batch, now_ms):
-                changed.append(batch.id)
-        self._round.end()
-        return changed
+            if is_named or (met and not self._goes_on_well(batch, met, news, stirred, profiles, now_ms)):
+                due.append(batch)
+        try:
+            return [b.id for b in due if self._judge_one(b, now_ms)]
+        finally:  # also where a neighbour is down: what was read belongs to this round only
+            self._round.end()
 
     def _read(self) -> None:
         stays: dict[str, list[Placement]] = defaultdict(list)

@@ -12,6 +12,7 @@ class Config:
 
     ``poll_s`` is real time between looks at the journal, ``tell_poll_s`` between looks at what people wait to be
     told (new alarms are told at once). ``public_url`` stands in messages. ``held_back_s``: what edges hold back.
+    ``keep_s``: what ended longer ago leaves the rules' state and is read from disk when late facts ask for it.
     """
 
     memory_path: Path = Path("alerts.db")
@@ -21,3 +22,4 @@ class Config:
     batch_entries: int = 500
     public_url: str = ""
     held_back_s: int = 0
+    keep_s: int = 86_400

@@ -21,7 +21,11 @@ from heapq import merge
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from alerts.memory_schema import NOBODY, prepare
+from alerts.rebuild import History
 from alerts.rules.facts import ReadingFact, milli
 from telemetry.errors import NeighbourDownError
 from telemetry.quantities import parse_stream_id
@@ -30,6 +34,7 @@ from telemetry.readings import Event, Fact, Quality, Reading, Weighing, date_by_
 _NO_SEQ = -1
 _NO_VALUE = -(1 << 40)
 _PAGE = 4000
+_COLUMN_ROWS = 50_000
 _FOREVER_MS = 1 << 62
 
 
@@ -111,6 +116,20 @@ class Memory:
     def set_audit_id(self, audit_id: int) -> None:
         self._db.execute("UPDATE place SET audit_id = ?", (audit_id,))
 
+    def done(self) -> Place:
+        """How far all that was read is judged and said too: from here a start reads on."""
+        return Place(*self._rows("SELECT journal_offset, audit_id FROM done")[0])
+
+    def set_done(self, place: Place) -> None:
+        self._db.execute("UPDATE done SET journal_offset = ?, audit_id = ?", (place.journal_offset, place.audit_id))
+
+    def judged_by(self) -> str:
+        """Which rules and tables the whole past was judged by, "" before it was."""
+        return str(self._rows("SELECT judged_by FROM done")[0][0])
+
+    def set_judged_by(self, rules: str) -> None:
+        self._db.execute("UPDATE done SET judged_by = ?", (rules,))
+
     # --- facts ---
 
     def add(self, facts: Iterable[ReadingFact], learnt_offset: int = 0) -> list[ReadingFact]:
@@ -178,6 +197,37 @@ class Memory:
             if len(rows) < _PAGE:
                 return
             after = rows[-1]
+
+    def columns(self, equipment: str, stream: str) -> History:
+        """All readings of a stream in an equipment, without an object for each."""
+        places = (self._number(stream), self._number(equipment), self._number(Quality.GOOD.value))
+        query = (
+            "SELECT t_ms, device_seq, value_m, quality = ?3 AND value_m <> ?4 FROM kept"
+            " WHERE stream = ?1 AND equipment = ?2 ORDER BY t_ms, device_seq, value_m, quality"
+        )
+        parts: list[npt.NDArray[np.int64]] = [np.empty((0, 4), dtype=np.int64)]
+        with self._told():
+            cursor = self._db.execute(query, (*places, _NO_VALUE))
+            while rows := cursor.fetchmany(_COLUMN_ROWS):
+                parts.append(np.array(rows, dtype=np.int64))
+        t_ms, device_seq, value_m, good = np.concatenate(parts).T
+        return History(t_ms, device_seq, value_m, good == 0)
+
+    def ends(self) -> dict[str, int]:
+        """Stream -> the time of its newest fact."""
+        newest = "SELECT t_ms FROM kept WHERE stream = ? ORDER BY t_ms DESC LIMIT 1"
+        found = {stream: self._rows(newest, (self._number(stream),)) for stream in self.streams()}
+        return {stream: int(rows[0][0]) for stream, rows in found.items() if rows}
+
+    def first_ms(self, fact: ReadingFact) -> int:
+        """When the reading of a fact was: a device's number that was said of several times counts by the first."""
+        if fact.device_seq is None:
+            return fact.t_ms
+        known = self._rows(
+            "SELECT min(t_ms) FROM kept WHERE stream = ? AND device_seq = ? AND device_seq >= 0",
+            (self._number(fact.stream_id), fact.device_seq),
+        )
+        return fact.t_ms if known[0][0] is None else min(fact.t_ms, int(known[0][0]))
 
     def homes(self) -> list[tuple[str, str]]:
         """(equipment, stream) of all facts that have an equipment."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import sqlite3
 
-VERSION = 1
+VERSION = 2
 NOBODY = 0
 """The number of the empty name: a fact of a device that stands in no equipment."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS place(id INTEGER PRIMARY KEY CHECK(id = 1), journal_offset INTEGER, audit_id INTEGER);
 INSERT OR IGNORE INTO place VALUES (1, 0, 0);
+CREATE TABLE IF NOT EXISTS done(
+  id INTEGER PRIMARY KEY CHECK(id = 1), journal_offset INTEGER, audit_id INTEGER, judged_by TEXT);
+INSERT OR IGNORE INTO done SELECT 1, journal_offset, audit_id, '' FROM place;
 CREATE TABLE IF NOT EXISTS name(id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 INSERT OR IGNORE INTO name VALUES (0, '');
 CREATE TABLE IF NOT EXISTS kept(
@@ -23,6 +26,7 @@ CREATE TABLE IF NOT EXISTS kept(
   quality INTEGER NOT NULL, equipment INTEGER NOT NULL, learnt_offset INTEGER NOT NULL, housed_audit INTEGER NOT NULL,
   PRIMARY KEY(stream, t_ms, device_seq, value_m, quality)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS kept_homeless ON kept(stream) WHERE equipment = 0;
+CREATE INDEX IF NOT EXISTS kept_number ON kept(stream, device_seq) WHERE device_seq >= 0;
 CREATE TABLE IF NOT EXISTS home(
   equipment INTEGER NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(equipment, stream)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS anchors(

@@ -42,7 +42,7 @@ def reader_places(settings: Settings) -> dict[str, int]:
             for config in ingest_configs(settings).values()
         ),
         "time series": _place(ingest_config(settings).filler_file, "SELECT journal_offset FROM filler_place"),
-        "alerts": _place(settings.data_dir / "alerts.db", "SELECT journal_offset FROM place"),
+        "alerts": _place(settings.data_dir / "alerts.db", "SELECT journal_offset FROM done"),
     }
     if settings.text("smile.core_url"):
         query = "SELECT position FROM offsets WHERE reader = 'journal'"

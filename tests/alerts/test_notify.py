@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from alerts.notify import Message, Notifier, channel_name
-from alerts.service import tell
+from alerts.telling import tell
 from api.words import Words
 from gateway.records import Actor, Role
 from telemetry.errors import NeighbourDownError

@@ -350,8 +350,8 @@ def test_facts_of_an_equipment_nobody_knows_any_more_are_left_alone(world: Any) 
     world.say(*world.temperatures(0, 10, "9.0"), *world.temperatures(0, 10, "9.0", "LOG-B"))
     registry = world.records.registry()
     world.clock.wall_ms += 10 * HOUR
-    world.alerts._read_registry = lambda: None
-    world.alerts._registry = replace(registry, equipment={"F2": registry.equipment["F2"]})
+    world.alerts._registry.read = lambda: False
+    world.alerts._registry._registry = replace(registry, equipment={"F2": registry.equipment["F2"]})
     world.turn()
     assert world.found("HEAT", "F1") == []
     assert len(world.found("HEAT", "F2")) == 1

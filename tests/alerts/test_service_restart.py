@@ -48,7 +48,7 @@ SEAMS: dict[str, Callable[[Any], None]] = {
     "before the verdict is saved": lambda w: kill_before(w.alerts._records, "save_verdicts"),
     "after the verdict is saved": lambda w: kill_after(w.alerts._records, "save_verdicts"),
     "after people's changes are read": lambda w: kill_after(w.alerts, "_people_changed"),
-    "after the registry is read": lambda w: kill_after(w.alerts, "_read_registry"),
+    "after the registry is read": lambda w: kill_after(w.alerts._registry, "read"),
     "after homes are found": lambda w: kill_after(w.alerts, "_find_homes"),
 }
 
@@ -113,7 +113,8 @@ def test_a_kill_at_every_seam(world: Any, start: int, wanted: dict[str, Any], se
     story(world, start)
     real = world.records
     world.alerts._records = Passing(real)
-    world.alerts._batches._records = world.alerts._records
+    for part in (world.alerts._batches, world.alerts._sayings, world.alerts._weighings, world.alerts._registry):
+        part._records = world.alerts._records
     SEAMS[seam](world)
     hit = False
     try:

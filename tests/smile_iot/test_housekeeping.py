@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.memory import Memory
+from alerts.memory import Memory, Place
 from gateway.journal import Entry, SqliteJournal
 from gateway.records import Actor, Role, User
 from gateway.smile.outbox import SmileOutbox
@@ -56,7 +56,7 @@ class Machine:
 
     def alerts(self, offset: int) -> None:
         with closing(Memory(self.folder / "alerts.db")) as memory, memory.transaction():
-            memory.set_journal_offset(offset)
+            memory.set_done(Place(offset, 0))
 
     def smile(self, offset: int) -> None:
         with closing(SmileOutbox(self.folder / "smile.db")) as outbox:

@@ -1,0 +1,74 @@
+"""The registry as alerts need it: which equipment a stream is read in, its site, and the limits that watch it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from alerts.rules import Profile, Profiles, StreamSettings
+from gateway.records import AuditRow, Records, Registry
+from telemetry.quantities import parse_stream_id
+
+log = logging.getLogger(__name__)
+_BATCH_KINDS = frozenset({"batch", "placement", "vvm"})
+
+
+class Registered:
+    """As last read; goes on with that while the records are away. ``held_back_s``: what edges hold back."""
+
+    def __init__(self, records: Records, catalogue: Mapping[str, Profile], held_back_s: int = 0) -> None:
+        self._records = records
+        self._catalogue = catalogue
+        self._held_back_s = held_back_s
+        self._registry = Registry(-1, {}, {}, {})
+
+    def read(self) -> bool:
+        """Read again where something changed; whether it did. Raises NeighbourDownError."""
+        if self._registry.version == self._records.registry_version():
+            return False
+        self._registry = self._records.registry()
+        for equipment in self._registry.equipment.values():
+            if equipment.profile not in self._catalogue:
+                log.error("equipment %s: no profile %r; judged as a refrigerator", equipment.id, equipment.profile)
+        return True
+
+    def home(self, stream_id: str) -> str:
+        """The equipment that a stream's device stands in, "" where it stands in none."""
+        equipment = self._registry.equipment_of(parse_stream_id(stream_id).serial)
+        return "" if equipment is None else equipment.id
+
+    def site(self, equipment: str) -> str | None:
+        found = self._registry.equipment.get(equipment)
+        return None if found is None else found.site
+
+    def profiles(self, streams: Iterable[str]) -> Profiles:
+        """What the rules judge these streams by."""
+        catalogue = self._catalogue
+        watched: dict[str, tuple[str, ...]] = {}
+        for equipment in self._registry.equipment.values():
+            if equipment.profile in catalogue:
+                also = ("smile_grace",) if "smile_grace" in catalogue and equipment.profile == "refrigerator" else ()
+                watched[equipment.id] = (equipment.profile, *also)
+        settings: dict[str, StreamSettings] = {}
+        for stream in streams:
+            device = self._registry.device(parse_stream_id(stream).serial)
+            if device is not None:
+                settings[stream] = StreamSettings(device.interval_s, device.calibration_error_c, self._held_back_s)
+        return Profiles(catalogue, watched, settings)
+
+
+def batches_in(rows: Iterable[AuditRow]) -> set[str]:
+    """The batches of which these rows speak."""
+    told = (row for row in rows if row.kind in _BATCH_KINDS)
+    return {row.key if row.kind == "batch" else str(row.new_value.get("batch")) for row in told}
+
+
+def equipment_in(rows: Iterable[AuditRow]) -> set[str]:
+    """The equipment whose settings, or whose devices' settings, changed."""
+    found: set[str] = set()
+    for row in rows:
+        if row.kind == "equipment":
+            found.add(row.key)
+        elif row.kind == "device":
+            found |= {str(v["equipment"]) for v in (row.old_value, row.new_value) if v.get("equipment")}
+    return found

@@ -1,0 +1,114 @@
+"""The rules' state over a kill and over years: what is remembered is what is open, and the rest is read from disk.
+
+    fresh facts ─▶ step(State) ─────────────────────────▶ findings
+        │ older than the state reaches, or the stream's limits changed
+        └▶ rebuild(all readings of that one stream) ─────▶ findings, and a state cut at ``keep_ms`` again
+
+Every hour the state forgets what ended more than ``keep_ms`` before now. Facts from before that cut, and device
+numbers that were first heard before it, cannot be judged by the state any more: the stream is made anew from disk,
+with what was said of it, so that the answer is the answer from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from alerts.memory import Memory
+from alerts.rebuild import rebuild
+from alerts.rules import Profiles, ReadingFact, RuleFinding, State, step
+
+Key = tuple[str, str]  # (equipment, stream id)
+Said = Callable[[str, str], Iterable[RuleFinding]]
+"""What the records say of a stream in an equipment, not withdrawn; may raise NeighbourDownError."""
+
+_FORGET_EVERY_MS = 3_600_000
+
+
+class StreamJudge:
+    """Used from one thread. What a raised error left undone is done at the next call."""
+
+    def __init__(self, memory: Memory, keep_ms: int, said: Said) -> None:
+        self._memory = memory
+        self._keep_ms = keep_ms
+        self._said = said
+        self._due: dict[Key, None] = {}
+        self._facts: list[ReadingFact] = []
+        self._found: list[RuleFinding] = []
+        self._forgot_ms: int | None = None
+        self._started = False
+        self.state = State()
+
+    def forget_all(self) -> None:
+        """Before a start: nothing is known, and facts that arrive are left on disk."""
+        self.state, self._started = State(), False
+        self._facts, self._found, self._due = [], [], {}
+
+    def start(self, keys: Iterable[Key]) -> None:
+        """These streams are made from disk at the next ``judge``, with all that arrived meanwhile."""
+        self._due, self._started = dict.fromkeys(keys), True
+
+    def add(self, facts: Iterable[ReadingFact]) -> None:
+        """Facts that the memory holds already, to be judged."""
+        if self._started:
+            self._facts += facts
+
+    def has_all(self) -> bool:
+        """Whether everything that was added is judged."""
+        return not (self._due or self._facts)
+
+    def silent(self) -> list[tuple[str, int]]:
+        """(equipment, time of the last reading) of the streams that are silent now."""
+        held = ((key[0], s.silent) for key, s in self.state.streams.items())
+        return [(equipment, f.episode_start_ms) for equipment, f in held if f is not None]
+
+    def is_due(self, now_ms: int) -> bool:
+        wake = self.state.wake_at_ms
+        return bool(self._due or self._facts) or (wake is not None and now_ms >= wake)
+
+    def judge(self, profiles: Profiles, now_ms: int) -> list[RuleFinding]:
+        """What is new, changed or withdrawn. Raises NeighbourDownError: call again, nothing was skipped."""
+        near = self._within_reach()
+        self._due |= dict.fromkeys(self._replanned(profiles))
+        made_anew = set(self._due)
+        for key in made_anew:
+            self._make(key, profiles, now_ms)
+        # What was made from disk knows its fresh facts already.
+        made = step(self.state, [f for f in near if (f.equipment, f.stream_id) not in made_anew], profiles, now_ms)
+        self.state = made.state
+        findings = [*self._found, *made.findings]
+        self._facts, self._found = [], []
+        self._forget(now_ms)
+        return findings
+
+    def _within_reach(self) -> list[ReadingFact]:
+        """The facts that the state can take in; the streams of the others are due to be made from disk."""
+        near = []
+        for fact in self._facts:
+            key = (fact.equipment, fact.stream_id)
+            oldest_ms = self.state.oldest_ms(*key)
+            if oldest_ms is not None and self._memory.first_ms(fact) < oldest_ms:
+                self._due[key] = None
+            else:
+                near.append(fact)
+        return near
+
+    def _replanned(self, profiles: Profiles) -> list[Key]:
+        if self.state.profiles is None or self.state.profiles is profiles or self.state.profiles == profiles:
+            return []
+        return [key for key, held in self.state.streams.items() if profiles.plan(*key) != held.plan]
+
+    def _make(self, key: Key, profiles: Profiles, now_ms: int) -> None:
+        history = self._memory.columns(*key)
+        if history.t_ms.size:
+            first_ms = int(history.t_ms[0])  # what was said of older times is history: no facts of ours can deny it
+            said = [f for f in self._said(*key) if f.episode_start_ms >= first_ms]
+            made = rebuild(history, profiles.plan(*key), said, now_ms - self._keep_ms, now_ms)
+            self.state = replace(self.state, streams={**self.state.streams, key: made.state})
+            self._found += made.findings
+        del self._due[key]
+
+    def _forget(self, now_ms: int) -> None:
+        if self._forgot_ms is None or not self._forgot_ms <= now_ms < self._forgot_ms + _FORGET_EVERY_MS:
+            self._forgot_ms = now_ms
+            self.state = self.state.forget(now_ms - self._keep_ms)
