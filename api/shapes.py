@@ -250,6 +250,20 @@ class BatchOut(Out):
     vvm: VvmOut | None = None
 
 
+class TurnOut(Out):
+    """A batch in the order of use of its product. ``why``: vvm_b, use_first, first_expiry; without a ``turn`` waits, vvm_end,
+    expired, discarded. ``vvm_stage``: the worst ever read.
+    """
+
+    product_kfa: str
+    batch: str
+    turn: int | None
+    why: str
+    expires_on: date
+    vvm_stage: str | None
+    stands: list[str]
+
+
 class BagOut(Out):
     code: str
     site: str

@@ -22,6 +22,7 @@ PATHS = {
     "batches": "/sites/PKM-A/batches",
     "batch": "/sites/PKM-A/batches/B1",
     "verdict": "/sites/PKM-A/verdicts/B1.v1",
+    "use_first": "/sites/PKM-A/use-first",
     "weighing": "/sites/PKM-A/weighing",
     "smile": "/sites/PKM-A/smile",
     "ledger": "/sites/PKM-A/ledger",
