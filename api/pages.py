@@ -37,6 +37,7 @@ from api.present import (
     smile_sign,
     zone_name,
 )
+from api.quarantine_words import detail_text
 from api.questions import Shown, SiteView
 from api.replies import audit_reason
 from api.roles import Right, Role
@@ -352,8 +353,8 @@ def ledger_page(request: Request, visitor: Reporter, site_id: str) -> Response:
 @router.get("/sites/{site_id}/quarantine")
 def quarantine_page(request: Request, visitor: Reporter, site_id: str) -> Response:
     """Messages that wait, with their reason."""
-    desk, site, _ = _here(request, visitor, site_id)
-    rows = desk.records.quarantine_items(site.id, limit=_LISTED)
+    desk, site, words = _here(request, visitor, site_id)
+    rows = [(q, detail_text(words, q.detail)) for q in desk.records.quarantine_items(site.id, limit=_LISTED)]
     return page(request, "quarantine.html", visitor=visitor, site=site, here="quarantine", rows=rows)
 
 

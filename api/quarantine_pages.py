@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from api import commands
 from api.desk import Form, back_to, desk_of, need_form, need_page, page, words_for
-from api.quarantine_words import explained, needs_text, shown_payload
+from api.quarantine_words import detail_text, explained, needs_text, shown_payload, step_text
 from api.roles import Right
 from api.security import Visitor
 from gateway.repairs import Repair
@@ -27,6 +27,7 @@ def item_page(
     desk = desk_of(request)
     item, site = commands.quarantined(desk.questions, visitor.person, item_id)
     del site_id  # the item's own site decides
+    words = words_for(request, visitor.person)
     text, is_text = shown_payload(item.payload)
     whole = is_text and len(item.payload) <= len(text.encode())
     return page(
@@ -36,11 +37,12 @@ def item_page(
         site=site,
         here="quarantine",
         q=item,
-        said=explained(words_for(request, visitor.person), item.reason),
+        said=explained(words, item.reason),
+        detail=detail_text(words, item.detail),
         text=text,
         whole=whole,
         corrected=None if item.corrected is None else shown_payload(item.corrected)[0],
-        history=desk.records.audit_of(f"quarantine:{item.id}")[-20:],
+        history=[(row, step_text(words, row)) for row in desk.records.audit_of(f"quarantine:{item.id}")[-20:]],
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from api.words import Words
+from gateway.records.model import AuditRow, Role
 from gateway.repairs import Repair, repairs_for
 
 # What to do is the same for reasons of one kind; everything else is about what the message holds.
@@ -62,6 +64,33 @@ def shown_payload(payload: bytes, limit: int = 2_000) -> tuple[str, bool]:
         if error.start > limit - 4 and len(payload) > limit:  # cut within a sign
             return head[: error.start].decode(), True
         return head[: limit // 3].hex(" "), False
+
+
+# How ingest tells what a message holds (``ingest.check``, ``ingest.intake``); a test takes these from there.
+_OF_DEVICE = re.compile(r"(\d+) (\w+) of (\S+)")
+_UNDER_NUMBERS = re.compile(r"(\d+) (\w+) under numbers that hold other content")
+_OTHER_EDGE = re.compile(r"upload says edge '([^']*)'")
+
+
+def detail_text(words: Words, detail: str) -> str:
+    """What ingest noted of a message, in this language; "" where it is for technicians only (the page shows it apart)."""
+    if found := _OF_DEVICE.fullmatch(detail):
+        what = words.known("quarantine_kind", found[2])
+        return words("quarantine_detail.of_device", n=found[1], what=what, serial=found[3])
+    if found := _UNDER_NUMBERS.fullmatch(detail):
+        return words("quarantine_detail.under_numbers", n=found[1], what=words.known("quarantine_kind", found[2]))
+    if found := _OTHER_EDGE.fullmatch(detail):
+        return words("quarantine_detail.other_edge", edge=found[1])
+    return ""
+
+
+def step_text(words: Words, row: AuditRow) -> str:
+    """One row of a message's history. What our own processes wrote is said in the person's language."""
+    action = words.known("action", row.action)
+    if row.role != Role.SYSTEM:
+        return f"{action}: {row.reason}"
+    first, _, reason = row.reason.partition(": ")
+    return f"{action}: {words.known('quarantine_reason', reason)}" if first == "refused again" and reason else action
 
 
 def needs_text(repair: str) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from api.quarantine_words import explained, shown_payload
+from api.quarantine_words import detail_text, explained, shown_payload
 from api.words import LANGUAGES, Words, catalogue
+from gateway.records import Actor
 from gateway.repairs import Repair
 from ingest.quarantine import Reason
 from telemetry.contract import decode_upload
@@ -65,6 +66,38 @@ def test_the_page_says_why_what_to_do_and_what_it_holds(world: Any) -> None:
     admin = world.log_in("admin").get(f"/sites/PKM-A/quarantine/{item}").text
     assert "Accept without a time" not in admin
     assert f"/sites/PKM-A/quarantine/{item}" in world.log_in("admin").get("/sites/PKM-A/quarantine").text
+
+
+def test_the_bahasa_pages_hold_no_english_but_the_helpdesks_detail(world: Any) -> None:
+    """What ingest noted is told in the person's language; its own words stand apart, marked as English."""
+    item = world.records.quarantine_item(put(world, "wrong_site"))
+    (made,) = world.records.quarantine(replace(item, id="", detail="3 readings of LOG-1", epoch="e9"))
+    world.records.replay_refused(
+        made, "clock_ahead", "3 readings of LOG-1", Actor.system("ingest"), NOW_MS, asked_ms=None
+    )
+    asker = world.log_in("manager", "id")
+    for path in ("/sites/PKM-A/quarantine", f"/sites/PKM-A/quarantine/{made}"):
+        html = asker.get(path).text
+        assert "Isinya 3 data suhu dari alat LOG-1." in html
+        told = re.sub(r'<span lang="en">.*?</span>|<textarea.*?</textarea>|<pre>.*?</pre>', "", html, flags=re.DOTALL)
+        for word in ("readings of", "refused again", "registered", "ingest"):
+            assert word not in told, word
+    assert "pesan ditolak lagi: Jam alat terlalu maju" in html
+
+
+def test_what_ingest_notes_is_still_written_as_we_read_it() -> None:
+    root = Path(__file__).parents[2] / "ingest"
+    check, intake = (root / "check.py").read_text(), (root / "intake.py").read_text()
+    assert 'f"{len(facts)} {upload.kind} of {serial}"' in check
+    assert 'f"upload says edge {upload.edge!r}"' in check
+    assert 'f"{len(other)} {checked.kind} under numbers that hold other content"' in intake
+    for detail in (
+        "12 readings of LOG-1",
+        "1 weighings under numbers that hold other content",
+        "upload says edge 'E2'",
+    ):
+        assert detail_text(Words("id"), detail), detail
+    assert detail_text(Words("id"), "streams[0]: not a number") == ""
 
 
 def test_a_chosen_repair_is_kept_and_asked_for(world: Any) -> None:
