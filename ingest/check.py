@@ -22,8 +22,9 @@ from functools import lru_cache
 
 from ingest.epochs import Span, span_of
 from ingest.quarantine import Fault, Reason, plain
+from ingest.quick_json import decode_readings
 from telemetry.columns import ReadingsUpload, StreamColumns, facts_of
-from telemetry.contract import Upload, claim, decode_readings, decode_upload, encode_upload, verify
+from telemetry.contract import Upload, claim, decode_upload, encode_upload, verify
 from telemetry.errors import ContractError
 from telemetry.readings import Event, Fact, Numbered, Origin, Ranges, Reading, Sync
 from telemetry.topics import EdgeAddress, parse_up
@@ -164,6 +165,7 @@ def _is_epoch(text: str) -> bool:
 
 
 def _serials(upload: Upload | ReadingsUpload) -> set[str]:
+    """The devices that an upload speaks of."""
     if isinstance(upload, ReadingsUpload):
         return {s.stream_id.partition("/")[0] for s in upload.streams}
     return {device_of(n.fact)[0] for n in upload.facts}
@@ -177,9 +179,10 @@ def _check(
     homes: Mapping[str, str | None],
 ) -> Checked:
     if isinstance(upload, ReadingsUpload):
-        spans = [span_of(s.t_ms) for s in upload.streams]
-        if _columns_are_good(upload.streams, spans, address.site, arrived.received_at_ms, homes):
-            return Checked(address, upload, kind, arrived.payload, upload.ranges, spans=spans)
+        if all(home == address.site for home in homes.values()):
+            spans = _spans_if_good(upload.streams, arrived.received_at_ms)
+            if spans is not None:
+                return Checked(address, upload, kind, arrived.payload, upload.ranges, (), spans)
         upload = as_facts(upload)
     return _check_facts(arrived, address, upload, homes)
 
@@ -192,26 +195,22 @@ def as_facts(upload: ReadingsUpload) -> Upload:
     )
 
 
-def _columns_are_good(
-    streams: Sequence[StreamColumns],
-    spans: Sequence[Span],
-    site: str,
-    received_at_ms: int,
-    homes: Mapping[str, str | None],
-) -> bool:
-    """Whether every reading is good by ``_verdict``; False where only a look at each can tell."""
+def _spans_if_good(streams: Sequence[StreamColumns], received_at_ms: int) -> list[Span] | None:
+    """The span of each column, if every reading is good by ``_verdict`` (of devices that are at home here); None where
+    only a look at each can tell."""
     synced, live = Sync.SYNCED, Origin.LIVE
     ahead_ms = received_at_ms + CLOCK_AHEAD_MS
-    for s, (oldest_ms, newest_ms, undated) in zip(streams, spans, strict=True):
-        if homes[s.stream_id.partition("/")[0]] != site:
-            return False
+    spans: list[Span] = []
+    for s in streams:
+        span = oldest_ms, newest_ms, undated = span_of(s.t_ms)
+        spans.append(span)
         if s.sync is not synced or not s.seq:
             continue
-        if undated < len(s.seq) and (newest_ms > ahead_ms or (oldest_ms < FIRST_MS and s.origin is live)):
-            return False
+        if newest_ms > ahead_ms or (oldest_ms < FIRST_MS and s.origin is live and undated < len(s.seq)):
+            return None
         if min(s.wall_ms) < FIRST_MS:
-            return False
-    return True
+            return None
+    return spans
 
 
 def _refused(arrived: Arrived, reason: str, detail: str, address: EdgeAddress | None = None) -> Checked:

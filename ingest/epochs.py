@@ -215,7 +215,9 @@ def _tallies(streams: Sequence[StreamColumns], spans: Sequence[Span], received_a
     for s, (oldest_ms, newest_ms, undated) in zip(streams, spans, strict=True):
         count = len(s.seq)
         if oldest_ms < limit_ms and undated < count:
-            late = sum(t < limit_ms for t in s.t_ms if t is not None)
+            late = count - undated
+            if newest_ms >= limit_ms:
+                late = sum(t < limit_ms for t in s.t_ms if t is not None)
             found.append((s.stream_id, count, late, received_at_ms - oldest_ms, undated, newest_ms))
         elif count:
             found.append((s.stream_id, count, 0, 0, undated, newest_ms))

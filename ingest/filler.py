@@ -18,11 +18,12 @@ from gateway.journal import Entry, Journal
 from ingest.config import Config
 from ingest.outage import Outage
 from ingest.quarantine import Fault, QuarantinePort, Reason, plain
+from ingest.quick_json import decode_readings
 from ingest.store import Row, Store, StreamBatch
 from ingest.store.model import batch_of, batches_of
 from ingest.undated import FillerState, Source
 from telemetry.columns import ReadingsUpload, StreamColumns, columns_of, facts_of
-from telemetry.contract import Upload, decode_readings, decode_upload, encode_upload
+from telemetry.contract import Upload, decode_upload, encode_upload
 from telemetry.errors import ContractError, NeighbourDownError
 from telemetry.readings import Event, Numbered, Origin, Ranges, Reading, Stamp, Sync, is_anchor
 

@@ -20,6 +20,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,9 +40,10 @@ from ingest.epochs import (
     summaries,
 )
 from ingest.identities import HelloSeen, Identity, identities, seen
+from ingest.quick_json import decode_readings
 from ingest.sqlite_file import SqliteFile, peek
 from telemetry.columns import ReadingsUpload
-from telemetry.contract import Receipt, Upload, decode_readings, decode_upload
+from telemetry.contract import Receipt, Upload, decode_upload
 from telemetry.errors import ContractError
 from telemetry.readings import Ranges
 
@@ -95,6 +97,7 @@ _COLUMNS = (
     " lost, conflicts, conflict_ms, wire_bytes"
 )
 _STREAM_COLUMNS = "received, late, worst_late_ms, undated, thinned, produced, newest_ms"
+_tally_columns = attrgetter(*_STREAM_COLUMNS.split(", "))
 # How far another reader of the journal may be beyond what the ledger's file knows: entries of half a second, and more.
 READERS_AHEAD = 1_000_000
 _CATCH_UP_STEP = 500
@@ -225,8 +228,7 @@ class Ledger(SqliteFile):
         streams = new.streams.get(key)
         if streams is None:
             streams = new.streams[key] = set()
-        for tally in change.tallies:
-            streams.add(tally[0])
+        streams.update([tally[0] for tally in change.tallies])
         if change.thinned_streams:
             streams.update(stream_id for stream_id, _ in change.thinned_streams)
         if change.received and offset > self._offset:
@@ -281,7 +283,7 @@ class Ledger(SqliteFile):
             self._db.executemany(
                 _put("streams", f"site, edge, epoch, stream, {_STREAM_COLUMNS}", 11),
                 [
-                    (*key, name, *astuple(tally))
+                    (*key, name, *_tally_columns(tally))
                     for key, names in new.streams.items()
                     for name in names
                     if (tally := self._states[key].streams.get(name)) is not None

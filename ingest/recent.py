@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import threading
 
+from ingest.quick_json import decode_readings
 from telemetry.columns import ReadingsUpload
-from telemetry.contract import decode_readings
 
 # Some 8 MB: a step of the filler, and what comes in meanwhile.
 MAX_READINGS = 40_000
 # A message weighs no less than one reading, and one for each so many bytes: while a database is away nothing is taken.
 _BYTES = 200
+# An upload is found by its end, where its MAC stands, and then compared whole: cheaper than to hash all of it.
+_END = 48
 
 
 class Recent:
@@ -24,20 +26,26 @@ class Recent:
     def __init__(self, max_readings: int = MAX_READINGS) -> None:
         self._max = max_readings
         self._lock = threading.Lock()
-        self._kept: dict[bytes, tuple[ReadingsUpload, int]] = {}
+        self._kept: dict[bytes, tuple[bytes, ReadingsUpload, int]] = {}
         self._readings = 0
 
     def keep(self, payload: bytes, upload: ReadingsUpload) -> None:
-        count = max(1, sum(len(s.seq) for s in upload.streams), len(payload) // _BYTES)
+        if self._readings >= self._max:
+            return
+        count = max(1, len(upload.ranges), len(payload) // _BYTES)
+        end = payload[-_END:]
         with self._lock:
-            if self._readings < self._max and payload not in self._kept:
-                self._kept[payload] = (upload, count)
+            if end not in self._kept:
+                self._kept[end] = (payload, upload, count)
                 self._readings += count
 
     def take(self, payload: bytes) -> ReadingsUpload:
         """The upload in ``payload``, remembered or decoded; raises ContractError. It is forgotten then."""
+        end = payload[-_END:]
         with self._lock:
-            found = self._kept.pop(payload, None)
-            if found is not None:
-                self._readings -= found[1]
-        return decode_readings(payload) if found is None else found[0]
+            found = self._kept.get(end)
+            if found is not None and found[0] == payload:
+                del self._kept[end]
+                self._readings -= found[2]
+                return found[1]
+        return decode_readings(payload)

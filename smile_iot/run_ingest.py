@@ -45,12 +45,14 @@ class RegistryLookup:
         self._records = records
         self._lock = threading.Lock()
         self._known: Registry | None = None
+        self._homes: Mapping[str, str] = {}
         self._look_at_s = 0.0
 
     def __call__(self, serial: str) -> str | None:
-        with self._lock:
-            device = self._registry().device(serial)
-        return None if device is None else device.site
+        if time.monotonic() >= self._look_at_s:
+            with self._lock:
+                self._registry()
+        return self._homes.get(serial)
 
     def shard_of(self, site: str) -> str:
         """The shard that a site is registered in, "" where it is not."""
@@ -64,6 +66,7 @@ class RegistryLookup:
             return self._known
         if self._known is None or self._known.version != self._records.registry_version():
             self._known = self._records.registry()
+            self._homes = {serial: device.site for serial, device in self._known.devices.items()}
         self._look_at_s = now_s + REGISTRY_FRESH_S
         return self._known
 

@@ -8,7 +8,7 @@ parsed body a ``float`` therefore *is* a whole number of thousandths, and a ``De
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from itertools import chain
@@ -54,7 +54,12 @@ def _refuse_constant(name: str) -> None:
     raise ContractError("bad_value", f"{name} is not a number")
 
 
-DECODER = json.JSONDecoder(parse_float=_Exact().__getitem__, parse_constant=_refuse_constant)
+def exact_numbers() -> Mapping[str, float | Decimal]:
+    """A table of its own, from a number's text to what stands for it in a parsed body."""
+    return _Exact()
+
+
+DECODER = json.JSONDecoder(parse_float=exact_numbers().__getitem__, parse_constant=_refuse_constant)
 
 
 # --- decode ------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from operator import lt
 from typing import Protocol
 
@@ -85,7 +84,7 @@ def append_rows(store: Store, rows: Sequence[Row]) -> AppendResult:
 
 def rising(numbers: Sequence[int]) -> bool:
     """Whether each is higher than the one before."""
-    return len(numbers) == 1 or all(map(lt, numbers, islice(numbers, 1, None)))
+    return len(numbers) == 1 or all(map(lt, numbers, numbers[1:]))
 
 
 def _acceptable(batch: StreamBatch, result: Divided) -> StreamBatch:

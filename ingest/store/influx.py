@@ -128,15 +128,16 @@ class InfluxStore:
         starts: list[int] = []
         for one in fresh:
             starts.append(len(lines))
-            lines += lines_of(one, slots.get(id(one)))
+            lines += lines_of(one, slots.get(id(one)) if slots else None)
         sending = _Sending(lines)
         at = 0
         while at < len(lines):
             step = self._batch_lines
             self._write_part(sending, at, min(at + step, len(lines)))
             at += step
-        places = [(starts[n], fresh[n]) for n in range(len(fresh))]
-        refused = {**sending.refused, **self._absent(sending.doubtful, places)}
+        refused = sending.refused
+        if sending.doubtful:
+            refused |= self._absent(sending.doubtful, list(zip(starts, fresh, strict=True)))
         return [(*_owner(line, starts, fresh), reason) for line, reason in sorted(refused.items())]
 
     def _write_part(self, sending: _Sending, low: int, high: int) -> None:

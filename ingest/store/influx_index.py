@@ -56,11 +56,17 @@ class Place(NamedTuple):
     number: int | None = -1
     numbered_ms: int = -1
 
-    def raised(self, t_ms: int, number: int | None) -> Place:
-        """After rows up to ``t_ms``, and with device numbers up to ``number`` or without."""
-        if number is None:
-            return self._replace(t_ms=max(self.t_ms or 0, t_ms))
+    def raised(self, t_ms: int) -> Place:
+        """After rows without device numbers up to ``t_ms``."""
+        known_ms, number, numbered_ms = self
+        return Place(max(known_ms or 0, t_ms), number, numbered_ms)
+
+    def raised_by_number(self, t_ms: int, number: int) -> Place:
+        """After rows with device numbers up to ``number``, the latest at ``t_ms``."""
         return self._replace(number=max(self.number or 0, number), numbered_ms=max(self.numbered_ms, t_ms))
+
+
+_NOWHERE = Place()
 
 
 class Window(NamedTuple):
@@ -194,22 +200,24 @@ class InfluxIndex(SqliteFile):
 
     def raise_marks(self, fresh: Sequence[Fresh], numbered: Sequence[Numbered]) -> None:
         """Before writing: nothing of a stream will lie beyond these. On disk at return."""
-        reached: dict[tuple[str, bool], tuple[int, int]] = {}
+        latest: dict[str, int] = {}
+        with_numbers: dict[str, tuple[int, int]] = {}
         for one in fresh:
-            numbers = one.batch.device_seq
-            key = (one.batch.stream_id, numbers is not None)
-            t_ms, number = reached.get(key, (-1, -1))
-            if one.last_ms > t_ms:
-                t_ms = one.last_ms
-            reached[key] = (t_ms, number if numbers is None else max(number, *numbers))
-        places: dict[str, Place] = {}
-        for (name, numbered_side), (t_ms, number) in reached.items():
+            name, numbers = one.batch.stream_id, one.batch.device_seq
+            if numbers is None:
+                if one.last_ms > latest.get(name, -1):
+                    latest[name] = one.last_ms
+            else:
+                t_ms, number = with_numbers.get(name, (-1, -1))
+                with_numbers[name] = (max(t_ms, one.last_ms), max(number, *numbers))
+        known = self._known_places()
+        places = {name: known.get(name, _NOWHERE).raised(t_ms) for name, t_ms in latest.items()}
+        for name, (t_ms, number) in with_numbers.items():
             place = places.get(name) or self.place(name)
-            places[name] = place.raised(t_ms, number if numbered_side else None)
+            places[name] = place.raised_by_number(t_ms, number)
+        changed = {name: place for name, place in places.items() if place != known.get(name)}
         with self._changing():
-            for name, place in places.items():
-                if place != self._known_places().get(name):
-                    self._set(name, place)
+            self._set_all(changed)
             self._db.executemany(
                 "INSERT INTO unsure VALUES (?,?,?)",
                 [(self._streams.make(n.fresh.batch.stream_id), n.fresh.first_ms, n.fresh.last_ms) for n in numbered],
@@ -249,8 +257,14 @@ class InfluxIndex(SqliteFile):
         self._windows.add(window)
 
     def _set(self, stream_id: str, place: Place) -> None:
-        self._db.execute("INSERT OR REPLACE INTO marks VALUES (?,?,?,?)", (self._streams.make(stream_id), *place))
-        self._known_places()[stream_id] = place
+        self._set_all({stream_id: place})
+
+    def _set_all(self, places: Mapping[str, Place]) -> None:
+        make = self._streams.make
+        self._db.executemany(
+            "INSERT OR REPLACE INTO marks VALUES (?,?,?,?)", [(make(name), *place) for name, place in places.items()]
+        )
+        self._known_places().update(places)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 from telemetry.columns import StreamColumns
 from telemetry.errors import ContractError
@@ -230,7 +230,10 @@ class Store(Protocol):
 def batch_of(site: str, edge: str, epoch: str, received_at_ms: int, columns: StreamColumns) -> StreamBatch:
     """The dated readings of one stream of an upload; what has no date is left out."""
     dated = columns.t_ms
-    times = [t for t in dated if t is not None]
+    if None not in dated:
+        times = cast(list[int], dated)
+    else:
+        times = [t for t in dated if t is not None]
     batch = StreamBatch(
         site,
         columns.stream_id,
@@ -246,7 +249,7 @@ def batch_of(site: str, edge: str, epoch: str, received_at_ms: int, columns: Str
         columns.device_seq,
         columns.quality,
     )
-    if len(times) == len(dated):
+    if times is dated:
         return batch
     places = [i for i, t in enumerate(dated) if t is not None]
     return replace(replace(batch, t_ms=[0 if t is None else t for t in dated]).pick(places), t_ms=times)
@@ -309,13 +312,8 @@ def refusals(batch: StreamBatch) -> dict[int, str]:
     times, values = batch.t_ms, batch.milli
     if not times:
         return {}
-    known = values if None not in values else [v for v in values if v is not None] or [0]
-    if (
-        min(times) >= 0
-        and max(times) < _T_END_MS
-        and min(known) > -_MILLI_END  # type: ignore[type-var,operator]  # no None is left
-        and max(known) < _MILLI_END  # type: ignore[type-var,operator]
-    ):
+    known = cast(list[int], values) if None not in values else [v for v in values if v is not None] or [0]
+    if min(times) >= 0 and max(times) < _T_END_MS and min(known) > -_MILLI_END and max(known) < _MILLI_END:
         return {}
     bad = {i: "bad_time" for i, t in enumerate(batch.t_ms) if not 0 <= t < _T_END_MS}
     return bad | {i: "bad_value" for i, v in enumerate(batch.milli) if v is not None and abs(v) >= _MILLI_END}
