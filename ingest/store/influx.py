@@ -30,6 +30,7 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 
+from ingest.store.express import Express, express
 from ingest.store.identity import Fresh, append_rows, divide
 from ingest.store.influx_index import InfluxIndex, Numbered, Window
 from ingest.store.line_protocol import (
@@ -84,8 +85,10 @@ class InfluxStore:
             raise ConfigError("ingest.store.index_path", "this store was opened for reading only")
         with self._lock:
             self._catch_up(index)
-            divided = divide(batches, _Known(self, index))
-            refused = self._store(index, divided.fresh) if divided.fresh else []
+            short = express(batches, index.latest, index.spans)
+            refused = self._store_usual(index, short) if short.batches else []
+            divided = divide(short.rest, _Known(self, index))
+            refused += self._store(index, divided.fresh) if divided.fresh else []
         rejected = (*divided.rejected, *((fresh.batch.row(i, fresh.variant(i)), why) for fresh, i, why in refused))
         conflicts = divided.conflicts - sum(fresh.variant(i) > 0 for fresh, i, _ in refused)
         given = sum(len(batch) for batch in batches)
@@ -101,6 +104,12 @@ class InfluxStore:
             index.learn_numbers(self._numbered(stream_id, low, high + 1))
         if unsure:
             index.sure()
+
+    def _store_usual(self, index: InfluxIndex, short: Express) -> list[tuple[Fresh, int, str]]:
+        """Raise the marks and write: there is nothing to settle."""
+        index.raise_times(short.marks)
+        sending = self._send(short.lines)
+        return self._refused(sending, short.starts, short.fresh()) if sending.refused or sending.doubtful else []
 
     def _store(self, index: InfluxIndex, fresh: Sequence[Fresh]) -> list[tuple[Fresh, int, str]]:
         """Write all; the refused readings with the server's reason."""
@@ -129,12 +138,21 @@ class InfluxStore:
         for one in fresh:
             starts.append(len(lines))
             lines += lines_of(one, slots.get(id(one)) if slots else None)
+        return self._refused(self._send(lines), starts, fresh)
+
+    def _send(self, lines: list[str]) -> _Sending:
         sending = _Sending(lines)
         at = 0
         while at < len(lines):
             step = self._batch_lines
             self._write_part(sending, at, min(at + step, len(lines)))
             at += step
+        return sending
+
+    def _refused(
+        self, sending: _Sending, starts: Sequence[int], fresh: Sequence[Fresh]
+    ) -> list[tuple[Fresh, int, str]]:
+        """The readings that the server refused, with its reason; reading n of ``fresh`` m is line ``starts[m] + n``."""
         refused = sending.refused
         if sending.doubtful:
             refused |= self._absent(sending.doubtful, list(zip(starts, fresh, strict=True)))

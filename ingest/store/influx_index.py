@@ -21,7 +21,9 @@ from typing import NamedTuple
 
 from ingest.sqlite_file import SqliteFile
 from ingest.store import stream_ids
+from ingest.store.express import Span
 from ingest.store.identity import Fresh
+from ingest.store.line_protocol import WINDOW_MS
 from ingest.store.model import Row, Said, thousandths
 from ingest.store.stream_ids import StreamIds
 from telemetry.readings import Quality
@@ -93,6 +95,10 @@ class InfluxIndex(SqliteFile):
         super().__init__("store", path, stream_ids.SCHEMA + _SCHEMA)
         self._streams = StreamIds(self._db)
         self._windows: set[Window] = set()
+        self.spans: dict[str, Span] = {}
+        """Of each stream a window that readers were told of, the last one that was looked for."""
+        self.latest: dict[str, int] = {}
+        """The latest time of rows without a device number, of the streams that were written or looked for."""
         self._places: dict[str, Place] | None = None
         with self._told():
             self.is_new = self._db.execute("SELECT 1 FROM rebuilt").fetchone() is None
@@ -198,6 +204,12 @@ class InfluxIndex(SqliteFile):
 
     # --- write ------------------------------------------------------------------------------------------------
 
+    def raise_times(self, latest: Mapping[str, int]) -> None:
+        """Before writing: no row without a device number will be later than these. On disk at return."""
+        known = self._known_places()
+        with self._changing():
+            self._set_all({name: known.get(name, _NOWHERE).raised(t_ms) for name, t_ms in latest.items()})
+
     def raise_marks(self, fresh: Sequence[Fresh], numbered: Sequence[Numbered]) -> None:
         """Before writing: nothing of a stream will lie beyond these. On disk at return."""
         latest: dict[str, int] = {}
@@ -254,7 +266,9 @@ class InfluxIndex(SqliteFile):
     def _remember(self, window: Window) -> None:
         if len(self._windows) >= _MAX_KNOWN_WINDOWS:
             self._windows.clear()
+            self.spans.clear()
         self._windows.add(window)
+        self.spans[window.stream_id] = (window.site, window.number * WINDOW_MS, (window.number + 1) * WINDOW_MS)
 
     def _set(self, stream_id: str, place: Place) -> None:
         self._set_all({stream_id: place})
@@ -265,6 +279,7 @@ class InfluxIndex(SqliteFile):
             "INSERT OR REPLACE INTO marks VALUES (?,?,?,?)", [(make(name), *place) for name, place in places.items()]
         )
         self._known_places().update(places)
+        self.latest.update((name, place.t_ms) for name, place in places.items() if place.t_ms is not None)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -274,6 +289,8 @@ class InfluxIndex(SqliteFile):
         except BaseException:  # a rolled back transaction took with it what we remember
             self._streams.forget()
             self._windows.clear()
+            self.spans.clear()
+            self.latest.clear()
             self._places = None
             raise
 

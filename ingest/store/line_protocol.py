@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 from ingest.store.identity import Fresh
-from ingest.store.model import Row
+from ingest.store.model import Row, StreamBatch
 from telemetry.readings import Origin, Quality, Sync
 
 READINGS = "readings"
@@ -79,8 +79,6 @@ def _series_key(
 def lines_of(fresh: Fresh, slots: list[int] | None = None) -> list[str]:
     """A line for each reading; ``slots`` only for those with a device number."""
     batch = fresh.batch
-    max_error = "" if batch.max_error_ms is None else f",max_error_ms={batch.max_error_ms}i"
-    tail = f"i,received_at_ms={batch.received_at_ms}i{max_error}"
     if (
         fresh.variants is None
         and batch.device_seq is None
@@ -89,13 +87,10 @@ def lines_of(fresh: Fresh, slots: list[int] | None = None) -> list[str]:
         and not batch.quality
         and None not in batch.milli
     ):
-        head, named = _usual(batch.site, batch.stream_id, batch.edge, batch.epoch)
-        tail += f"{named} "
-        columns = zip(batch.milli, batch.seq, batch.t_ms, strict=True)
-        return [f"{head}{_texts[milli]},seq={seq}{tail}{t_ms}" for milli, seq, t_ms in columns]
+        return usual_lines(batch, *usual_ends(batch.site, batch.stream_id, batch.edge, batch.epoch))
     source, named = _source(batch.edge, batch.epoch)
     names = (batch.site, batch.stream_id, source, batch.origin)
-    tail += f"{named} "
+    tail = f"{_tail(batch)}{named} "
     lines = []
     for i, milli in enumerate(batch.milli):
         quality = batch.quality.get(i, Quality.GOOD)
@@ -106,8 +101,21 @@ def lines_of(fresh: Fresh, slots: list[int] | None = None) -> list[str]:
     return lines
 
 
+def usual_lines(batch: StreamBatch, head: str, named: str) -> list[str]:
+    """Of readings that are all good, live, synced, with a value, without a device number; ``usual_ends`` of the batch."""
+    tail, texts = f"{_tail(batch)}{named} ", _texts
+    columns = zip(batch.milli, batch.seq, batch.t_ms, strict=True)
+    return [f"{head}{texts[milli]},seq={seq}{tail}{t_ms}" for milli, seq, t_ms in columns]
+
+
+def _tail(batch: StreamBatch) -> str:
+    """What follows the number: the fields that the upload says once."""
+    max_error = "" if batch.max_error_ms is None else f",max_error_ms={batch.max_error_ms}i"
+    return f"i,received_at_ms={batch.received_at_ms}i{max_error}"
+
+
 @lru_cache(100_000)
-def _usual(site: str, stream_id: str, edge: str, epoch: str) -> tuple[str, str]:
+def usual_ends(site: str, stream_id: str, edge: str, epoch: str) -> tuple[str, str]:
     """What stands before the value of a good, live, synced reading of variant 0, and what follows after the number."""
     source, named = _source(edge, epoch)
     key = _series_key(site, stream_id, source, Origin.LIVE, Quality.GOOD, Sync.SYNCED, 0, 0)

@@ -22,8 +22,8 @@ from telemetry.readings import Origin, Quality, Sync
 
 # What stands in a topic (telemetry.topics), and so in a database's tag without escapes.
 _SITE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
-_MILLI_END = 10**12
-_T_END_MS = 1 << 43
+MILLI_END = 10**12
+T_END_MS = 1 << 43
 
 
 Said = tuple[int | None, Quality]
@@ -290,9 +290,14 @@ def refusal(row: Row) -> str | None:
     value = row.value
     if value is not None and (not value.is_finite() or abs(value) >= 1_000_000_000 or value != round(value, 3)):
         return "bad_value"
-    if not 0 <= row.t_ms < _T_END_MS:
+    if not 0 <= row.t_ms < T_END_MS:
         return "bad_time"
     return None
+
+
+def is_named_right(site: str, stream_id: str) -> bool:
+    """Whether rows of this site and stream can be stored."""
+    return _name_refusal(site, stream_id) is None
 
 
 @lru_cache(100_000)
@@ -313,10 +318,10 @@ def refusals(batch: StreamBatch) -> dict[int, str]:
     if not times:
         return {}
     known = cast(list[int], values) if None not in values else [v for v in values if v is not None] or [0]
-    if min(times) >= 0 and max(times) < _T_END_MS and min(known) > -_MILLI_END and max(known) < _MILLI_END:
+    if min(times) >= 0 and max(times) < T_END_MS and min(known) > -MILLI_END and max(known) < MILLI_END:
         return {}
-    bad = {i: "bad_time" for i, t in enumerate(batch.t_ms) if not 0 <= t < _T_END_MS}
-    return bad | {i: "bad_value" for i, v in enumerate(batch.milli) if v is not None and abs(v) >= _MILLI_END}
+    bad = {i: "bad_time" for i, t in enumerate(batch.t_ms) if not 0 <= t < T_END_MS}
+    return bad | {i: "bad_value" for i, v in enumerate(batch.milli) if v is not None and abs(v) >= MILLI_END}
 
 
 def thousandths(value: Decimal | None) -> int | None:
