@@ -21,17 +21,16 @@ from alerts.document import AsOf, document
 from alerts.exposure import Placement
 from alerts.judgement import REACH_MS, Judged, judge_told, profile_of
 from alerts.memory import Memory
+from alerts.products import Products, builtin_table
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
 from alerts.rules.limits import MIN_GAP_MS
 from alerts.storage import Place, may_freeze
 from alerts.told import place_of, told_now
 from alerts.verdicts import (
-    PRODUCTS_VERSION,
     WENT_ON,
     BatchVerdict,
     Reason,
     VerdictWord,
-    builtin_products,
 )
 from gateway.records import Batch, Decision, Finding, FindingKind, Records, Registry, Verdict, VerdictState
 from telemetry.readings import Quality
@@ -65,14 +64,16 @@ class BatchJudge:
         catalogue: Mapping[str, Profile],
         memory: Memory,
         on_alarm: Callable[[], None] = lambda: None,
+        products: Products | None = None,
     ) -> None:
         self._records = records
         self._on_alarm = on_alarm
         self._catalogue = catalogue
         self._memory = memory
         self._round = Round(memory)
-        self._products = builtin_products()
-        self._products_version = PRODUCTS_VERSION
+        table = builtin_table() if products is None else products
+        self._products = table.by_kfa
+        self._products_version = table.version
         self._batches: list[Batch] = []
         self._stays: dict[str, list[Placement]] = {}
         self._registry = Registry(-1, {}, {}, {})

@@ -17,6 +17,7 @@ class Config:
 
     memory_path: Path = Path("alerts.db")
     profiles_files: tuple[Path, ...] = ()
+    products_files: tuple[Path, ...] = ()
     poll_s: float = 0.2
     tell_poll_s: float = 2.0
     batch_entries: int = 500

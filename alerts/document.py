@@ -19,10 +19,11 @@ from typing import Any
 from alerts.exposure import Exposure, Placement
 from alerts.judgement import Judged
 from alerts.mkt import mkt_of, sliding_mkt_max
+from alerts.products import UNKNOWN_PRODUCT, Budget, FreezeClass, LevelRange, OpenedVial, Product
 from alerts.rules import Comparator, Grounds, Level, Limit, Mode, Profile, ReadingFact, RuleFinding, Segment
 from alerts.rules.facts import degrees, milli
 from alerts.rules.spans import RangeState, state_of
-from alerts.verdicts import UNKNOWN_PRODUCT, FreezeClass, Product, Reason
+from alerts.verdicts import Reason
 from alerts.vvm import used
 from telemetry.contract import iso_utc
 
@@ -68,9 +69,7 @@ def document(judged: Judged, as_of: AsOf, products_version: str) -> dict[str, An
         "vvm_readings": [{"stage": v.stage.value, "at": at(v.at_ms), "by": v.by} for v in told.seen],
         "released_at": _maybe(told.released_ms),
         "exposure": None if judged.exposure is None else _exposure(judged, judged.exposure),
-        "timeline": []
-        if judged.exposure is None
-        else timeline_json(judged.exposure.timeline, told.stays, judged.profile),
+        "timeline": [] if judged.exposure is None else _history(judged, judged.exposure),
         "findings": [_finding(f) for f in judged.findings],
         "facts": facts_json(judged.facts),
         "rules": {"engine": ENGINE, "profiles": [profile_json(judged.profile)], "products": products_version},
@@ -121,7 +120,17 @@ def product_json(product: Product | None) -> dict[str, Any]:
         "vvm_type": p.vvm_type,
         "profile": p.profile,
         "freezer_at": list(p.freezer_at),
+        "ranges": [
+            {"levels": list(r.levels), "low_c": str(r.low_c), "high_c": str(r.high_c), "source": r.source}
+            for r in p.ranges
+        ],
+        "opened_vial": [asdict(o) for o in p.opened_vial],
+        "diluent": p.diluent,
+        "budgets": [
+            {name: str(v) if isinstance(v, Decimal) else v for name, v in asdict(b).items()} for b in p.budgets
+        ],
         "sources": list(p.sources),
+        "unverified": list(p.unverified),
     }
 
 
@@ -196,7 +205,19 @@ def product_of_json(kept: Mapping[str, Any]) -> Product | None:
         kept["profile"],
         tuple(kept["sources"]),
         tuple(kept["freezer_at"]),
+        tuple(
+            LevelRange(tuple(r["levels"]), Decimal(r["low_c"]), Decimal(r["high_c"]), r["source"])
+            for r in kept.get("ranges", ())
+        ),
+        tuple(OpenedVial(**o) for o in kept.get("opened_vial", ())),
+        kept.get("diluent", ""),
+        budgets=tuple(Budget(**{k: _revived(k, v) for k, v in b.items()}) for b in kept.get("budgets", ())),
+        unverified=tuple(kept.get("unverified", ())),
     )
+
+
+def _revived(name: str, value: Any) -> Any:
+    return Decimal(value) if name.endswith("_c") and value is not None else value
 
 
 def _c(value: Decimal | None) -> str | None:
@@ -244,7 +265,7 @@ def _exposure(judged: Judged, e: Exposure) -> dict[str, Any]:
         "mkt_c": _hundredths(mkt_of(e.timeline)),
         "mkt_24h_max_c": _hundredths(sliding_mkt_max(e.timeline)),
         "vvm": [{"model": u.model.value, "type": u.vvm_type, "used_percent": str(u.used_percent)} for u in uses],
-        "budgets": [],
+        "budgets": [asdict(b) for b in judged.budgets],
     }
 
 
@@ -276,16 +297,19 @@ class _Span:
 _WORSE = (RangeState.IN, RangeState.UNKNOWN, RangeState.OUT)
 
 
-def timeline_json(line: Sequence[Segment], stays: Sequence[Placement], profile: Profile) -> list[dict[str, Any]]:
+def timeline_json(
+    line: Sequence[Segment], stays: Sequence[Placement], profile: Profile, read: Sequence[Segment] | None = None
+) -> list[dict[str, Any]]:
     """The history as stretches of one state in one place, none longer than a step of the picture.
 
     A step is an hour, longer where the history has more than 240 of them. A history that went in and out too often
-    to be told is told by the step: the worst state of each (out, unknown, in), never a better one.
+    to be told is told by the step: the worst state of each (out, unknown, in), never a better one. ``read``: the same
+    stretches with the temperatures to show, where ``line`` has lifted ones.
     """
     if not line:
         return []
     step_ms = max(1, -(-(line[-1].to_ms - line[0].from_ms) // (_STEPS * _HOUR_MS))) * _HOUR_MS
-    pieces = list(_pieces(line, stays, profile, step_ms))
+    pieces = list(_pieces(line, stays, profile, step_ms, line if read is None else read))
     made = _joined(pieces, step_ms, lambda a, b: a.state is b.state and a.equipment == b.equipment)
     if len(made) > _MOST_SPANS:
         made = _joined(pieces, step_ms, lambda a, b: a.equipment == b.equipment)
@@ -294,15 +318,22 @@ def timeline_json(line: Sequence[Segment], stays: Sequence[Placement], profile: 
     return [s.json() for s in made]
 
 
-def _pieces(line: Sequence[Segment], stays: Sequence[Placement], profile: Profile, step_ms: int) -> Iterable[_Span]:
+def _history(judged: Judged, e: Exposure) -> list[dict[str, Any]]:
+    """States as judged (cold in its right place is in range), temperatures as read."""
+    return timeline_json(e.line, judged.told.stays, judged.profile, e.timeline)
+
+
+def _pieces(
+    line: Sequence[Segment], stays: Sequence[Placement], profile: Profile, step_ms: int, read: Sequence[Segment]
+) -> Iterable[_Span]:
     low_m = None if profile.low_c is None else milli(profile.low_c)
     high_m = None if profile.high_c is None else milli(profile.high_c)
-    for s in line:
+    for s, shown in zip(line, read, strict=True):
         state, a = state_of(s, low_m, high_m), s.from_ms
         here = "+".join(sorted({p.equipment for p in stays if p.from_ms <= a and (p.to_ms is None or a < p.to_ms)}))
         while a < s.to_ms:
             b = min(s.to_ms, (a // step_ms + 1) * step_ms)
-            yield _Span(a, b, state, s.low_m, s.high_m, here)
+            yield _Span(a, b, state, shown.low_m, shown.high_m, here)
             a = b
 
 

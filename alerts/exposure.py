@@ -9,10 +9,11 @@ then runs on this history with the product's limits: a duration may add up over 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 
+from alerts.products import Budget
 from alerts.rules.facts import ReadingFact, degrees, milli, plain_points
 from alerts.rules.finding import RuleFinding
 from alerts.rules.fold import Sample, Walker
@@ -41,7 +42,8 @@ class Exposure:
 
     ``above_s``/``below_s`` are beyond the product's range, ``freezing_s`` at or below -0.5 C, ``freeze_possible_s`` at
     or below the guarded freezing limit (with the sensor's sigma; never less than ``freezing_s``); known time only.
-    Known is what is in range or out of it: where one source says nothing, out is known and in range is not.
+    Known is what is in range or out of it: where one source says nothing, out is known and in range is not. ``line`` is
+    the history as it was judged: where cold is right for the product (``alerts.storage``) it is lifted to the range.
     """
 
     batch: str
@@ -54,9 +56,10 @@ class Exposure:
     above_s: int
     below_s: int
     freezing_s: int
+    freeze_possible_s: int
     min_c: Decimal | None
     max_c: Decimal | None
-    freeze_possible_s: int = 0
+    line: tuple[Segment, ...] = ()
 
 
 def timeline(
@@ -121,25 +124,100 @@ def expose(
     sigmas = (profiles.settings(s).sigma_c for s in {f.stream_id for f in facts})
     sigma_c = max((s for s in sigmas if s is not None), default=None)
     found = judge_timeline(line, Plan("", "", None, thresholds(product_profile, sigma_c), batch))
-    known = [s for s in line if s.low_m is not None]
-    high_m = None if product_profile.high_c is None else milli(product_profile.high_c)
-    low_m = None if product_profile.low_c is None else milli(product_profile.low_c)
-    guarded_m = milli(guard_limit(degrees(FREEZING_M), sigma_c or Decimal(0)))
     return Exposure(
         batch,
         line[0].from_ms,
         line[-1].to_ms,
         tuple(line),
         tuple(found),
-        _sum_s(s for s in line if state_of(s, low_m, high_m) is not RangeState.UNKNOWN),
-        _sum_s(s for s in line if state_of(s, low_m, high_m) is RangeState.UNKNOWN),
+        *_sums(line, product_profile, sigma_c),
+        *_extremes(line),
+        line=tuple(line),
+    )
+
+
+def relieved(
+    exposure: Exposure, line: Sequence[Segment], product_profile: Profile, sigma_c: Decimal | None
+) -> Exposure:
+    """The exposure judged by another line (cold lifted where it is right); history and extremes stay as they were."""
+    plan = Plan("", "", None, thresholds(product_profile, sigma_c), exposure.batch)
+    known_s, unknown_s, above_s, below_s, freezing_s, possible_s = _sums(line, product_profile, sigma_c)
+    return replace(
+        exposure,
+        findings=tuple(judge_timeline(line, plan)),
+        known_s=known_s,
+        unknown_s=unknown_s,
+        above_s=above_s,
+        below_s=below_s,
+        freezing_s=freezing_s,
+        freeze_possible_s=possible_s,
+        line=tuple(line),
+    )
+
+
+def _sums(line: Sequence[Segment], profile: Profile, sigma_c: Decimal | None) -> tuple[int, int, int, int, int, int]:
+    """known, unknown, above, below, freezing, freeze possible; seconds."""
+    low_m = None if profile.low_c is None else milli(profile.low_c)
+    high_m = None if profile.high_c is None else milli(profile.high_c)
+    guarded_m = milli(guard_limit(degrees(FREEZING_M), sigma_c or Decimal(0)))
+    known = [s for s in line if s.low_m is not None]
+    states = [(s, state_of(s, low_m, high_m)) for s in line]
+    return (
+        _sum_s(s for s, state in states if state is not RangeState.UNKNOWN),
+        _sum_s(s for s, state in states if state is RangeState.UNKNOWN),
         _sum_s(s for s in known if high_m is not None and s.high_m is not None and s.high_m > high_m),
         _sum_s(s for s in known if low_m is not None and s.low_m is not None and s.low_m < low_m),
         _sum_s(s for s in known if s.low_m is not None and s.low_m <= FREEZING_M),
-        min((degrees(s.low_m) for s in known if s.low_m is not None), default=None),
-        max((degrees(s.high_m) for s in known if s.high_m is not None), default=None),
         _sum_s(s for s in known if s.low_m is not None and s.low_m <= guarded_m),
     )
+
+
+def _extremes(line: Sequence[Segment]) -> tuple[Decimal | None, Decimal | None]:
+    return (
+        min((degrees(s.low_m) for s in line if s.low_m is not None), default=None),
+        max((degrees(s.high_m) for s in line if s.high_m is not None), default=None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """How much of what a label allows is used. ``over``: more than allowed."""
+
+    code: str
+    used_s: int
+    allowed_s: int
+    source: str
+    verified: bool
+
+    @property
+    def over(self) -> bool:
+        return self.used_s > self.allowed_s
+
+
+OUTSIDE_LABEL = "OUTSIDE_LABEL"
+
+
+def budgets_used(line: Iterable[Segment], budgets: Sequence[Budget], profile: Profile) -> tuple[BudgetUse, ...]:
+    """Known time in each band, added up over the whole history; of a conflict each value counts.
+
+    Time out of the product's range and in none of its bands is OUTSIDE_LABEL, of which nothing is allowed. Without
+    budgets the label allows nothing and there is nothing to add up.
+    """
+    if not budgets:
+        return ()
+    low_m = None if profile.low_c is None else milli(profile.low_c)
+    high_m = None if profile.high_c is None else milli(profile.high_c)
+    used_ms, outside_ms = dict.fromkeys(budgets, 0), 0
+    for s in line:
+        values = {v for v in (s.low_m, s.high_m) if v is not None}
+        out = {v for v in values if (low_m is not None and v < low_m) or (high_m is not None and v > high_m)}
+        for budget in budgets:
+            if any(budget.holds(v) for v in out):
+                used_ms[budget] += s.length_ms
+        if any(not any(b.holds(v) for b in budgets) for v in out):
+            outside_ms += s.length_ms
+    made = [BudgetUse(b.code, used_ms[b] // 1000, b.allowed_s, b.source, b.verified) for b in budgets]
+    return (*made, BudgetUse(OUTSIDE_LABEL, outside_ms // 1000, 0, "in none of the bands of the label", True))
 
 
 def _sum_s(made: Iterable[Segment]) -> int:

@@ -15,13 +15,12 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from alerts.exposure import Exposure, Placement, expose
+from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used, expose
+from alerts.products import UNKNOWN_PRODUCT, Product
 from alerts.rules import Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
 from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
 from alerts.verdicts import (
-    UNKNOWN_PRODUCT,
     BatchVerdict,
-    Product,
     VerdictWord,
     VvmSeen,
     goes_on_after,
@@ -76,6 +75,7 @@ class Judged:
     findings: tuple[RuleFinding, ...]
     verdict: BatchVerdict
     now_ms: int
+    budgets: tuple[BudgetUse, ...] = ()
 
 
 def profile_of(product: Product | None, catalogue: Mapping[str, Profile]) -> Profile:
@@ -105,12 +105,14 @@ def judge_told(
     profile = profile_of(product, catalogue)
     exposure = _expose(told, product, profile, facts, catalogue, now_ms)
     wrong = wrong_storage(told.batch.id, product, told.stays, told.places, now_ms)
-    made = judge_batch(told.batch.id, product, exposure, told.seen, now_ms, _used(product, exposure), wrong)
+    budgets = () if exposure is None or product is None else budgets_used(exposure.line, product.budgets, profile)
+    used = _used(product, exposure)
+    made = judge_batch(told.batch.id, product, exposure, told.seen, now_ms, used, wrong, budgets)
     found = (*(exposure.findings if exposure else ()), *wrong)
     if told.released_ms is not None and made.verdict is not VerdictWord.NO_ACTION:
         went_on = goes_on_after(made, found, _readings(facts, told.stays), told.released_ms)
         made = made if went_on is None else replace(made, reasons=(*made.reasons, went_on))
-    return Judged(told, product, profile, tuple(facts), exposure, found, made, now_ms)
+    return Judged(told, product, profile, tuple(facts), exposure, found, made, now_ms, budgets)
 
 
 def rightly_cold(told: Told, product: Product | None) -> list[Placement]:

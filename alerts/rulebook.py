@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from alerts.config import Config
+from alerts.products import Product, load_products
 from alerts.profiles import load_profiles
 from alerts.rules import Profile
-from alerts.verdicts import PRODUCTS_VERSION, Product, builtin_products
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +22,5 @@ class Rules:
 
 def rules_of(config: Config) -> Rules:
     """As the service judges by them; raises ConfigError for a file that cannot be used."""
-    return Rules(load_profiles(*config.profiles_files), builtin_products(), PRODUCTS_VERSION)
+    products = load_products(*config.products_files)
+    return Rules(load_profiles(*config.profiles_files), products.by_kfa, products.version)

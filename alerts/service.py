@@ -29,6 +29,7 @@ from alerts.config import Config
 from alerts.fingerprint import fingerprint
 from alerts.forecaster import LOOK_BACK_MS, QUANTITIES, Forecaster
 from alerts.memory import Memory, Place
+from alerts.products import load_products
 from alerts.profiles import load_profiles
 from alerts.registered import Registered, batches_in, equipment_in
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding
@@ -117,7 +118,8 @@ class Alerts:
         self._sayings = Sayings(records, self._registry.site, clock.now_ms, on_alarm)
         self._weighings = Weighings(records, memory, clock.now_ms)
         self._rules = StreamJudge(memory, config.keep_s * 1000, self._sayings.of)
-        self._batches = BatchJudge(records, catalogue, memory, on_alarm)
+        products = load_products(*config.products_files)
+        self._batches = BatchJudge(records, catalogue, memory, on_alarm, products)
         self._forecaster = Forecaster(records)
         self._quantities = {TEMPERATURE} | {limit.quantity for p in catalogue.values() for limit in p.limits}
         self._streams: set[str] = set()

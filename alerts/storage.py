@@ -14,12 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from alerts.exposure import Exposure, Placement, judge_timeline
+from alerts.exposure import Exposure, Placement, relieved
+from alerts.products import FreezeClass, Product
 from alerts.rules.facts import milli
 from alerts.rules.finding import Kind, Level, RuleFinding, finding_id
-from alerts.rules.limits import Plan, Profile, thresholds
+from alerts.rules.limits import Profile
 from alerts.rules.spans import Segment
-from alerts.verdicts import IN_FREEZER, NOT_FROZEN, WRONG_STORAGE, FreezeClass, Product
+from alerts.verdicts import IN_FREEZER, NOT_FROZEN, WRONG_STORAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,12 @@ def may_freeze(product: Product | None, place: Place | None) -> bool:
 def without_right_cold(
     exposure: Exposure, rightly_cold: Sequence[Placement], profile: Profile, sigma_c: Decimal | None
 ) -> Exposure:
-    """The exposure with its findings as they are when cold in these stays is no excursion; history and sums stay."""
+    """The exposure as it is when cold in these stays is no excursion; history and extremes stay."""
     if not rightly_cold or profile.low_c is None:
         return exposure
     low_m = milli(profile.low_c)
     line = [_lifted(s, low_m) if any(_covers(p, s) for p in rightly_cold) else s for s in exposure.timeline]
-    plan = Plan("", "", None, thresholds(profile, sigma_c), exposure.batch)
-    return replace(exposure, findings=tuple(judge_timeline(line, plan)))
+    return relieved(exposure, line, profile, sigma_c)
 
 
 def _covers(stay: Placement, s: Segment) -> bool:

@@ -12,19 +12,16 @@ person's act.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from importlib import resources
-from typing import Any
 
-from alerts.exposure import Exposure
+from alerts.exposure import BudgetUse, Exposure
+from alerts.products import UNKNOWN_PRODUCT, FreezeClass, Product
 from alerts.rules.facts import milli
 from alerts.rules.finding import Kind, Level, RuleFinding
 from alerts.rules.limits import Comparator
-from telemetry.errors import ConfigError
 
 
 class VerdictWord(StrEnum):
@@ -39,33 +36,6 @@ class VerdictWord(StrEnum):
     @property
     def strength(self) -> int:
         return list(VerdictWord).index(self)
-
-
-class FreezeClass(StrEnum):
-    """``sensitive``: freezing destroys it; ``tolerant``: the dry or oral vaccine may freeze."""
-
-    SENSITIVE = "sensitive"
-    TOLERANT = "tolerant"
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """What the verdict must know of a vaccine (``alerts/products.toml``; cold-chain 2.3, 2.4)."""
-
-    name: str
-    kfa_codes: tuple[str, ...]
-    freeze_class: FreezeClass
-    shake_test_valid: bool
-    has_diluent: bool
-    vvm_type: str | None  # VVM2, VVM7, VVM14, VVM30; a starting value: the product master outranks it
-    profile: str = "refrigerator"
-    sources: tuple[str, ...] = ()
-    freezer_at: tuple[str, ...] = ()  # levels of site where it must stand in a freezer
-
-
-UNKNOWN_PRODUCT = Product(
-    "unknown product", (), FreezeClass.SENSITIVE, False, False, None, sources=("not in the table: treated with care",)
-)
 
 
 class VvmStage(StrEnum):
@@ -112,58 +82,6 @@ class BatchVerdict:
     judged_ms: int
 
 
-PRODUCTS_VERSION = "2026.1"
-
-# --- products ---------------------------------------------------------------------------------------------
-
-
-def builtin_products() -> dict[str, Product]:
-    """KFA code -> product, from ``alerts/products.toml``."""
-    return parse_products(
-        resources.files("alerts").joinpath("products.toml").read_text("utf-8"), "alerts/products.toml"
-    )
-
-
-def parse_products(text: str, where: str) -> dict[str, Product]:
-    """KFA code -> product of one TOML text; raises ConfigError."""
-    try:
-        rows = tomllib.loads(text).get("product", [])
-        made = [_product(row) for row in rows]
-    except (tomllib.TOMLDecodeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError("product", f"{where}: {error!r}") from error
-    table: dict[str, Product] = {}
-    for product in made:
-        for code in product.kfa_codes:
-            if code in table or not (len(code) == 8 and code.isdigit() and code[:2] in ("91", "92", "93", "94")):
-                raise ConfigError(
-                    "kfa", f"{where}: {code!r} stands twice or is not 8 digits that begin with 91 to 94"
-                )
-            table[code] = product
-    return table
-
-
-def _product(row: dict[str, Any]) -> Product:
-    vvm = row.get("vvm_type")
-    if vvm not in (None, "VVM2", "VVM7", "VVM14", "VVM30"):
-        raise ValueError(f"vvm_type {vvm!r}")
-    product = Product(
-        str(row["name"]),
-        tuple(str(code) for code in row["kfa"]),
-        FreezeClass(row["freeze_class"]),
-        bool(row["shake_test_valid"]),
-        bool(row["has_diluent"]),
-        vvm,
-        str(row.get("profile", "refrigerator")),
-        tuple(str(s) for s in row["sources"]),
-        tuple(str(level) for level in row.get("freezer_at", ())),
-    )
-    if product.freezer_at and product.freeze_class is not FreezeClass.TOLERANT:
-        raise ValueError(f"{product.name}: a freeze-sensitive vaccine cannot need a freezer")
-    if product.shake_test_valid and product.freeze_class is FreezeClass.TOLERANT:
-        raise ValueError(f"{product.name}: a shake test says nothing of a freeze-tolerant vaccine")
-    return product
-
-
 # --- verdict ----------------------------------------------------------------------------------------------
 
 # Heat is told by the rule's shape and not by its code, so that a limit somebody adds to a profile cannot alarm and yet
@@ -185,11 +103,12 @@ def judge_batch(
     now_ms: int,
     vvm_used_percent: Decimal | None = None,
     storage: Sequence[RuleFinding] = (),
+    budgets: Sequence[BudgetUse] = (),
 ) -> BatchVerdict:
     """The verdict from all that is known of a batch. ``product`` None: not in the table, treated as freeze-sensitive.
 
     ``vvm_used_percent``: the model's estimate of VVM life used (``alerts.vvm``), or None. ``storage``: its
-    WRONG_STORAGE findings (``alerts.storage``), which need no reading.
+    WRONG_STORAGE findings (``alerts.storage``), which need no reading. ``budgets``: what is used of its label's.
     """
     item = UNKNOWN_PRODUCT if product is None else product
     reasons: list[Reason] = []
@@ -197,6 +116,7 @@ def judge_batch(
         reasons.append(Reason("unknown_product", VerdictWord.NO_ACTION, "product not in the table: judged with care"))
     reasons += _vvm_reasons(seen, vvm_used_percent)
     reasons += _storage_reasons(storage)
+    reasons += _budget_reasons(budgets)
     if exposure is not None:
         standing = [f for f in exposure.findings if f.kind is not Kind.WITHDRAWN]
         reasons += _heat_reasons(standing)
@@ -286,6 +206,18 @@ def _storage_reasons(storage: Sequence[RuleFinding]) -> list[Reason]:
         text = "at this level it belongs in a freezer; it stood at 2 to 8 C: read the VVM, it decides"
         out.append(Reason("wrong_storage_not_frozen", VerdictWord.NO_ACTION, text, warm))
     return out
+
+
+def _budget_reasons(budgets: Iterable[BudgetUse]) -> list[Reason]:
+    """A budget that is used up holds the batch; one that is not used up clears nothing (a heat alarm still holds it)."""
+    over = [b for b in budgets if b.over]
+    if not over:
+        return []
+    worst = max(over, key=lambda b: (b.used_s - b.allowed_s, b.code))
+    said = ", ".join(f"{b.code} {b.used_s // 60} of {b.allowed_s // 60} minutes" for b in over)
+    params: dict[str, str | int] = {"budget": worst.code, "used_s": worst.used_s, "allowed_s": worst.allowed_s}
+    text = f"more time outside its range than its label allows: {said}"
+    return [Reason("budget_over", VerdictWord.HOLD_AND_INSPECT, text, (), params)]
 
 
 def _heat_reasons(standing: Sequence[RuleFinding]) -> list[Reason]:

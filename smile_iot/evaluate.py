@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from alerts import mkt, vvm
+from alerts.products import Product, builtin_products
 from alerts.profiles import load_profiles
 from alerts.rules import (
     Comparator,
@@ -43,7 +44,6 @@ from alerts.rules.interval import LEARN_FROM
 from alerts.rules.interval import interval_ms as learned
 from alerts.rules.limits import TEMPERATURE
 from alerts.rules.spans import state_of
-from alerts.verdicts import Product, builtin_products
 from edge.decoders.files import DeviceAlarm, FileReading, LoggerFile, LoggerFileError, decode_file
 from smile_iot.evaluate_report import picture, table
 from smile_iot.evaluate_zone import local_date, parse_zone, rfc3339, utc_ms

@@ -109,10 +109,11 @@ def store_config(settings: Settings) -> StoreConfig:
 def alerts_config(settings: Settings) -> AlertsConfig:
     from alerts.config import Config
 
-    profiles = settings.path("alerts.profiles_file")
+    profiles, products = settings.path("alerts.profiles_file"), settings.path("alerts.products_file")
     return Config(
         memory_path=settings.data_dir / "alerts.db",
         profiles_files=(profiles,) if profiles else (),
+        products_files=(products,) if products else (),
         public_url=settings.text("api.public_url"),
         held_back_s=settings.number("alerts.held_back_s"),
     )

@@ -103,6 +103,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "api.waste_file", "", "TOML: SMILE's source_id and classification_id per class of waste (deploy/waste.toml)"
     ),
+    Setting(
+        "alerts.products_file", "", "TOML of vaccines whose rows go before the built-in ones (alerts/products.toml)"
+    ),
     Setting("alerts.profiles_file", "", "TOML of profiles in place of the built-in ones"),
     Setting(
         "alerts.held_back_s",

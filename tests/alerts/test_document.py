@@ -10,10 +10,11 @@ from typing import Any
 from alerts.document import AsOf, document, facts_json, timeline_json
 from alerts.exposure import Placement, timeline
 from alerts.judgement import BatchInfo, Told, judge_told
+from alerts.products import builtin_products, builtin_table
 from alerts.profiles import builtin_profiles
 from alerts.rules import Profiles, ReadingFact, StreamSettings
 from alerts.storage import Place
-from alerts.verdicts import PRODUCTS_VERSION, VvmSeen, VvmStage, builtin_products
+from alerts.verdicts import VvmSeen, VvmStage
 from gateway.records import canonical
 from telemetry.readings import Quality
 
@@ -51,7 +52,7 @@ HOT = [
 
 def made(facts: list[ReadingFact], said: Told = MOVED, now_h: float = 13) -> dict[str, Any]:
     judged = judge_told(said, facts, CATALOGUE, builtin_products(), int(now_h * HOUR))
-    return document(judged, AsOf(12, 34, 33), PRODUCTS_VERSION)
+    return document(judged, AsOf(12, 34, 33), builtin_table().version)
 
 
 def test_it_has_the_pinned_keys_and_says_what_the_batch_lived_through() -> None:

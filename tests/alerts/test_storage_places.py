@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from alerts.exposure import Placement, expose
+from alerts.products import builtin_products, parse_products
 from alerts.profiles import builtin_profiles
 from alerts.rules import Level, Profiles, ReadingFact
 from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
-from alerts.verdicts import WRONG_STORAGE, builtin_products, parse_products
+from alerts.verdicts import WRONG_STORAGE
 from api.words import catalogue
 from gateway.records import Actor, Role, SiteLevel
 from telemetry.errors import ConfigError

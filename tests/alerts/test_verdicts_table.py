@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from alerts.exposure import Placement, expose
+from alerts.products import builtin_products, parse_products
 from alerts.profiles import builtin_profiles
 from alerts.rules import Profiles, ReadingFact, StreamSettings
 from alerts.verdicts import (
@@ -14,9 +15,7 @@ from alerts.verdicts import (
     VerdictWord,
     VvmSeen,
     VvmStage,
-    builtin_products,
     judge_batch,
-    parse_products,
 )
 from telemetry.errors import ConfigError
 

@@ -107,7 +107,7 @@ def test_the_images_steps_install_a_server_that_runs_every_command(tmp_path: Pat
         "for m in ('ingest.service', 'ingest.store.influx', 'alerts.service', 'alerts.notify', 'gateway.smile.service',"
         " 'api.service', 'edge.uplink', 'gateway.journal.postgres', 'smile_iot.housekeeping', 'smile_iot.doctor_server',"
         " 'smile_iot.import_command', 'smile_iot.evaluate'): importlib.import_module(m)\n"
-        "from alerts.profiles import load_profiles; from alerts.verdicts import builtin_products\n"
+        "from alerts.profiles import load_profiles; from alerts.products import builtin_products\n"
         "from gateway.records import open_records\n"
         "assert load_profiles() and builtin_products() is not None\n"
         "open_records(sys.argv[1]).close()\n"
