@@ -9,12 +9,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 
-def fingerprint(profiles_files: Iterable[Path] = ()) -> str:
-    """A digest of this package's code and tables, and of the profiles that stand in place of the built-in ones."""
+def fingerprint(own_files: Iterable[Path] = ()) -> str:
+    """A digest of this package's code and tables, and of the profiles and products that go before the built-in ones."""
     digest = hashlib.sha256()
     for name, content in sorted(_sources(files("alerts"), "alerts")):
         digest.update(f"{name} {len(content)} ".encode() + content)
-    for path in profiles_files:
+    for path in own_files:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
