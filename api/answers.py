@@ -43,6 +43,7 @@ from api.shapes import (
     EquipmentNowOut,
     EquipmentOut,
     FindingOut,
+    ForecastOut,
     Id,
     LedgerOut,
     LedgerStreamOut,
@@ -136,7 +137,9 @@ def equipment(request: Request, visitor: Looker, site_id: Key, equipment_id: Key
     view = desk.questions.equipment_view(here, equipment_id, now_ms)
     counted = desk.questions.counters(view, here.zone, now_ms)
     spans = [_counter("today", counted.today), _counter("24h", counted.last_24h)]
-    return EquipmentNowOut(**_equipment(view).model_dump(), counters=spans)
+    told = desk.records.forecast(view.equipment.id)
+    ahead = None if told is None else ForecastOut.model_validate(told)
+    return EquipmentNowOut(**_equipment(view).model_dump(), counters=spans, forecast=ahead)
 
 
 @router.get("/sites/{site_id}/devices", tags=["equipment"])

@@ -23,6 +23,7 @@ from api.desk import (
     stylesheet,
     words_for,
 )
+from api.equipment_words import availability, calibration, forecast_text, notes
 from api.present import (
     BatchItem,
     attachment_item,
@@ -198,6 +199,9 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
         days.append(
             {"stream_id": stream_id, "svg": svg, "summary": summary, "hours": hours, "conflicts": day.conflicts}
         )
+    counted = desk.questions.counters(view, site.zone, now_ms)
+    # A finding that goes on may be old: those of alarms are above already, these are few.
+    said = desk.records.findings(site.id, equipment_id, standing=True, limit=_REMEMBERED)
     return page(
         request,
         "equipment.html",
@@ -206,8 +210,12 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
         here="site",
         e=view,
         days=days,
-        counters=counter_rows(words, desk.questions.counters(view, site.zone, now_ms)),
+        counters=counter_rows(words, counted),
+        availability=availability(words, counted.last_24h) if view.streams else "",
+        forecast=forecast_text(words, site.zone, desk.records.forecast(equipment_id), now_ms),
+        notes=notes(words, site, said, now_ms)[:_FEW],
         alarms=items[:10],
+        calibration={d.serial: calibration(words, site, d, now_ms) for d in view.devices},
         zone_name=zone_name(site.zone, now_ms),
     )
 

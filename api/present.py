@@ -228,7 +228,7 @@ def reason_text(words: Words, zone: str, places: Mapping[str, str], reason: Any)
     """
     facts = dict(reason) if isinstance(reason, Mapping) else {"code": str(reason)}
     code = str(facts.pop("code", ""))
-    shown = {name: _fact(words, zone, places, name, value) for name, value in facts.items()}
+    shown = {name: fact_text(words, zone, places, name, value) for name, value in facts.items()}
     for key in (f"why_with.{code}", f"why.{code}"):  # with its facts, else (an older reason) without
         if key in catalogue():
             with contextlib.suppress(KeyError):
@@ -239,7 +239,8 @@ def reason_text(words: Words, zone: str, places: Mapping[str, str], reason: Any)
     return f"{words.known('code', code)}: {details}" if details else words.known("code", code)
 
 
-def _fact(words: Words, zone: str, places: Mapping[str, str], name: str, value: Any) -> str:
+def fact_text(words: Words, zone: str, places: Mapping[str, str], name: str, value: Any) -> str:
+    """A fact written by its unit, which stands in its name."""
     if isinstance(value, bool) or value is None:
         return str(value)
     if name.endswith("_ms") and isinstance(value, int):

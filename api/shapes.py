@@ -135,10 +135,27 @@ class CounterOut(Out):
     unknown_ms: int
 
 
+class ForecastOut(Out):
+    """A forecast, not a reading and not a finding: minutes from ``made_ms`` until ``limit_c`` is passed if nothing changes.
+
+    ``basis``: curve (the warming), holdover (the power cuts before) or hold (what the appliance says).
+    """
+
+    code: str
+    limit_c: Number
+    low_min: int
+    likely_min: int
+    high_min: int
+    basis: str
+    made_ms: int
+    value_c: Number
+
+
 class EquipmentNowOut(EquipmentOut):
-    """One equipment with its cumulative counters."""
+    """One equipment with its cumulative counters, and what lies ahead of it (null: nothing is forecast)."""
 
     counters: list[CounterOut]
+    forecast: ForecastOut | None = None
 
 
 class FindingOut(Out):
