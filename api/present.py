@@ -255,6 +255,8 @@ def fact_text(words: Words, zone: str, places: Mapping[str, str], name: str, val
         return words.time(at_ms, zone)
     if name == "equipment":
         return places.get(str(value), str(value))
+    if name == "budget":
+        return words.known("budget", value)
     return words.known("code", value) if name in ("rule", "finding_code") else str(value)
 
 

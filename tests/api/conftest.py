@@ -378,7 +378,7 @@ def document_of() -> dict[str, Any]:
                      "above_s": 39_300, "below_s": 0, "freezing_s": 0, "freeze_possible_s": 0,
                      "min_c": "5.1", "max_c": "9.3", "mkt_c": "7.432", "mkt_24h_max_c": "7.5",
                      "vvm": [{"model": "A", "used_percent": "4.31"}, {"model": "B", "used_percent": "3.9"}],
-                     "budgets": [{"code": "CTC_40", "used_s": 0, "allowed_s": 259_200, "source": "label"}]},
+                     "budgets": [{"code": "CTC_4D", "used_s": 0, "allowed_s": 259_200, "source": "label"}]},
         "timeline": [{"from": iso(a), "to": iso(b), "state": state, "low_c": low, "high_c": high,
                       "equipment": "KULKAS-A"} for a, b, state, low, high in spans],
         "findings": [{"id": "HEAT-1", "code": "HEAT", "kind": "confirmed", "rule": "refrigerator/HEAT",

@@ -77,6 +77,15 @@ def test_every_reason_of_a_verdict_has_words() -> None:
     assert {code for code in codes if f"why.{code}" not in catalogue()} == set()
 
 
+def test_every_budget_of_a_label_has_words() -> None:
+    from alerts.exposure import OUTSIDE_LABEL
+    from alerts.products import builtin_table
+
+    codes = {b.code for row in builtin_table().rows for b in row.budgets} | {OUTSIDE_LABEL}
+    assert len(codes) > 3
+    assert {code for code in codes if f"budget.{code}" not in catalogue()} == set()
+
+
 @pytest.mark.parametrize(
     ("zone", "wanted"),
     [
