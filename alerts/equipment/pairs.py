@@ -21,16 +21,18 @@ from alerts.rules.finding import RuleFinding
 
 Pair = tuple[str, str]
 Mean = tuple[str, int, int]  # stream, sum in thousandths, count
+_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Two:
-    """What is remembered of a pair. ``differences``: of the last common buckets; ``offset_m``: learned from the first."""
+    """What is remembered of a pair. ``today``: the differences of the day that fills; ``days``: medians of full ones."""
 
     last_ms: int = 0
     since_ms: int = 0
-    differences: tuple[int, ...] = ()
-    offset_m: int | None = None
+    today: tuple[int, ...] = ()
+    days: tuple[int, ...] = ()
+    moved_m: int = 0
     episode: Episode | None = None
 
 
@@ -82,7 +84,7 @@ class PairRule(Rule[Together]):
             episode, ended = joined(two.episode, flag, end_ms, self.quiet_ms)
             if ended is not None:
                 closed.append(self._finding(ended, pair, about, ended=True))
-            pairs[pair] = Two(state.bucket_ms, two.since_ms, two.differences, two.offset_m, episode)
+            pairs[pair] = Two(state.bucket_ms, two.since_ms, two.today, two.days, two.moved_m, episode)
         return tuple(sorted(pairs.items(), key=_pair))
 
     @abstractmethod
@@ -136,32 +138,30 @@ class Disagree(PairRule):
 
 
 class Drift(PairRule):
-    """The difference between two probes is no longer what it was when they were first together.
+    """The difference between two probes is no longer what it was.
 
-    ``offset_m`` is the median of their first day; the median of the last day is held against it. Two probes that have
-    nothing in common for ``forget_s`` begin anew (one was moved or calibrated).
+    Its median over the last day is held against that of the first ``learn_days`` of the days remembered; a day counts
+    with at least ``day_buckets``. After ``days`` days the new difference is the usual one, and the finding ends.
     """
 
     code = "DRIFT"
 
     def __init__(self, thresholds: Thresholds) -> None:
         super().__init__(thresholds)
-        self.drift_m, self.forget_ms = self.data.milli("drift_c"), self.data.ms("forget_s")
-        self.learn, self.recent = self.data.whole("learn_buckets"), self.data.whole("recent_buckets")
+        self.drift_m, self.day_buckets = self.data.milli("drift_c"), self.data.whole("day_buckets")
+        self.learn, self.remembered = self.data.whole("learn_days"), self.data.whole("days")
 
     def compare(self, two: Two, bucket_ms: int, difference_m: int) -> tuple[Two, Flag | None]:
-        if two.differences and bucket_ms - two.last_ms > self.forget_ms:
-            two = Two(episode=two.episode)
-        keep = self.learn if two.offset_m is None else self.recent
-        differences = (*two.differences[-(keep - 1) :], difference_m)
-        two = replace(two, differences=differences)
-        if two.offset_m is None:
-            if len(differences) < self.learn:
-                return two, None
-            return replace(two, offset_m=median_high(differences), differences=()), None
-        if len(differences) < self.recent:
+        if two.today and bucket_ms // _DAY_MS != two.last_ms // _DAY_MS:
+            two = self._day_over(two)
+        two = replace(two, today=(*two.today, difference_m))
+        if abs(two.moved_m) <= self.drift_m:
             return two, None
-        moved_m = median_high(differences) - two.offset_m
-        if abs(moved_m) <= self.drift_m:
-            return two, None
-        return two, Flag(bucket_ms, details=(("moved_c", said_c(moved_m)),))
+        return two, Flag(bucket_ms, details=(("moved_c", said_c(two.moved_m)),))
+
+    def _day_over(self, two: Two) -> Two:
+        if len(two.today) < self.day_buckets:
+            return replace(two, today=())
+        days = (*two.days[-(self.remembered - 1) :], median_high(two.today))
+        moved_m = days[-1] - median_high(days[: self.learn]) if len(days) > self.learn else 0
+        return replace(two, today=(), days=days, moved_m=moved_m)

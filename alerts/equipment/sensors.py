@@ -208,7 +208,7 @@ class Noise(FlagRule[Shaking]):
     def _too_much(self, now_m: int, usual: Ring) -> bool:
         if len(usual) < self.known_blocks:
             return now_m > self.always_m
-        return now_m > max(self.floor_m, self.times_usual * median_high(usual))
+        return now_m > max(self.floor_m, self.times_usual * max(usual))
 
 
 class BatteryLow(FlagRule[bool]):
