@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from alerts.convert import weighing_record
+from alerts.equipment import watched_quantities
 from alerts.memory import Source
 from alerts.rules import ReadingFact
 from gateway.journal import Entry
@@ -19,7 +20,7 @@ from telemetry.readings import Event, Fact, Numbered, Reading, Weighing, is_anch
 log = logging.getLogger(__name__)
 
 TEMPERATURE = "temperature_c"
-KEPT = frozenset({TEMPERATURE, "ambient_temperature_c", "door_open", "mains_power_on", "battery_percent"})
+KEPT = frozenset({TEMPERATURE, "ambient_temperature_c", "door_open", "mains_power_on"}) | watched_quantities()
 """The quantities that a rule may ask for; what is kept once is kept for ever, so that a verdict can be told again."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from alerts.convert import only_longer, record_of, rule_finding_of
+from alerts.equipment import RULES as SENSOR_RULES
 from alerts.rules import Kind, RuleFinding
 from gateway.records import AlarmState, Finding, Records, Refused, UnknownRecord
 
@@ -42,10 +43,12 @@ class Sayings:
         return not self._taken
 
     def of(self, equipment: str, stream: str) -> list[RuleFinding]:
-        """What stands in the records of a stream, neither withdrawn nor superseded."""
+        """What stands in the records of a stream, neither withdrawn nor superseded; what is said of sensors aside."""
         self.save()
         kept = (
-            rule_finding_of(f) for f in self._records.findings(equipment=equipment, standing=True) if f.batch is None
+            rule_finding_of(f)
+            for f in self._records.findings(equipment=equipment, standing=True)
+            if f.batch is None and f.profile != SENSOR_RULES
         )
         found = [f for f in kept if f.stream_id == stream]
         self._said |= {f.finding_id: f for f in found}

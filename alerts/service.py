@@ -20,12 +20,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from alerts.arrivals import TEMPERATURE, arrivals
 from alerts.batches import BatchJudge
 from alerts.config import Config
+from alerts.equipment_judge import EquipmentJudge
 from alerts.fingerprint import fingerprint
 from alerts.forecaster import LOOK_BACK_MS, QUANTITIES, Forecaster
 from alerts.memory import Memory, Place
@@ -121,6 +122,7 @@ class Alerts:
         products = load_products(*config.products_files)
         self._batches = BatchJudge(records, catalogue, memory, on_alarm, products)
         self._forecaster = Forecaster(records)
+        self._sensors = EquipmentJudge(records, self._facts_from, config.held_back_s, on_alarm)
         self._quantities = {TEMPERATURE} | {limit.quantity for p in catalogue.values() for limit in p.limits}
         self._streams: set[str] = set()
         self._profiles = Profiles(catalogue)
@@ -128,6 +130,9 @@ class Alerts:
         self._lost: dict[str, int] = {}
         self._cursor = Place(0, 0)
         self._outage: str | None = None
+
+    def _facts_from(self, equipment: str, from_ms: int) -> Iterable[ReadingFact]:
+        return self._memory.facts(equipment=equipment, from_ms=from_ms)
 
     def _is_watched(self, stream_id: str) -> bool:
         return parse_stream_id(stream_id).quantity in self._quantities
@@ -179,6 +184,7 @@ class Alerts:
         self._judge_batches()
         lately_ms = self._clock.now_ms() - LOOK_BACK_MS
         self._forecaster.load(self._memory.facts(quantities=QUANTITIES, from_ms=lately_ms), self._profiles)
+        self._sensors.start()
         self._on_alarm()
 
     def turn(self) -> bool:
@@ -196,6 +202,7 @@ class Alerts:
         self._say()
         self._judge_batches()
         self._forecaster.look(self._profiles, self._clock.now_ms())
+        self._sensors.judge(self._profiles, self._clock.now_ms())
         return more
 
     # --- in ---
@@ -283,6 +290,7 @@ class Alerts:
         self._todo.replan |= len(self._streams) > known
         watched = [f for f in facts if f.equipment and self._is_watched(f.stream_id)]
         self._forecaster.add(facts, self._profiles)
+        self._sensors.add(facts)
         self._rules.add(watched)
         temperatures = [f for f in watched if _quantity(f) == TEMPERATURE]
         for fact in temperatures:

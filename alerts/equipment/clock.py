@@ -1,0 +1,75 @@
+"""Clock faults (requirement 10): a reading that cannot have been taken when it says so.
+
+Ingest refuses such readings, so they start no episode; here the refusals become one finding that a person answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from alerts.equipment.thresholds import RULES, Thresholds
+from alerts.rules.finding import Grounds, Kind, RuleFinding, finding_id
+
+AHEAD_MS = 5 * 60_000
+"""Later than the time of receipt by more than this (cold-chain 6, 10; ``ingest.check`` refuses by the same)."""
+
+
+def clock_fault(t_ms: int, received_ms: int, in_service_ms: int | None = None) -> str:
+    """``clock_ahead``, ``before_service`` (the device's EDOP/LDOP), or "" where the time may be true."""
+    if t_ms > received_ms + AHEAD_MS:
+        return "clock_ahead"
+    return "before_service" if in_service_ms is not None and t_ms < in_service_ms else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A message of a device that was refused for its time."""
+
+    equipment: str
+    serial: str
+    reason: str
+    received_ms: int
+
+
+def clock_findings(refusals: Iterable[Refusal], now_ms: int, thresholds: Thresholds) -> list[RuleFinding]:
+    """One finding for each run of refusals of a device for one reason; over when none came for ``quiet_s``."""
+    data = thresholds.of("CLOCK_REFUSED")
+    quiet_ms = data.ms("quiet_s")
+    runs: list[tuple[Refusal, list[int]]] = []
+    by_device = sorted(set(refusals), key=lambda r: (r.equipment, r.serial, r.reason, r.received_ms))
+    for r in by_device:
+        first, times = runs[-1] if runs else (r, [])
+        same = (first.equipment, first.serial, first.reason) == (r.equipment, r.serial, r.reason)
+        if times and same and r.received_ms - times[-1] < quiet_ms:
+            times.append(r.received_ms)
+        else:
+            runs.append((r, [r.received_ms]))
+    return [_finding(first, times, quiet_ms, now_ms, thresholds) for first, times in runs]
+
+
+def _finding(first: Refusal, times: list[int], quiet_ms: int, now_ms: int, thresholds: Thresholds) -> RuleFinding:
+    return RuleFinding(
+        finding_id=finding_id(f"{RULES}/CLOCK", f"{first.equipment} {first.serial} {first.reason}", times[0]),
+        code="CLOCK",
+        level=thresholds.of("CLOCK_REFUSED").level,
+        kind=Kind.CONFIRMED,
+        equipment=first.equipment,
+        stream_id="",
+        batch=None,
+        profile=RULES,
+        profile_version=thresholds.version,
+        limit_c=None,
+        comparator="",
+        after_s=0,
+        mode="",
+        episode_start_ms=times[0],
+        event_ms=times[0],
+        end_ms=times[-1] if now_ms - times[-1] >= quiet_ms else None,
+        extreme_c=None,
+        known_s=0,
+        unknown_s=0,
+        reason=first.reason,
+        details=(("device", first.serial),),
+        readings=Grounds(times[0], times[0], times[-1], None, len(times)),
+    )

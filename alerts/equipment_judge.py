@@ -1,0 +1,251 @@
+"""The shell around ``alerts.equipment``: facts from alerts' memory in, findings of sensors into the records.
+
+It comes last in a turn, so that nothing of it holds a temperature rule up, and what it finds is saved beside the other
+findings of the equipment under the profile ``sensor_rules``. Nothing of its own is on disk: after a start each equipment
+is read again from alerts' memory, ``LOOK_BACK_MS`` deep, some at a turn. What was said of an earlier time stays said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from zoneinfo import ZoneInfo
+
+from alerts.convert import only_longer, record_of, rule_finding_of
+from alerts.equipment import (
+    RULES,
+    DeviceSettings,
+    Settings,
+    Track,
+    builtin_thresholds,
+    new_track,
+    watched_quantities,
+)
+from alerts.equipment.calibration import Certificate, Lapse, calibration_findings, lapses
+from alerts.equipment.clock import Refusal, clock_findings
+from alerts.equipment.track import DAY_MS, MARKS_MS
+from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, reconcile
+from gateway.records import Equipment, FindingKind, Records, Refused, Registry, UnknownRecord
+from telemetry.quantities import parse_stream_id
+
+log = logging.getLogger(__name__)
+LOOK_BACK_MS = MARKS_MS
+_LOOK_EVERY_MS = 60_000  # what time alone brings (silence, the end of a day) is looked for this often
+_FORGET_EVERY_MS = 3_600_000
+_LEARNT_MS = 30 * DAY_MS  # the longest that a rule looks back to judge by (DRIFT: 28 days)
+_FACTS_A_TURN = 20_000  # read again after a start before the turn gives way
+_REFUSED_FOR_CLOCK = frozenset({"clock_ahead", "clock_behind"})
+_FINE_C = -55  # a profile whose range goes below this needs sensors that do (DS01's bound of TVC)
+
+Recall = Callable[[str, int], Iterable[ReadingFact]]
+"""(equipment, from_ms) -> its facts from then on, in time order."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """One equipment: its track, what the records say of it, and its devices' certificates."""
+
+    track: Track
+    site: str
+    said: dict[str, RuleFinding]
+    lapses: dict[str, list[Lapse]]
+    from_ms: int
+    news: bool = True
+    forgot_ms: int = 0
+    extra: list[RuleFinding] = field(default_factory=list)
+
+
+class EquipmentJudge:
+    """Belongs to one thread. Raises NeighbourDownError from ``judge``: call it again, nothing is lost.
+
+    ``held_back_s``: what edges hold back. ``on_alarm``: an alarm opened.
+    """
+
+    def __init__(
+        self, records: Records, recall: Recall, held_back_s: int = 0, on_alarm: Callable[[], None] = lambda: None
+    ) -> None:
+        self._records = records
+        self._recall = recall
+        self._held_back_s = held_back_s
+        self._on_alarm = on_alarm
+        self._thresholds = builtin_thresholds()
+        self._quantities = watched_quantities()
+        self._registry = Registry(-1, {}, {}, {})
+        self._settings: dict[str, Settings] = {}
+        self._tracks: dict[str, Watched] = {}
+        self._looked_ms: int | None = None
+        self._refusals: dict[str, list[Refusal]] = {}
+
+    def start(self) -> None:
+        """Start over: each equipment is read again from the memory."""
+        self._tracks.clear()
+        self._looked_ms = None
+
+    def load(self, facts: Iterable[ReadingFact]) -> None:
+        """As ``start``; the facts are read from the memory when their equipment's turn comes."""
+        del facts
+        self.start()
+
+    def add(self, facts: Iterable[ReadingFact]) -> None:
+        """Facts that the memory has already. Those of an equipment that is not read yet are read with it."""
+        by_equipment: dict[str, list[ReadingFact]] = defaultdict(list)
+        for f in facts:
+            if f.equipment in self._tracks and parse_stream_id(f.stream_id).quantity in self._quantities:
+                by_equipment[f.equipment].append(f)
+        for equipment, group in by_equipment.items():
+            watched = self._tracks[equipment]
+            watched.news = True
+            if too_old := watched.track.take(group):
+                log.info("equipment %s: %d facts are too old for the rules over sensors", equipment, too_old)
+
+    def judge(self, profiles: Profiles, now_ms: int) -> list[RuleFinding]:
+        """Look at what is new, and once a minute at all; what was said anew, changed or withdrawn."""
+        self._read_registry(profiles)
+        look = self._looked_ms is None or not self._looked_ms <= now_ms < self._looked_ms + _LOOK_EVERY_MS
+        if look:
+            self._read_refusals()
+        changed: list[RuleFinding] = []
+        budget = _FACTS_A_TURN
+        for equipment, settings in self._settings.items():
+            watched = self._tracks.get(equipment)
+            if watched is None:
+                if budget <= 0:
+                    continue
+                watched, read = self._open(equipment, settings, now_ms)
+                budget -= read
+            if watched.news or look:
+                changed += self._judge_one(equipment, watched, now_ms)
+        self._looked_ms = now_ms if look else self._looked_ms
+        return changed
+
+    # --- what is known ---
+
+    def _read_registry(self, profiles: Profiles) -> None:
+        if self._registry.version == self._records.registry_version():
+            return
+        registry = self._records.registry()
+        made = {e.id: self._settings_of(e, registry, profiles) for e in registry.equipment.values()}
+        for equipment, watched in list(self._tracks.items()):
+            if made.get(equipment) != watched.track.settings:
+                del self._tracks[equipment]  # judged anew by what holds now
+            else:
+                watched.lapses = self._lapses(registry, equipment)
+                watched.news = True
+        self._registry, self._settings = registry, made
+
+    def _settings_of(self, equipment: Equipment, registry: Registry, profiles: Profiles) -> Settings:
+        profile = profiles.catalogue.get(equipment.profile)
+        deep = profile is not None and profile.low_c is not None and profile.low_c < _FINE_C
+        devices = sorted(registry.devices_of(equipment.id), key=lambda d: d.serial)
+        known = ((d.serial, DeviceSettings(d.interval_s, held_back_s=self._held_back_s)) for d in devices)
+        return Settings(equipment.id, ZoneInfo(registry.sites[equipment.site].zone), tuple(known), deep)
+
+    def _lapses(self, registry: Registry, equipment: str) -> dict[str, list[Lapse]]:
+        return {d.serial: lapses(self._certificates(d.serial)) for d in registry.devices_of(equipment)}
+
+    def _certificates(self, serial: str) -> list[Certificate]:
+        """What people said, as the audit chain has it."""
+        return [
+            Certificate(row.at_ms, row.new_value.get("calibrated_until_ms"))
+            for row in self._records.audit_of(f"device:{serial}")
+        ]
+
+    def _read_refusals(self) -> None:
+        """Messages that ingest refused for their time, by the equipment of the device they speak of."""
+        found: dict[str, list[Refusal]] = defaultdict(list)
+        counts = self._records.quarantine_counts()
+        if _REFUSED_FOR_CLOCK.isdisjoint(counts) and not self._refusals:
+            return
+        for item in self._records.quarantine_items(state=None):
+            for serial in item.serials if item.reason in _REFUSED_FOR_CLOCK else ():
+                home = self._registry.equipment_of(serial)
+                if home is not None:
+                    found[home.id].append(Refusal(home.id, serial, item.reason, item.received_ms))
+        self._refusals = dict(found)
+
+    def _open(self, equipment: str, settings: Settings, now_ms: int) -> tuple[Watched, int]:
+        kept = [
+            rule_finding_of(f)
+            for f in self._records.findings(equipment=equipment, standing=True)
+            if f.profile == RULES and f.batch is None and f.kind != FindingKind.WITHDRAWN
+        ]
+        open_since = [f.episode_start_ms - DAY_MS for f in kept if f.end_ms is None and f.code != "UNCALIBRATED"]
+        from_ms = min((now_ms - LOOK_BACK_MS, *open_since))
+        track = new_track(settings, self._thresholds)
+        read = [
+            f for f in self._recall(equipment, from_ms) if parse_stream_id(f.stream_id).quantity in self._quantities
+        ]
+        track.take(read)
+        site = self._registry.equipment[equipment].site
+        said = {f.finding_id: f for f in kept}
+        watched = Watched(track, site, said, self._lapses(self._registry, equipment), from_ms)
+        self._tracks[equipment] = watched
+        return watched, len(read)
+
+    def _facts(self, equipment: str, from_ms: int) -> Iterator[ReadingFact]:
+        for f in self._recall(equipment, from_ms):
+            if parse_stream_id(f.stream_id).quantity in self._quantities:
+                yield f
+
+    # --- judging ---
+
+    def _judge_one(self, equipment: str, watched: Watched, now_ms: int) -> Sequence[RuleFinding]:
+        track = watched.track
+        if track.missing is not None:
+            track.recall(self._facts(equipment, track.missing))
+        certificates = chain.from_iterable(
+            calibration_findings(equipment, serial, gone, now_ms, self._thresholds)
+            for serial, gone in watched.lapses.items()
+        )
+        refused = clock_findings(self._refusals.get(equipment, ()), now_ms, self._thresholds)
+        found = [*track.findings(now_ms), *certificates, *refused]
+        changed = self._say(watched, found, now_ms)
+        watched.news = False
+        if not watched.forgot_ms <= now_ms < watched.forgot_ms + _FORGET_EVERY_MS:
+            track.forget(now_ms)
+            watched.forgot_ms = now_ms
+        return changed
+
+    def _say(self, watched: Watched, found: Iterable[RuleFinding], now_ms: int) -> Sequence[RuleFinding]:
+        said = {i: f for i, f in watched.said.items() if self._is_asked(watched, f)}
+        changed, _ = reconcile(said.values(), found, now_ms)
+        news = [f for f in changed if f.finding_id not in said or not only_longer(said[f.finding_id], f)]
+        if not news:
+            return ()
+        self._save(watched.site, news, said, now_ms)
+        for f in news:
+            if f.kind is Kind.WITHDRAWN:
+                watched.said.pop(f.finding_id, None)
+            else:
+                watched.said[f.finding_id] = f
+        return news
+
+    def _is_asked(self, watched: Watched, finding: RuleFinding) -> bool:
+        """Whether what we know now can speak of a finding. What ended before that is history, and stays said."""
+        horizon_ms = watched.track.horizon_ms()
+        since_ms = watched.from_ms if horizon_ms is None else max(watched.from_ms, horizon_ms)
+        if finding.end_ms is None or finding.code in ("UNCALIBRATED", "CLOCK"):
+            return True
+        return finding.episode_start_ms >= since_ms and finding.end_ms > since_ms
+
+    def _save(self, site: str, news: Sequence[RuleFinding], said: Mapping[str, RuleFinding], now_ms: int) -> None:
+        rows = [record_of(_with_past(f, said.get(f.finding_id)), site) for f in news]
+        try:
+            opened = self._records.save_findings(rows, now_ms).opened
+        except (Refused, UnknownRecord) as error:
+            if len(news) == 1:
+                log.error("finding %s of %s was not recorded: %s", news[0].finding_id, news[0].equipment, error)
+                return
+            for f in news:
+                self._save(site, [f], said, now_ms)
+            return
+        if opened:
+            self._on_alarm()
+
+
+def _with_past(finding: RuleFinding, said: RuleFinding | None) -> RuleFinding:
+    """What a finding once took the place of stays said, also when it goes on."""
+    return replace(finding, supersedes=said.supersedes) if said is not None and not finding.supersedes else finding

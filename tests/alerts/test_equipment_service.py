@@ -1,0 +1,157 @@
+"""The alerts service end to end: a journal with door, power, battery and sensor readings gives findings in the records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway.records import Actor, FindingKind, QuarantineItem, Role
+from telemetry.readings import Quality, Reading, Stamp, Sync
+
+MIN = 60_000
+HOUR = 60 * MIN
+DAY = 24 * HOUR
+SARI = Actor("Sari", Role.MANAGER)
+
+
+def said(t_ms: int, quantity: str, value: str | None, serial: str = "LOG-A") -> Reading:
+    quality = Quality.SENSOR_FAULT if value is None else Quality.GOOD
+    number = None if value is None else Decimal(value)
+    return Reading(f"{serial}/{quantity}", number, t_ms, Stamp("b1", 0, t_ms, Sync.SYNCED), quality=quality)
+
+
+def calm(start: int, from_h: float, to_h: float, serial: str = "LOG-A") -> list[Reading]:
+    times = range(start + int(from_h * HOUR), start + int(to_h * HOUR) + 1, 15 * MIN)
+    return [
+        said(t, "temperature_c", str(Decimal("5.0") + Decimal(i * 7 % 13) / 10), serial) for i, t in enumerate(times)
+    ]
+
+
+def test_door_power_battery_and_sensor_findings_stand_in_the_records(world: Any, start: int) -> None:
+    """Requirements 11, 12, 30, 31, 32 through journal, memory, rules and records."""
+    world.alerts.start()
+    story = calm(start, 0, 6)
+    story[5] = said(start + 75 * MIN, "temperature_c", None)
+    story[9] = said(start + 135 * MIN, "temperature_c", "60")
+    for i in range(1, 25):
+        t_ms = start + i * 15 * MIN
+        story += [
+            said(t_ms, "door_open_s", "467" if i == 5 else "0", "EMD-1"),
+            said(t_ms, "door_openings", "1" if i == 5 else "0", "EMD-1"),
+            said(t_ms, "mains_available_s", "0" if i > 20 else "900", "EMD-1"),
+            said(t_ms, "compressor_run_s", "600", "EMD-1"),
+            said(t_ms, "holdover_d", "0.2", "EMD-1"),
+            said(t_ms, "battery_percent", "15"),
+        ]
+    world.device("EMD-1", "F1")
+    world.say(*story)
+    world.at(6.05)
+    (door,) = world.found("DOOR")
+    assert (door.kind, door.site, door.device, door.profile) == (FindingKind.CONFIRMED, "S1", None, "sensor_rules")
+    assert door.evidence["details"] == {"open_s": "467"}
+    (low,) = world.found("HOLDOVER_LOW")
+    assert (low.event_ms, low.evidence["details"]) == (start + 315 * MIN, {"hours_left": "4.8"})
+    (fault,) = world.found("SENSOR_FAULT")
+    assert (fault.device, fault.evidence["level"]) == ("LOG-A", "warning")
+    (bound,) = world.found("RANGE_BOUND")
+    assert bound.extreme_c == Decimal("60")
+    assert [f.evidence["reason"] for f in world.found("FEED")] == ["ran_longer_than_mains"]
+    assert world.found("BATTERY_LOW")[0].evidence["details"] == {"percent": "15"}
+    # What a sensor rule says alarms nobody unless a requirement says so, and the temperature still counts.
+    assert ("DOOR", "F1", None, "open") in world.alarms()
+    assert {code for code, *_ in world.alarms()} == {"DOOR"}
+    assert world.found("EXCURSION_HIGH")[0].extreme_c == Decimal("60")
+
+
+def test_a_second_start_says_nothing_anew_and_forgets_nothing(world: Any, start: int) -> None:
+    world.alerts.start()
+    world.say(
+        *calm(start, 0, 20), *(said(start + 20 * HOUR + i * 15 * MIN, "temperature_c", "6.6") for i in range(20))
+    )
+    world.at(24.7)
+    (stuck,) = world.found("STUCK")
+    rows = world.records.newest_change()
+    world.again()
+    world.turn()
+    world.at(24.72)
+    assert world.records.newest_change() == rows
+    world.say(said(start + 25 * HOUR, "temperature_c", "5.5"))
+    world.at(25)
+    (over,) = world.found("STUCK")
+    assert (over.id, over.end_ms) == (stuck.id, start + 25 * HOUR)
+
+
+def test_an_offline_device_is_classed_as_time_goes_by_and_its_backlog_takes_it_back(world: Any, start: int) -> None:
+    """cold-chain 6, 13 and smile 14: the class grows with the gap; the finding is withdrawn when the readings come."""
+    world.alerts.start()
+    world.say(*calm(start, 0, 1))
+    world.at(1)
+    classes = []
+    for hour in (1.8, 2.1, 11.1):
+        world.at(hour)
+        classes.append(world.found("OFFLINE")[0].evidence["reason"])
+    assert classes == ["under_1h", "1_to_10h", "over_10h"]
+    world.say(*calm(start, 1, 11))
+    world.at(11.2)
+    assert [(f.kind, f.evidence["reason"]) for f in world.found("OFFLINE")] == [(FindingKind.WITHDRAWN, "late_data")]
+
+
+def test_late_facts_from_a_time_that_was_let_go_of_are_judged_by_what_the_memory_has(world: Any, start: int) -> None:
+    world.device("LOG-C", "F1")
+    world.alerts.start()
+    for day in range(4):
+        world.say(*calm(start, 24 * day, 24 * day + 23.75))
+        world.at(24 * day + 23.8)
+    assert world.found("SENSOR_FAULT") == []
+    world.say(said(start + 30 * HOUR, "temperature_c", None, "LOG-C"))
+    world.at(96)
+    (fault,) = world.found("SENSOR_FAULT")
+    assert fault.episode_start_ms == start + 30 * HOUR
+
+
+def test_req_38_an_expired_certificate_is_said_and_over_with_the_next_one(world: Any, start: int) -> None:
+    """Readings after the certificate's end stay (they alarm as before); the finding says that they are uncalibrated."""
+    device = world.records.device("LOG-A")
+    world.records.upsert_device(
+        replace(device, calibrated_until_ms=start + 2 * HOUR), SARI, "certificate 2025-17", world.clock.wall_ms
+    )
+    world.alerts.start()
+    world.say(*world.temperatures(0, 12, "9.0"))
+    world.at(12)
+    (gone,) = world.found("UNCALIBRATED")
+    assert (gone.event_ms, gone.end_ms, gone.evidence["details"]) == (start + 2 * HOUR, None, {"device": "LOG-A"})
+    assert ("HEAT", "F1", None, "open") in world.alarms()
+    device = world.records.device("LOG-A")
+    world.records.upsert_device(
+        replace(device, calibrated_until_ms=start + 400 * DAY), SARI, "calibrated anew", world.clock.wall_ms
+    )
+    world.at(12.1)
+    assert world.found("UNCALIBRATED")[0].end_ms == start + 12 * HOUR
+
+
+def test_req_10_a_message_refused_for_its_clock_is_a_clock_alarm(world: Any, start: int) -> None:
+    """cold-chain 6, 10: quarantined, no episode, and an alarm that a person answers."""
+    world.alerts.start()
+    world.records.quarantine(
+        QuarantineItem("", "S1", "E1", "ep1", "t", "clock_ahead", "", start + HOUR, b"x", serials=("LOG-A",))
+    )
+    world.at(1.1)
+    (clock,) = world.found("CLOCK")
+    assert (clock.evidence["reason"], clock.evidence["details"]) == ("clock_ahead", {"device": "LOG-A"})
+    assert world.alarms() == [("CLOCK", "F1", None, "open")]
+    world.at(26)
+    assert world.found("CLOCK")[0].end_ms == start + HOUR
+
+
+@pytest.mark.parametrize("quantity", ["door_open", "mains_power_on"])
+def test_states_of_door_and_mains_are_judged_by_the_profiles_rows(world: Any, start: int, quantity: str) -> None:
+    """`door_open` and `mains_power_on` as states: the same codes, from `profiles.toml`."""
+    world.alerts.start()
+    bad, code = ("1", "DOOR") if quantity == "door_open" else ("0", "POWR")
+    world.say(*(said(start + i * 15 * MIN, quantity, bad) for i in range(98)))
+    world.at(24.3)
+    (found,) = world.found(code)
+    assert found.profile == "refrigerator"
