@@ -80,6 +80,52 @@ def parse_profiles(text: str, where: str, known: Mapping[str, Profile] | None = 
     return made
 
 
+def profile_of_table(profile: str, version: str, table: Mapping[str, Any]) -> Profile:
+    """The profile of a table that was kept (``table_of``). Raises ConfigError for one that is none."""
+    at = f"{profile} {version}"
+    if not _ID.fullmatch(profile) or not version:
+        raise ConfigError("profile", f"{at}: an id is lower-case letters, digits and _, and a version has a name")
+    return _profile(profile, {**table, "version": version}, version, at, {})
+
+
+def table_of(profile: Profile) -> dict[str, Any]:
+    """The profile as plain JSON values, as its table in a file has them; ``profile_of_table`` reads it back."""
+    table: dict[str, Any] = {
+        "label": profile.label,
+        "low_c": None if profile.low_c is None else str(profile.low_c),
+        "high_c": None if profile.high_c is None else str(profile.high_c),
+        "max_gap_s": profile.max_gap_s,
+        "ignore_first_s": profile.ignore_first_s,
+        "sources": list(profile.sources),
+        "limits": [_row_of(limit) for limit in profile.limits],
+    }
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def _row_of(limit: Limit) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "code": limit.code,
+        "comparator": limit.comparator.value,
+        _limit_key(limit.quantity): str(limit.limit_c),
+        "alarm_after_s": limit.alarm_after_s,
+        "mode": limit.mode.value,
+        "level": limit.level.value,
+        "window_s": limit.window_s,
+        "repeats": limit.repeats,
+        "guard_code": limit.guard_code,
+        "source": limit.source,
+        "verified": limit.verified,
+        "quantity": limit.quantity,
+        "longer_than": limit.longer_than,
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _limit_key(quantity: str) -> str:
+    """A limit in degrees says so in its name."""
+    return "limit_c" if quantity.endswith("_c") else "limit"
+
+
 def _profile(name: str, table: dict[str, Any], version: str, at: str, known: Mapping[str, Profile]) -> Profile:
     _only(table, _PROFILE_KEYS, at)
     base = None
@@ -126,7 +172,7 @@ def _limit(row: object, at: str) -> Limit:
     quantity = row.get("quantity", TEMPERATURE)
     if quantity not in QUANTITIES:
         raise ConfigError("quantity", f"{at}: {quantity!r}; known are {', '.join(sorted(QUANTITIES))}")
-    key = "limit_c" if quantity.endswith("_c") else "limit"  # a limit in degrees says so in its name
+    key = _limit_key(quantity)
     if ({"limit_c", "limit"} - {key}) & set(row):
         raise ConfigError(key, f"{at}: the limit of {quantity} is written {key}")
     limit_c = _maybe_c(row, key, at, None)

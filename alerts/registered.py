@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
+from alerts.dated import LimitsOverTime, read_limits
 from alerts.rules import Profile, Profiles, StreamSettings
 from gateway.records import AuditRow, Records, Registry
 from telemetry.quantities import parse_stream_id
@@ -16,10 +17,14 @@ _BATCH_KINDS = frozenset({"batch", "placement", "vvm"})
 class Registered:
     """As last read; goes on with that while the records are away. ``held_back_s``: what edges hold back."""
 
-    def __init__(self, records: Records, catalogue: Mapping[str, Profile], held_back_s: int = 0) -> None:
+    def __init__(
+        self, records: Records, catalogue: Mapping[str, Profile], held_back_s: int, now_ms: Callable[[], int]
+    ) -> None:
         self._records = records
         self._catalogue = catalogue
         self._held_back_s = held_back_s
+        self._now_ms = now_ms
+        self._limits = LimitsOverTime(catalogue, {}, {})
         self._registry = Registry(-1, {}, {}, {})
 
     def read(self) -> bool:
@@ -27,6 +32,7 @@ class Registered:
         if self._registry.version == self._records.registry_version():
             return False
         self._registry = self._records.registry()
+        self._limits = read_limits(self._records, self._catalogue, self._now_ms())
         for equipment in self._registry.equipment.values():
             if equipment.profile not in self._catalogue:
                 log.error("equipment %s: no profile %r; judged as a refrigerator", equipment.id, equipment.profile)
@@ -43,18 +49,13 @@ class Registered:
 
     def profiles(self, streams: Iterable[str]) -> Profiles:
         """What the rules judge these streams by."""
-        catalogue = self._catalogue
-        watched: dict[str, tuple[str, ...]] = {}
-        for equipment in self._registry.equipment.values():
-            if equipment.profile in catalogue:
-                also = ("smile_grace",) if "smile_grace" in catalogue and equipment.profile == "refrigerator" else ()
-                watched[equipment.id] = (equipment.profile, *also)
+        limits = self._limits
         settings: dict[str, StreamSettings] = {}
         for stream in streams:
             device = self._registry.device(parse_stream_id(stream).serial)
             if device is not None:
                 settings[stream] = StreamSettings(device.interval_s, device.calibration_error_c, self._held_back_s)
-        return Profiles(catalogue, watched, settings)
+        return Profiles(limits.catalogue, streams=settings, assigned=limits.assigned, versions=limits.versions)
 
 
 def batches_in(rows: Iterable[AuditRow]) -> set[str]:

@@ -115,7 +115,7 @@ class Alerts:
         self._on_alarm = on_alarm
         catalogue = load_profiles(*config.profiles_files)
         self._judged_by = fingerprint((*config.profiles_files, *config.products_files))
-        self._registry = Registered(records, catalogue, config.held_back_s)
+        self._registry = Registered(records, catalogue, config.held_back_s, clock.now_ms)
         self._sayings = Sayings(records, self._registry.site, clock.now_ms, on_alarm)
         self._weighings = Weighings(records, memory, clock.now_ms)
         self._rules = StreamJudge(memory, config.keep_s * 1000, self._sayings.of)

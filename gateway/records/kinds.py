@@ -15,6 +15,7 @@ def _own_id(row: Mapping[str, Any]) -> str:
 
 SITE = Kind("site", tables.sites, model.Site, ("id",), site_of=_own_id)
 EQUIPMENT = Kind("equipment", tables.equipment, model.Equipment, ("id",))
+PROFILE = Kind("profile", tables.profile_versions, model.ProfileVersion, ("profile", "number"))
 DEVICE = Kind("device", tables.devices, model.Device, ("serial",))
 EDGE = Kind(
     "edge",
@@ -38,7 +39,7 @@ QUARANTINE = Kind("quarantine", tables.quarantine, model.QuarantineItem, ("id",)
 ATTACHMENT = Kind("attachment", tables.attachments, model.Attachment, ("kind", "subject", "target"), complete=False)
 USER = Kind("user", tables.users, model.User, ("name",), secret=frozenset({"password_hash", "contacts"}))
 
-REGISTRY_KINDS: tuple[Kind[Any], ...] = (SITE, EQUIPMENT, DEVICE)
+REGISTRY_KINDS: tuple[Kind[Any], ...] = (SITE, EQUIPMENT, DEVICE, PROFILE)
 ALL_KINDS: tuple[Kind[Any], ...] = (
     *REGISTRY_KINDS,
     EDGE,

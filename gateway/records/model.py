@@ -159,6 +159,22 @@ class Equipment:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileVersion:
+    """What a profile's id means from ``from_ms`` on (``number`` 1, from 0: as its file had it when it was first used).
+
+    ``body``: its table as in ``alerts/profiles.toml``, plain JSON values; ``alerts.profiles`` reads it. The past is judged
+    by the limits that held then, so a version is never changed and none is dated back.
+    """
+
+    profile: str
+    number: int
+    version: str
+    from_ms: int
+    body: dict[str, Any]
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A logger, probe, monitor or scale, by its serial (unique in the whole house).
 

@@ -15,6 +15,7 @@ from gateway.records.edges import EdgesPart
 from gateway.records.findings import FindingsPart
 from gateway.records.forecasts import ForecastsPart
 from gateway.records.placements import PlacementsPart
+from gateway.records.profiles import ProfilesPart
 from gateway.records.quarantine import QuarantinePart
 from gateway.records.registry import RegistryPart
 from gateway.records.verdicts import VerdictsPart
@@ -23,6 +24,7 @@ from gateway.records.waste import WastePart
 
 class Records(
     RegistryPart,
+    ProfilesPart,
     EdgesPart,
     PlacementsPart,
     FindingsPart,

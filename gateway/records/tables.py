@@ -92,6 +92,19 @@ equipment = Table(
     Column("smile_asset_id", BigInteger),
 )
 
+profile_versions = Table(
+    "profile_versions",
+    metadata,
+    Column("profile", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("version", String, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("body", JsonText(dict), nullable=False),
+    # "": for all sites, in the house's own chain.
+    Column("site", String, nullable=False),
+    UniqueConstraint("profile", "version"),
+)
+
 devices = Table(
     "devices",
     metadata,
