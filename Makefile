@@ -5,7 +5,7 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-store bench-wire fuzz bench-drain simulate lock clean
+.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-store bench-wire fuzz bench-drain simulate properties lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench-drain     how fast a month's backlog leaves the edge (benchmarks/drain.md)"
 	@echo "make bench-store     the embedded store: sealed blocks against a plain table, 10 minutes (benchmarks/store.md)"
 	@echo "make fuzz            every parser that meets the outside, a minute each (FUZZ_ARGS='--seconds 600')"
+	@echo "make properties      the rules' property suites with 20,000 examples and more, an hour (benchmarks/properties.md)"
 	@echo "make bench-wire      bytes a reading beside the data's entropy, and megabytes a month by packet capture (root)"
 	@echo "make simulate        edge and ingest against simulated time, disk and network (SEEDS=2000, or SEED=7)"
 	@echo "make check           style, types and import rules only"
@@ -57,6 +58,10 @@ chaos:
 bench-store:
 	@scripts/setup bench
 	@$(PYTHON) -m benchmarks.store $(BENCH_ARGS)
+
+properties:
+	@scripts/setup test
+	@$(PYTHON) -m benchmarks.properties --examples $(or $(EXAMPLES),20000) --write
 
 fuzz:
 	@scripts/setup test
