@@ -1,8 +1,8 @@
-"""A stream's state from all its readings, in bounded memory. Pure.
+"""A stream's state from all its readings, without folding them one by one. Pure.
 
-The past is folded a page at a time and forgotten again; only the newest readings stay points of the state, so that its
-size follows from what is open and not from the history. What comes later is judged as if every reading had been taken
-in by ``step`` (``tests/alerts/test_rebuild.py`` holds both equal).
+``alerts.bulk`` walks the past in columns and leaves the walker that ``alerts.rules`` would have there; only the newest
+readings are points of the state, so that its size follows from what is open and not from the history. What comes
+later is judged as if every reading had been taken in by ``step`` (``tests/alerts/test_rebuild.py`` holds both equal).
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
-import numpy.typing as npt
 
+from alerts.bulk.judging import closed_by_points, first_of, track_of
+from alerts.bulk.pace import Pace
+from alerts.bulk.points import Flags, Points, Whole, points_of
+from alerts.bulk.walk import walk
 from alerts.rules import ReadingFact, RuleFinding, reconcile
+from alerts.rules.fold import StreamWalker
+from alerts.rules.interval import LEARN_FROM
 from alerts.rules.limits import Plan
-from alerts.rules.stream import StreamState, absorb, forget, settle
-
-_PAGE = 4096
-Whole = npt.NDArray[np.int64]
+from alerts.rules.stream import StreamState, absorb, resume, settle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +34,7 @@ class History:
     t_ms: Whole
     device_seq: Whole
     value_m: Whole
-    missing: npt.NDArray[np.bool_]
+    missing: Flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +62,33 @@ def rebuild(history: History, plan: Plan, said: Iterable[RuleFinding], keep_from
 
 def _state_of(history: History, plan: Plan, keep_from_ms: int) -> tuple[StreamState, list[RuleFinding]]:
     """The state, and what closed before the points that it keeps."""
-    state, past = StreamState(plan), list[RuleFinding]()
-    moved = _first_times(history)
-    order = np.argsort(moved, kind="stable")
-    for begin in range(0, order.size, _PAGE):
-        chosen = order[begin : begin + _PAGE]
-        whole = absorb(state, _facts(history, moved, plan, chosen))
-        state = forget(whole, keep_from_ms)
-        dropped = len(whole.chunks) - len(state.chunks)
-        past += [f for chunk in whole.chunks[:dropped] for f in chunk.closed]
-    return state, past
+    points = points_of(history.t_ms, history.value_m, history.missing, history.device_seq)
+    cut = min(int(np.searchsorted(points.t_ms, keep_from_ms)), len(points) - 1)
+    if cut <= LEARN_FROM + 1:
+        return absorb(StreamState(plan), _facts(history, plan, np.ones(history.t_ms.size, dtype=np.bool_))), []
+    start, past = _walked(points.part(0, cut), plan)
+    return resume(
+        plan, start, start.learner.warm, _facts(history, plan, _after(history, int(points.t_ms[cut])))
+    ), past
 
 
-def _first_times(history: History) -> Whole:
-    """The same device number at another time is the same reading; its earliest time counts (``rules.facts``)."""
-    moved = history.t_ms.copy()
-    numbered = np.flatnonzero(history.device_seq >= 0)
-    numbers, place = np.unique(history.device_seq[numbered], return_inverse=True)
-    first = np.full(numbers.size, np.iinfo(np.int64).max)
-    np.minimum.at(first, place, history.t_ms[numbered])
-    moved[numbered] = first[place]
-    return moved
+def _after(history: History, cut_ms: int) -> Flags:
+    """The readings from ``cut_ms`` on; a device's number that was first said before is a reading of before."""
+    numbered = history.device_seq >= 0
+    gone = history.device_seq[numbered & (history.t_ms < cut_ms)]
+    return (history.t_ms >= cut_ms) & ~(numbered & np.isin(history.device_seq, gone))
 
 
-def _facts(history: History, t_ms: Whole, plan: Plan, chosen: npt.NDArray[np.intp]) -> list[ReadingFact]:
-    columns = (t_ms, history.device_seq, history.value_m, history.missing)
+def _walked(head: Points, plan: Plan) -> tuple[StreamWalker, list[RuleFinding]]:
+    """The walker after these points, and what closed in them."""
+    pace = Pace(head.t_ms, plan.interval_ms)
+    past = closed_by_points(head, pace, plan)
+    walker = walk(track_of(head, pace, event_driven=plan.event_driven), plan, first_of(head, plan), past)
+    return StreamWalker(walker, pace.learner(), head.point(len(head) - 1)), past
+
+
+def _facts(history: History, plan: Plan, chosen: Flags) -> list[ReadingFact]:
+    columns = (history.t_ms, history.device_seq, history.value_m, history.missing)
     rows = zip(*(column[chosen].tolist() for column in columns), strict=True)
     return [
         ReadingFact(

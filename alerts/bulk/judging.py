@@ -46,15 +46,18 @@ def judge_points(points: Points, plan: Plan, now_ms: int) -> list[RuleFinding]:
     if not len(points):
         return []
     pace = Pace(points.t_ms, plan.interval_ms)
-    closed = _conflicts(points, plan)
-    if plan.silence:
-        closed += _silences(points, pace, plan)
+    closed = closed_by_points(points, pace, plan)
     walker = walk(track_of(points, pace, event_driven=plan.event_driven), plan, first_of(points, plan), closed)
     # From here on the engine itself: what the clock alone says, and what stands open.
     last = points.point(len(points) - 1)
     end = StreamWalker(walker, pace.learner(), last)
     state = StreamState(plan, (Chunk((last,), end, end, tuple(closed)),))
     return settle(StreamState(plan), state, now_ms).state.standing()
+
+
+def closed_by_points(points: Points, pace: Pace, plan: Plan) -> list[RuleFinding]:
+    """What the points say by themselves: conflicts, and silences that ended."""
+    return [*_conflicts(points, plan), *(_silences(points, pace, plan) if plan.silence else ())]
 
 
 def first_of(points: Points, plan: Plan) -> int:

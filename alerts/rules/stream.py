@@ -258,6 +258,18 @@ def _grown(old: Chunk | None, points: tuple[Point, ...], start: StreamWalker) ->
     return Chunk(points, old.start, walker, (*old.closed, *closed))
 
 
+def resume(plan: Plan, start: StreamWalker, warm: tuple[int, ...], facts: Iterable[ReadingFact]) -> StreamState:
+    """A stream whose past was walked elsewhere: ``start`` stands for it, all ``facts`` come after it."""
+    overlay = _Overlay(StreamState(plan))
+    for fact in facts:
+        overlay.take(fact)
+    points = _merged((), {t_ms: entries for t_ms, entries in overlay.table.items() if entries}) or ()
+    chunks: list[Chunk] = []
+    for part in _pieces(points):
+        chunks.append(_folded(part, chunks[-1].end if chunks else start))
+    return StreamState(plan, tuple(chunks), overlay.index, warm)
+
+
 # --- what changed -----------------------------------------------------------------------------------------
 
 

@@ -57,7 +57,7 @@ def story(dice: random.Random) -> list[ReadingFact]:
     return facts + [replace(f, t_ms=f.t_ms + ms, value_c=Decimal("9.0")) for f, ms in changed]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 1 << 40))
 def test_what_stands_and_what_follows_are_as_from_scratch(seed: int) -> None:
     """Design: findings are functions of the facts, whatever was forgotten in between."""
