@@ -81,17 +81,21 @@ class BatchJudge:
         self._ends: dict[str, int] = {}
         self._news: dict[str, News] = {}
         self._calm: dict[str, int] = {}
+        self._due: dict[str, Batch] = {}
 
     def start(self, ends: Mapping[str, int]) -> None:
         """Begin; ``ends``: stream -> the time of its newest reading. Raises NeighbourDownError: call again."""
         self._ends = dict(ends)
         self._news.clear()
         self._calm.clear()
+        self._due.clear()
+        self._round.end()
         self._read()
         self._read_places()
 
     def add(self, facts: Iterable[ReadingFact]) -> None:
         """These facts are new in the memory."""
+        self._round.end()
         for fact in facts:
             self._note(fact)
 
@@ -107,47 +111,55 @@ class BatchJudge:
             news.step_ms[fact.stream_id] = max(news.step_ms.get(fact.stream_id, 0), fact.t_ms - end_ms)
         self._ends[fact.stream_id] = max(fact.t_ms, end_ms or 0)
 
-    def judge_all(self, now_ms: int) -> list[str]:
-        """Read batches and placements anew and judge all; ids of the batches whose verdict changed."""
-        self._read()
-        self._read_places()
-        self._news.clear()
+    def mark_all(self) -> None:
+        """All batches are due."""
         order = sorted(self._batches, key=lambda b: [p.equipment for p in self._stays.get(b.id, [])])
-        try:
-            return [b.id for b in order if self._judge_one(b, now_ms)]
-        finally:
-            self._round.end()
+        self._due = {b.id: b for b in order}
 
-    def judge(
+    def mark(
         self,
         touched: Mapping[str, int],
         stirred: Collection[str],
         profiles: Profiles,
         now_ms: int,
         named: Collection[str] | None = None,
-    ) -> list[str]:
-        """Judge the batches that stood in these equipments when, or after, something new happened there.
+    ) -> None:
+        """Due are the batches that stood in these equipments when, or after, something new happened there.
 
         ``touched``: equipment -> time of the earliest news. ``stirred``: equipment whose findings or settings changed;
         elsewhere, readings that merely go on being fine for a product cost nothing. ``named``: batches of which a
-        person said something (None: nobody did). Ids of the batches whose verdict changed.
+        person said something (None: nobody did); they come first. Raises NeighbourDownError: call again.
         """
         if named is not None:
             self._read()
         if named is not None or stirred:
             self._read_places()
         news, self._news = self._news, {}
-        due = []
+        first: dict[str, Batch] = {}
         for batch in self._batches:
             stays = self._stays.get(batch.id, [])
-            is_named = named is not None and batch.id in named
+            if named is not None and batch.id in named:
+                first[batch.id] = batch
+                continue
             met = {p.equipment for p in stays if _meets(p, touched)}
-            if is_named or (met and not self._goes_on_well(batch, met, news, stirred, profiles, now_ms)):
-                due.append(batch)
-        try:
-            return [b.id for b in due if self._judge_one(b, now_ms)]
-        finally:  # also where a neighbour is down: what was read belongs to this round only
+            if met and not self._goes_on_well(batch, met, news, stirred, profiles, now_ms):
+                self._due.setdefault(batch.id, batch)
+        self._due = first | {i: b for i, b in self._due.items() if i not in first}
+
+    def judge_next(self, now_ms: int) -> bool:
+        """Judge one batch that is due; whether more are. One at a time, so that no alarm waits for all of them."""
+        batch = next(iter(self._due.values()), None)
+        if batch is None:
+            return False
+        self._judge_one(batch, now_ms)
+        del self._due[batch.id]
+        if not self._due:
             self._round.end()
+        return bool(self._due)
+
+    def has_all(self) -> bool:
+        """Whether no batch is due."""
+        return not self._due
 
     def _read(self) -> None:
         stays: dict[str, list[Placement]] = defaultdict(list)

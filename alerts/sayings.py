@@ -39,7 +39,8 @@ class Sayings:
     def take(self, findings: Iterable[RuleFinding]) -> None:
         self._taken += findings
 
-    def all_saved(self) -> bool:
+    def has_all(self) -> bool:
+        """Whether everything that was taken is saved."""
         return not self._taken
 
     def of(self, equipment: str, stream: str) -> list[RuleFinding]:

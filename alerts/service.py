@@ -158,6 +158,8 @@ class Alerts:
                 busy = False
             if not busy:
                 halt.wait(self._config.poll_s)
+        if started:
+            self._finish()
 
     def start(self) -> None:
         """Make the state from disk, read both feeds on from where all was done, and say what was never said."""
@@ -178,9 +180,7 @@ class Alerts:
         self._lost = {e: at + MIN_GAP_MS + 1 for e, at in self._rules.silent()}
         self._say()
         if self._memory.judged_by() != self._judged_by:
-            self._batches.judge_all(self._clock.now_ms())
-            with self._memory.transaction():
-                self._memory.set_judged_by(self._judged_by)
+            self._batches.mark_all()
         self._judge_batches()
         lately_ms = self._clock.now_ms() - LOOK_BACK_MS
         self._forecaster.load(self._memory.facts(quantities=QUANTITIES, from_ms=lately_ms), self._profiles)
@@ -200,7 +200,7 @@ class Alerts:
         if away is not None:
             raise away
         self._say()
-        self._judge_batches()
+        more |= self._judge_batches()
         self._forecaster.look(self._profiles, self._clock.now_ms())
         self._sensors.judge(self._profiles, self._clock.now_ms())
         return more
@@ -320,7 +320,8 @@ class Alerts:
         self._weighings.save()
         self._sayings.save()
 
-    def _judge_batches(self) -> None:
+    def _judge_batches(self) -> bool:
+        """Judge one of the batches that all this touches; whether there are more."""
         now_ms = self._clock.now_ms()
         for equipment, at_ms in list(self._lost.items()):
             if now_ms >= at_ms:
@@ -328,18 +329,20 @@ class Alerts:
                 self._todo.stirred.add(equipment)
                 del self._lost[equipment]
         todo = self._todo
-        self._batches.judge(todo.touched, todo.stirred, self._profiles, now_ms, todo.named)
+        self._batches.mark(todo.touched, todo.stirred, self._profiles, now_ms, todo.named)
         self._todo = _Todo(replan=todo.replan)
+        return self._batches.judge_next(now_ms)
 
     def _finish(self) -> None:
         """Note on disk that all that was read before this turn is done. Where it is not, a start does it again."""
-        todo, clear = self._todo, self._rules.has_all() and self._sayings.all_saved() and self._weighings.all_saved()
-        if todo.touched or todo.stirred or todo.named or todo.replan or not clear:
+        todo, parts = self._todo, (self._rules, self._sayings, self._weighings, self._batches)
+        if todo.touched or todo.stirred or todo.named or todo.replan or not all(part.has_all() for part in parts):
             return
-        if self._memory.done() == self._cursor:
+        if (self._memory.done(), self._memory.judged_by()) == (self._cursor, self._judged_by):
             return
         with self._memory.transaction():
             self._memory.set_done(self._cursor)
+            self._memory.set_judged_by(self._judged_by)
 
 
 def _quantity(fact: ReadingFact) -> str:

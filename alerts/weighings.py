@@ -24,7 +24,8 @@ class Weighings:
     def take(self, weighings: Iterable[WeighingRecord]) -> None:
         self._taken += weighings
 
-    def all_saved(self) -> bool:
+    def has_all(self) -> bool:
+        """Whether everything that was taken is saved."""
         return not self._taken
 
     def save(self) -> None:

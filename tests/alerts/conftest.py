@@ -148,6 +148,7 @@ class World:
         self.alerts = Alerts(config, self.clock, self.journal, self.records, memory, self._on_alarm)
         if start:
             self.alerts.start()
+            self.turn()
         return self.alerts
 
     def _on_alarm(self) -> None:
