@@ -5,7 +5,7 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-store bench-wire fuzz bench-drain simulate properties lock clean
+.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-store bench-rules bench-wire fuzz bench-drain simulate properties lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
@@ -16,6 +16,7 @@ help:
 	@echo "make powercut        hundreds of power cuts below the file system (benchmarks/powercut.md); root, /dev/fuse"
 	@echo "make bench-drain     how fast a month's backlog leaves the edge (benchmarks/drain.md)"
 	@echo "make bench-store     the embedded store: sealed blocks against a plain table, 10 minutes (benchmarks/store.md)"
+	@echo "make bench-rules     what judging costs: reading by reading, and whole series in columns, 5 minutes (benchmarks/rules.md)"
 	@echo "make fuzz            every parser that meets the outside, a minute each (FUZZ_ARGS='--seconds 600')"
 	@echo "make properties      the rules' property suites with 20,000 examples and more, an hour (benchmarks/properties.md)"
 	@echo "make bench-wire      bytes a reading beside the data's entropy, and megabytes a month by packet capture (root)"
@@ -62,6 +63,10 @@ bench-store:
 properties:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.properties --examples $(or $(EXAMPLES),20000) --write
+
+bench-rules:
+	@scripts/setup bench
+	@$(PYTHON) -m benchmarks.rules $(RULES_ARGS)
 
 fuzz:
 	@scripts/setup test

@@ -6,6 +6,17 @@ country's history, a site's year.
 """
 
 from alerts.bulk.judging import judge_all, judge_points, judge_series
+from alerts.bulk.lived import Lived, expose_points
 from alerts.bulk.points import NO_SEQ, Points, points_by_stream, points_of
 
-__all__ = ["NO_SEQ", "Points", "judge_all", "judge_points", "judge_series", "points_by_stream", "points_of"]
+__all__ = [
+    "NO_SEQ",
+    "Lived",
+    "Points",
+    "expose_points",
+    "judge_all",
+    "judge_points",
+    "judge_series",
+    "points_by_stream",
+    "points_of",
+]

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.bulk import judge_all, judge_series, points_by_stream, points_of
+from alerts.bulk import expose_points, judge_all, judge_series, points_by_stream, points_of
 from alerts.bulk.judging import first_of, track_of
 from alerts.bulk.pace import Pace
 from alerts.bulk.walk import walk
+from alerts.exposure import Placement, expose
 from alerts.profiles import builtin_profiles, parse_profiles
 from alerts.rules import Assigned, Profiles, ReadingFact, StreamSettings, judge
 from alerts.rules.facts import degrees, plain_points
@@ -153,6 +154,41 @@ def test_doors_that_speak_at_changes_or_regularly(a: list[ReadingFact], b: list[
     now_ms = max(f.t_ms for f in facts) + minutes * MIN
     for profiles in PROFILES[:4]:
         assert judge_all(points_by_stream(facts), profiles, now_ms) == judge(facts, profiles, now_ms)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    histories(),
+    histories("S2/temperature_c"),
+    histories("S3/temperature_c"),
+    st.lists(
+        st.tuples(st.sampled_from(["F1", "F2", "F3"]), st.integers(-60, 3000), st.integers(1, 3000)), max_size=4
+    ),
+    st.sampled_from(["refrigerator", "transport_1", "transport_2", "freezer", "odd_settling"]),
+    st.sampled_from([None, 60, 900]),
+    st.integers(-100, 400),
+)
+def test_req_26_the_exposure_of_a_batch_is_the_same_over_columns(
+    a: list[ReadingFact],
+    b: list[ReadingFact],
+    c: list[ReadingFact],
+    stood: list[tuple[str, int, int]],
+    profile: str,
+    interval_s: int | None,
+    minutes: int,
+) -> None:
+    start_ms = a[0].t_ms
+    aside_ms = start_ms - c[0].t_ms
+    facts = [*a, *b, *(replace(f, equipment="F2", t_ms=f.t_ms + aside_ms) for f in c)]
+    stays = [
+        Placement("B1", e, start_ms + at * MIN, None if length > 2000 else start_ms + (at + length) * MIN)
+        for e, at, length in stood
+    ]
+    profiles = Profiles(CATALOGUE, streams={STREAM: StreamSettings(interval_s, Decimal("0.25"))})
+    now_ms = max(f.t_ms for f in facts) + minutes * MIN
+    expected = expose("B1", stays, facts, profiles, CATALOGUE[profile], now_ms)
+    made = expose_points("B1", stays, points_by_stream(facts), profiles, CATALOGUE[profile], now_ms)
+    assert (None if made is None else made.exposure()) == expected
 
 
 def engine_walker(facts: Sequence[ReadingFact], plan: Plan) -> StreamWalker:

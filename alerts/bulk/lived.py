@@ -1,0 +1,131 @@
+"""What a batch lived through, over columns: the sums, findings and timeline of ``alerts.exposure.expose``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import pairwise
+
+import numpy as np
+
+from alerts.bulk.points import Flags, Points, Whole
+from alerts.bulk.stretches import Stretches, cut, joined, merge, stretches_of, unknown
+from alerts.bulk.walk import NO_GAP_MS, Track, walk
+from alerts.exposure import FREEZING_M, Exposure, Placement
+from alerts.rules.facts import degrees, milli
+from alerts.rules.finding import RuleFinding
+from alerts.rules.limits import Plan, Profile, Profiles, guard_limit, thresholds
+
+Streams = Mapping[tuple[str, str], Points]
+"""(equipment, stream) -> its points."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lived:
+    """``summed`` is the exposure without its timeline, which stands in ``line`` as columns."""
+
+    summed: Exposure
+    line: Stretches
+
+    def exposure(self) -> Exposure:
+        """As ``alerts.exposure`` has it, with an object for each stretch."""
+        return replace(self.summed, timeline=tuple(self.line.segments()))
+
+
+def timeline(placements: Iterable[Placement], streams: Streams, profiles: Profiles, now_ms: int) -> Stretches | None:
+    """The stretches that the placements saw; None where there were none by ``now_ms``."""
+    stays = [p for p in placements if p.from_ms < min(now_ms, now_ms if p.to_ms is None else p.to_ms)]
+    if not stays:
+        return None
+    start = min(p.from_ms for p in stays)
+    end = max(min(now_ms, now_ms if p.to_ms is None else p.to_ms) for p in stays)
+    parts = [(p.from_ms, min(end, end if p.to_ms is None else p.to_ms), p.equipment) for p in stays]
+    bounds = sorted({start, end, *(t for low, high, _ in parts for t in (low, high))})
+    places = {e: _place(e, streams, profiles, start, end, now_ms) for _, _, e in parts}
+    out: list[Stretches] = []
+    for low, high in pairwise(bounds):
+        here = sorted({e for a, b, e in parts if a <= low and b >= high})
+        seen = [cut(places[e], low, high) for e in here]
+        out.append(merge(seen, each_counts=True) if seen else unknown(low, high))
+    return joined(out)
+
+
+def _place(equipment: str, streams: Streams, profiles: Profiles, start: int, end: int, now_ms: int) -> Stretches:
+    """One equipment's history over [start, end): the worst of its streams."""
+    made: list[Stretches] = []
+    for (place, stream_id), points in sorted(streams.items(), key=lambda item: item[0]):
+        if place == equipment:
+            interval_s = profiles.settings(stream_id).interval_s
+            whole = stretches_of(points, None if interval_s is None else interval_s * 1000, now_ms)
+            made.append(cut(whole, start, end))
+    return merge(made) if made else unknown(start, end)
+
+
+def expose_points(
+    batch: str,
+    placements: Iterable[Placement],
+    streams: Streams,
+    profiles: Profiles,
+    product_profile: Profile,
+    now_ms: int,
+) -> Lived | None:
+    """``alerts.exposure.expose`` of the same readings; ``streams``: of every equipment the batch stood in."""
+    line = timeline([p for p in placements if p.batch == batch], streams, profiles, now_ms)
+    if line is None:
+        return None
+    sigmas = (profiles.settings(stream).sigma_c for _, stream in streams)
+    sigma_c = max((s for s in sigmas if s is not None), default=None)
+    plan = Plan("", "", None, thresholds(product_profile, sigma_c), batch)
+    edges = [None if c is None else milli(c) for c in (product_profile.low_c, product_profile.high_c)]
+    below = line.known & (line.low_m < edges[0]) if edges[0] is not None else np.zeros(len(line), np.bool_)
+    above = line.known & (line.high_m > edges[1]) if edges[1] is not None else np.zeros(len(line), np.bool_)
+    surely = line.known & (below | above | ~line.doubtful)
+    guarded_m = milli(guard_limit(degrees(FREEZING_M), sigma_c or Decimal(0)))
+    lows, highs = line.low_m[line.known], line.high_m[line.known]
+    summed = Exposure(
+        batch,
+        int(line.from_ms[0]),
+        int(line.to_ms[-1]),
+        (),
+        tuple(judge_line(line, plan)),
+        _sum_s(line, surely),
+        _sum_s(line, ~surely),
+        _sum_s(line, above),
+        _sum_s(line, below),
+        _sum_s(line, line.known & (line.low_m <= FREEZING_M)),
+        degrees(int(lows.min())) if lows.size else None,
+        degrees(int(highs.max())) if highs.size else None,
+        _sum_s(line, line.known & (line.low_m <= guarded_m)),
+    )
+    return Lived(summed, line)
+
+
+def _sum_s(line: Stretches, which: Flags) -> int:
+    return int(line.length_ms[which].sum()) // 1000
+
+
+def judge_line(line: Stretches, plan: Plan) -> list[RuleFinding]:
+    """The findings of a merged timeline, in order of event: ``alerts.exposure.judge_timeline``."""
+    known = np.flatnonzero(line.known)
+    closed: list[RuleFinding] = []
+    lengths = line.length_ms[known]
+    walker = walk(_track(line, known), plan, int(line.from_ms[0]), closed)
+    found = closed + walker.open_findings(int(lengths[-1]) if known.size else 0)
+    return sorted(found, key=lambda f: (f.event_ms, f.finding_id))
+
+
+def _track(line: Stretches, known: Whole) -> Track:
+    """Each known stretch as one sample, at its start; merged stretches say themselves where a longer gap lies."""
+    broken = np.concatenate(([0], np.cumsum(line.breaks & ~line.known)))[known]
+    every, n = np.ones(known.size, np.bool_), known.size
+    return Track(
+        line.from_ms[known],
+        line.low_m[known],
+        line.high_m[known],
+        every,
+        line.doubtful[known],
+        np.concatenate(([0], line.length_ms[known][:-1])) if n else np.zeros(0, np.int64),
+        np.full(n, NO_GAP_MS),
+        np.diff(broken, prepend=0) > 0,
+    )
