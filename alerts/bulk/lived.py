@@ -30,7 +30,8 @@ class Lived:
 
     def exposure(self) -> Exposure:
         """As ``alerts.exposure`` has it, with an object for each stretch."""
-        return replace(self.summed, timeline=tuple(self.line.segments()))
+        line = tuple(self.line.segments())
+        return replace(self.summed, timeline=line, line=line)
 
 
 def timeline(placements: Iterable[Placement], streams: Streams, profiles: Profiles, now_ms: int) -> Stretches | None:
@@ -84,19 +85,19 @@ def expose_points(
     guarded_m = milli(guard_limit(degrees(FREEZING_M), sigma_c or Decimal(0)))
     lows, highs = line.low_m[line.known], line.high_m[line.known]
     summed = Exposure(
-        batch,
-        int(line.from_ms[0]),
-        int(line.to_ms[-1]),
-        (),
-        tuple(judge_line(line, plan)),
-        _sum_s(line, surely),
-        _sum_s(line, ~surely),
-        _sum_s(line, above),
-        _sum_s(line, below),
-        _sum_s(line, line.known & (line.low_m <= FREEZING_M)),
-        degrees(int(lows.min())) if lows.size else None,
-        degrees(int(highs.max())) if highs.size else None,
-        _sum_s(line, line.known & (line.low_m <= guarded_m)),
+        batch=batch,
+        from_ms=int(line.from_ms[0]),
+        to_ms=int(line.to_ms[-1]),
+        timeline=(),
+        findings=tuple(judge_line(line, plan)),
+        known_s=_sum_s(line, surely),
+        unknown_s=_sum_s(line, ~surely),
+        above_s=_sum_s(line, above),
+        below_s=_sum_s(line, below),
+        freezing_s=_sum_s(line, line.known & (line.low_m <= FREEZING_M)),
+        freeze_possible_s=_sum_s(line, line.known & (line.low_m <= guarded_m)),
+        min_c=degrees(int(lows.min())) if lows.size else None,
+        max_c=degrees(int(highs.max())) if highs.size else None,
     )
     return Lived(summed, line)
 
