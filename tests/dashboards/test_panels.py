@@ -188,6 +188,8 @@ def test_the_panels_tell_the_truth(bench: Bench) -> None:
     assert [row["max"] for row in door if row["stream"].startswith("RUUVI")].count(1.0) == 1
     power = bench.ask(filled(_panel("Mains power")["targets"][0]["query"], "6h"))
     assert 0.0 in {row["min"] for row in power}
+    beyond = bench.ask(filled(_panel("Readings beyond 2 to 8 °C")["targets"][0]["query"], "6h"))
+    assert sum(row["count"] for row in beyond) == 2 * 40 + 1  # the hot hours of both, and the conflict's other value
     counts = bench.ask(filled(_panel("Readings per stream")["targets"][0]["query"]))
     assert {row["stream"]: row["readings"] for row in counts}["RUUVI.01/temperature_c"] == 97
     assert sum(row["readings"] for row in counts) == len(demo_rows())
