@@ -92,7 +92,7 @@ def test_alarms_per_device_month_and_alarm_days(hand: Any) -> None:
 
 
 def test_req_35_times_to_answer_and_to_resolve() -> None:
-    """Alarm 10:00, ack 10:25, resolved 12:00 -> 25 min, 120 min (the records' ``answer_ms``, ``resolve_ms``); here their middle."""
+    """Alarm 10:00, ack 10:25, resolved 12:00 -> 25 min, 120 min (the records say them); here their middle."""
     assert kpis.middle_ms([25 * 60_000, None]) == 25 * 60_000
     assert kpis.middle_ms([120 * 60_000, 60_000, 130 * 60_000]) == 120 * 60_000
     assert kpis.middle_ms([None]) is None
