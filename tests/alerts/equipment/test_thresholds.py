@@ -16,6 +16,30 @@ from telemetry.quantities import QUANTITIES
 
 ROOT = Path(__file__).parents[3]
 NUMBERS = builtin_thresholds()
+REASONS = [
+    "at_upper_bound",
+    "at_lower_bound",
+    "and_back",
+    "numbers_go_back",
+    "too_many_readings",
+    "several_openings",
+    "gap",
+    "under_1h",
+    "1_to_10h",
+    "over_10h",
+    "less_than_half_of_the_data",
+    "ran_longer_than_mains",
+    "minutes_surely",
+    "minutes_perhaps",
+    "certificate_ended",
+    "clock_ahead",
+    "clock_behind",
+    "over_range",
+    "under_range",
+    "unstable",
+    "sensor_fault",
+    "invalid",
+]
 ALARMS = {"DOOR", "POWR", "CLOCK_REFUSED"}
 
 
@@ -92,3 +116,6 @@ def test_every_code_has_words_in_both_languages() -> None:
     texts = tomllib.loads((ROOT / "api/texts.toml").read_text())
     for code in {*NUMBERS.rules} - {"CLOCK_REFUSED"}:
         assert set(texts["code"][code]) == {"id", "en"}, code
+    assert set(texts["advice"]) >= {"CLOCK", "DOOR", "POWR"}
+    for reason in REASONS:
+        assert set(texts["finding_reason"][reason]) == {"id", "en"}, reason
