@@ -33,9 +33,8 @@ class Refusal:
 
 
 def clock_findings(refusals: Iterable[Refusal], now_ms: int, thresholds: Thresholds) -> list[RuleFinding]:
-    """One finding for each run of refusals of a device for one reason; over when none came for ``quiet_s``."""
-    data = thresholds.of("CLOCK_REFUSED")
-    quiet_ms = data.ms("quiet_s")
+    """One finding for each run of refusals of a device for one reason; over when none came for ``refused_quiet_s``."""
+    quiet_ms = thresholds.of("CLOCK").ms("refused_quiet_s")
     runs: list[tuple[Refusal, list[int]]] = []
     by_device = sorted(set(refusals), key=lambda r: (r.equipment, r.serial, r.reason, r.received_ms))
     for r in by_device:
@@ -52,7 +51,7 @@ def _finding(first: Refusal, times: list[int], quiet_ms: int, now_ms: int, thres
     return RuleFinding(
         finding_id=finding_id(f"{RULES}/CLOCK", f"{first.equipment} {first.serial} {first.reason}", times[0]),
         code="CLOCK",
-        level=thresholds.of("CLOCK_REFUSED").level,
+        level=thresholds.of("CLOCK").level_of("refused_level"),
         kind=Kind.CONFIRMED,
         equipment=first.equipment,
         stream_id="",

@@ -36,6 +36,13 @@ class RuleData:
             raise ConfigError(key, f"{self.code}: {value!r} is not a whole number")
         return value
 
+    def level_of(self, key: str) -> Level:
+        """A level beside the rule's own, for what a requirement calls otherwise."""
+        try:
+            return Level(str(self.numbers[key]))
+        except ValueError as error:
+            raise ConfigError(key, f"{self.code}: {error}") from error
+
     def ms(self, key_s: str) -> int:
         """Seconds as milliseconds."""
         return self.whole(key_s) * 1000
