@@ -5,12 +5,13 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench bench-flash powercut chaos bench-store bench-rules bench-wire fuzz bench-drain simulate properties lock clean
+.PHONY: help demo test test-ble-real check bench bench-alerts bench-flash powercut chaos bench-store bench-rules bench-wire fuzz bench-drain simulate properties lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
 	@echo "make test-ble-real   our agent with the real bluetoothd and kernel in QEMU, 4 minutes (docs/ble-real.md)"
 	@echo "make bench           how fast, lean and exact the data path is, in one table (benchmarks/bench.md)"
+	@echo "make bench-alerts    start and memory of alerts against 1, 180 and 720 days of history (benchmarks/alerts.md)"
 	@echo "make bench-flash     bytes that a reading costs the edge's flash (benchmarks/flash.md); root for the block device's own count"
 	@echo "make chaos           kill campaign: at least 500 faults on the real line, 30-40 minutes (docs/proof.md)"
 	@echo "make powercut        hundreds of power cuts below the file system (benchmarks/powercut.md); root, /dev/fuse"
@@ -43,6 +44,10 @@ bench:
 powercut:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.powercut $(or $(POWERCUT_ARGS),--runs 4 --cuts 60 --steps 250 --write)
+
+bench-alerts:
+	@scripts/setup bench
+	@$(PYTHON) -m benchmarks.alerts_start $(BENCH_ARGS)
 
 bench-drain:
 	@scripts/setup test

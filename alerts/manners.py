@@ -67,11 +67,11 @@ def due(alarm: Asked, rung: int, manners: Manners, zone: str, now_ms: int) -> Du
     delay_ms = manners.flap_delay_s * 1000
     over = alarm.end_ms is not None
     if alarm.end_ms is not None and alarm.opened_ms - alarm.end_ms >= manners.past_after_s * 1000:
-        return Due(Why.PAST, by_day(rung_ms, zone, manners), by_day=True)
+        return Due(Why.PAST, by_day(max(rung_ms, now_ms), zone, manners), by_day=True)
     flapped = over and now_ms < alarm.opened_ms + delay_ms
     again = delay_ms > 0 and alarm.before_ms is not None and alarm.start_ms - alarm.before_ms <= delay_ms
     if flapped or again:
-        return Due(Why.FLAP, by_day(rung_ms + delay_ms, zone, manners), by_day=True)
+        return Due(Why.FLAP, by_day(max(rung_ms + delay_ms, now_ms), zone, manners), by_day=True)
     if now_ms < alarm.opened_ms + delay_ms:
         return Due(Why.FLAP, alarm.opened_ms + delay_ms)
     return Due(Why.LADDER if rung else Why.NOW, max(rung_ms, alarm.opened_ms + delay_ms))

@@ -7,21 +7,29 @@ after five minutes: rather twice than never. The words come from the one catalog
 
 Once means: once for each time that an alarm opens. One that opened again (it came back, or possible became
 confirmed) is told again; one that only moved (late data found an earlier beginning) is not.
+
+When, and who first, is ``alerts.manners``: what goes on is told at once, what was long over when it was found by day and
+in one list a site; who stands next is told when nobody answered. Who was told of an alarm that late data took back is
+told that too, by day.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from alerts.manners import Asked, Manners, by_day, due, rungs
 from gateway.records import Alarm, FindingKind, Notification, Records, UnknownRecord, User
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
 
 log = logging.getLogger(__name__)
+TAKEN_BACK = "taken_back"
+"""Marks the channel of a message that takes an alarm back."""
+_LATELY_MS = 30 * 86_400_000
 
 Say = Callable[..., str]
 """``say("message.title", equipment=...)``: a text of one language."""
@@ -33,6 +41,7 @@ class Message:
     body: str
 
 
+Words = Callable[[Alarm, str], Message]
 Send = Callable[[str, Message], bool]
 """Send a message to one Apprise URL; False (or an exception of the library) means: not sent."""
 TellTime = Callable[[int, str, str], str]
@@ -74,46 +83,92 @@ class Notifier:
     tell_time: TellTime
     public_url: str
     send: Send = apprise_send
+    manners: Manners = field(default_factory=Manners)
     _told: set[tuple[str, int, str, str]] = field(default_factory=set)
 
     def __call__(self) -> bool:
         """True when a message was sent."""
+        now_ms = self.clock.now_ms()
+        lists: dict[tuple[str, str, str], list[Alarm]] = {}
+        people: dict[str, User] = {}
+        ladders: dict[str, Sequence[Sequence[User]]] = {}
         sent = False
-        people: dict[str, list[User]] = {}
-        for alarm in self.records.open_alarms():
+        alarms = self.records.open_alarms()
+        for alarm in alarms:
             site = alarm.finding.site
-            if site not in people:
-                people[site] = self.records.people_to_tell(site)
-            for person in people[site]:
-                for url in dict.fromkeys(person.contacts):
-                    sent |= self._tell(alarm, person, url)
-        return sent
+            if site not in ladders:
+                ladders[site] = rungs(self.records.people_to_tell(site))
+            zone, asked = self.records.site(site).zone, _asked(alarm, alarms)
+            for number, rung in enumerate(ladders[site]):
+                said = due(asked, number, self.manners, zone, now_ms)
+                if said.at_ms > now_ms:
+                    continue
+                for person, url in ((p, u) for p in rung for u in dict.fromkeys(p.contacts)):
+                    if said.by_day:
+                        people[person.name] = person
+                        lists.setdefault((site, person.name, url), []).append(alarm)
+                    else:
+                        sent |= self._tell([alarm], person, url, self.compose)
+        for (_, name, url), found in lists.items():
+            sent |= self._tell(found, people[name], url, None)
+        return sent | self._take_back(now_ms)
 
-    def _tell(self, alarm: Alarm, person: User, url: str) -> bool:
+    def _tell(self, alarms: Sequence[Alarm], person: User, url: str, words: Words | None) -> bool:
+        """One message of these alarms (``words`` None: as a list) to one contact; True when it was sent."""
+        claimed = [(a, channel) for a in alarms if (channel := self._claim(a, person, url)) is not None]
+        if not claimed:
+            return False
+        found, language = [a for a, _ in claimed], str(person.language)
+        message = self.compose_list(found, language) if words is None else words(found[0], language)
+        ok, detail = self._send(message, url)
+        for alarm, channel in claimed:
+            self.records.notification_done(alarm.id, person.name, channel, ok, self.clock.now_ms(), detail)
+            if ok:
+                self._told.add((alarm.id, alarm.opened_ms, person.name, channel_name(url)))
+            else:
+                log.warning("alarm %s could not be told to %s by %s: %s", alarm.id, person.name, channel, detail)
+        return ok
+
+    def _claim(self, alarm: Alarm, person: User, url: str) -> str | None:
+        """The channel's name where this contact is to be told of this opening now, and by us."""
         channel = channel_name(url)
         opening = (alarm.id, alarm.opened_ms, person.name, channel)
         if opening in self._told:
-            return False
+            return None
         before = self._before(alarm, person.name, channel)
         if any(_is_sent(n) and n.at_ms >= alarm.opened_ms for n in before):
             self._told.add(opening)
-            return False
+            return None
         if any(_is_sent(n) and n.finding == alarm.id and n.channel == channel for n in before):
             channel = f"{channel}@{alarm.opened_ms}"  # told when it opened the first time; this is another time
-        now_ms = self.clock.now_ms()
-        if not self.records.claim_notification(alarm.id, person.name, channel, now_ms):
-            return False
-        ok, detail = self._send(alarm, person, url)
-        self.records.notification_done(alarm.id, person.name, channel, ok, self.clock.now_ms(), detail)
-        if ok:
-            self._told.add(opening)
-        else:
-            log.warning("alarm %s could not be told to %s by %s: %s", alarm.id, person.name, channel, detail)
-        return ok
+        return (
+            channel if self.records.claim_notification(alarm.id, person.name, channel, self.clock.now_ms()) else None
+        )
 
-    def _send(self, alarm: Alarm, person: User, url: str) -> tuple[bool, str]:
+    def _take_back(self, now_ms: int) -> bool:
+        """Tell those who were told of an alarm, when late data took it back and nothing stands in its place; by day."""
+        sent = False
+        for told in self.records.told_and_withdrawn(now_ms - _LATELY_MS):
+            alarm, person = self.records.alarm(told.finding), self.records.find_user(told.person)
+            base = told.channel.partition("@")[0]
+            url = next((u for u in person.contacts if channel_name(u) == base), None) if person else None
+            if person is None or url is None or not person.active or alarm.finding.superseded_by is not None:
+                continue
+            if str(alarm.finding.evidence.get("reason", "")).startswith("superseded"):
+                continue
+            if by_day(now_ms, self.records.site(alarm.finding.site).zone, self.manners) > now_ms:
+                continue
+            channel = f"{base}@{TAKEN_BACK}"
+            if not self.records.claim_notification(told.finding, person.name, channel, now_ms):
+                continue
+            ok, detail = self._send(self.compose_taken_back(alarm, str(person.language)), url)
+            self.records.notification_done(told.finding, person.name, channel, ok, self.clock.now_ms(), detail)
+            sent |= ok
+        return sent
+
+    def _send(self, message: Message, url: str) -> tuple[bool, str]:
         try:
-            ok = self.send(url, self.compose(alarm, str(person.language)))
+            ok = self.send(url, message)
             return ok, "" if ok else "the channel refused"
         except NeighbourDownError:
             raise  # the records, not the channel
@@ -135,7 +190,8 @@ class Notifier:
                 break
             told += self.records.notifications(finding=moved, person=person)
             moved = earlier.finding.supersedes
-        return [n for n in told if n.channel.partition("@")[0] == channel]
+        of_channel = (n for n in told if n.channel.partition("@")[0] == channel)
+        return [n for n in of_channel if not n.channel.endswith(f"@{TAKEN_BACK}")]
 
     def _same_question(self, earlier: Alarm, now: Alarm) -> bool:
         """Whether the finding that fell had said the same (code and kind) while it stood, and nobody answered it."""
@@ -147,6 +203,26 @@ class Notifier:
 
     def compose(self, alarm: Alarm, language: str) -> Message:
         """The message of one alarm in one language: what, where, since when, what to do now, where to answer."""
+        say, values = self._values(alarm, language)
+        body = "message.body" if alarm.finding.extreme_c is not None else "message.body_no_value"
+        return Message(say("message.title", **values), say(body, **values))
+
+    def compose_list(self, alarms: Sequence[Alarm], language: str) -> Message:
+        """What can wait for the day: alarms of one site, oldest first, each with its span and when we learned of it."""
+        lines = []
+        for alarm in sorted(alarms, key=lambda a: a.finding.event_ms):
+            say, values = self._values(alarm, language)
+            lines.append("- " + say("message.list_line", **values))
+        say, values = self._values(alarms[0], language)
+        values |= {"count": str(len(alarms)), "lines": "\n".join(lines)}
+        return Message(say("message.list_title", **values), say("message.list_body", **values))
+
+    def compose_taken_back(self, alarm: Alarm, language: str) -> Message:
+        say, values = self._values(alarm, language)
+        return Message(say("message.taken_back_title", **values), say("message.taken_back_body", **values))
+
+    def _values(self, alarm: Alarm, language: str) -> tuple[Say, dict[str, str]]:
+        """The words of a language, and what they may speak of."""
         finding = alarm.finding
         if language not in self.languages:
             language = next(iter(self.languages))
@@ -155,18 +231,22 @@ class Notifier:
         code = _known(say, f"code.{finding.code}", finding.code)
         if finding.kind == FindingKind.POSSIBLE:
             code = say("message.possible", text=code)
-        values = {
+
+        def time(ms: int) -> str:
+            return self.tell_time(ms, site.zone, language)
+
+        return say, {
             "site": site.name,
             "equipment": self._subject(alarm, say),
             "code": code,
             "extreme": _number(finding.extreme_c, language),
-            "since": self.tell_time(finding.episode_start_ms, site.zone, language),
-            "at": self.tell_time(finding.event_ms, site.zone, language),
+            "since": time(finding.episode_start_ms),
+            "until": say("message.goes_on") if finding.end_ms is None else time(finding.end_ms),
+            "at": time(finding.event_ms),
+            "found": time(finding.detected_ms),
             "advice": _known(say, f"advice.{finding.code}", _known(say, "advice.any", "")),
             "url": f"{self.public_url.rstrip('/')}/sites/{site.id}/alarms",
         }
-        body = "message.body" if finding.extreme_c is not None else "message.body_no_value"
-        return Message(say("message.title", **values), say(body, **values))
 
     def _subject(self, alarm: Alarm, say: Say) -> str:
         finding = alarm.finding
@@ -179,6 +259,19 @@ class Notifier:
         except UnknownRecord:
             pass
         return finding.equipment or finding.batch or finding.device or "–"
+
+
+def _asked(alarm: Alarm, alarms: Sequence[Alarm]) -> Asked:
+    """As ``manners`` asks: with the end of the like episode before it whose alarm waits for an answer too."""
+    f = alarm.finding
+    ends = (
+        a.finding.end_ms
+        for a in alarms
+        if a.id != alarm.id
+        and (a.finding.code, a.finding.equipment, a.finding.batch) == (f.code, f.equipment, f.batch)
+    )
+    before_ms = max((end for end in ends if end is not None and end <= f.episode_start_ms), default=None)
+    return Asked(alarm.opened_ms, f.episode_start_ms, f.end_ms, before_ms)
 
 
 def _is_sent(notification: Notification) -> bool:

@@ -16,12 +16,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from alerts import channels, service
+    from alerts.manners import Manners
     from alerts.notify import Notifier
     from api.words import LANGUAGES, Words
     from gateway.journal import open_journal
 
     settings = settings_of(args)
     config = alerts_config(settings)
+    manners = Manners(
+        past_after_s=settings.number("alerts.past_after_h") * 3600,
+        night_from_h=settings.number("alerts.night_from_h"),
+        night_to_h=settings.number("alerts.night_to_h"),
+        flap_delay_s=settings.number("alerts.flap_delay_s"),
+        next_after_s=settings.number("alerts.next_person_after_s"),
+    )
     words = {language: Words(language) for language in LANGUAGES}
 
     async def alerts(clock: Clock, stop: asyncio.Event) -> None:
@@ -35,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
                     lambda ms, zone, language: words[language].time(ms, zone),
                     config.public_url,
                     channels.send,
+                    manners,
                 )
                 await service.run(config, clock, journal, records, notifier, stop)
         finally:

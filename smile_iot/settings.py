@@ -107,6 +107,19 @@ SETTINGS: tuple[Setting, ...] = (
         "alerts.products_file", "", "TOML of vaccines whose rows go before the built-in ones (alerts/products.toml)"
     ),
     Setting("alerts.profiles_file", "", "TOML of profiles in place of the built-in ones"),
+    Setting("alerts.night_from_h", 21, "hour of the site's clock from which only what goes on is told"),
+    Setting(
+        "alerts.night_to_h", 7, "hour at which the night ends; the same hour as its beginning: there is no night"
+    ),
+    Setting(
+        "alerts.past_after_h", 6, "hours after its end an episode is past: found later than that, it is told by day"
+    ),
+    Setting(
+        "alerts.flap_delay_s", 0, "seconds a message waits, and within which an episode that comes back is the same"
+    ),
+    Setting(
+        "alerts.next_person_after_s", 1800, "seconds without an answer after which the people of the region are told"
+    ),
     Setting(
         "alerts.held_back_s",
         0,

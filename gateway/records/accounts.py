@@ -15,6 +15,7 @@ from gateway.records.kinds import SITE, USER
 from gateway.records.model import (
     Actor,
     Change,
+    FindingKind,
     Notification,
     NotificationState,
     Role,
@@ -177,6 +178,28 @@ class AccountsPart(Part):
         state = NotificationState.SENT if sent else NotificationState.FAILED
         with self._write() as tx:
             tx.connection.execute(update(n).where(*here).values(state=state, at_ms=at_ms, detail=detail))
+
+    def told_and_withdrawn(self, after_ms: int) -> list[Notification]:
+        """What was sent since then of alarms whose finding is withdrawn now, and not taken back by a message yet.
+
+        A message that takes back has the channel of the first one with ``@taken_back``.
+        """
+        n, f, later = tables.notifications, tables.findings, tables.notifications.alias("later")
+        taken_back = (
+            select(later.c.finding)
+            .where(later.c.finding == n.c.finding, later.c.person == n.c.person)
+            .where(later.c.state == NotificationState.SENT, later.c.channel.endswith("@taken_back"))
+            .where(later.c.at_ms >= n.c.at_ms)
+        )
+        query = (
+            select(n)
+            .join(f, f.c.id == n.c.finding)
+            .where(n.c.state == NotificationState.SENT, n.c.at_ms >= after_ms, f.c.kind == FindingKind.WITHDRAWN)
+            .where(~n.c.channel.endswith("@taken_back"), ~taken_back.exists())
+            .order_by(n.c.at_ms, n.c.finding, n.c.person, n.c.channel)
+        )
+        with self._db.read() as connection:
+            return [Notification(**row) for row in connection.execute(query).mappings()]
 
     def notifications(self, finding: str | None = None, person: str | None = None) -> list[Notification]:
         n = tables.notifications

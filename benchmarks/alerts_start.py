@@ -1,0 +1,192 @@
+"""How long alerts take to start and how much memory they hold, against days of history: ``make bench-alerts``.
+
+Eight refrigerators with one-minute readings and a batch in each. For each history: a start (rules and tables unchanged),
+an idle hour's worth of turns with fresh readings, one fact that comes half the history late. Each in a process of its own,
+so that its memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+from alerts.config import Config
+from alerts.memory import Memory
+from alerts.rules import ReadingFact
+from alerts.service import Alerts
+from gateway.journal import Entry, SqliteJournal
+from gateway.records import Actor, Batch, Device, Equipment, EquipmentKind, Role, Site, SiteLevel, open_records
+from telemetry.contract import Upload, encode_upload
+from telemetry.readings import Numbered, Reading, Stamp, Sync
+
+MIN = 60_000
+DAY = 1440 * MIN
+PLACES = 8
+NOW = 1_790_000_000_000
+SARI = Actor("Sari", Role.MANAGER)
+
+
+@dataclass
+class HandClock:
+    wall_ms: int = NOW
+
+    def now_ms(self) -> int:
+        return self.wall_ms
+
+    def boot_id(self) -> str:
+        return "bench"
+
+    def boottime_ns(self) -> int:
+        return 0
+
+    def sync(self) -> tuple[Sync, int | None]:
+        return Sync.SYNCED, 1
+
+    def real_seconds(self, virtual_s: float) -> float:
+        return virtual_s
+
+
+def value(place: int, minute: int) -> Decimal:
+    """4 to 6 degrees; each tenth day a door stands open for an hour, each thirtieth day eleven hours are hot."""
+    day, of_day = divmod(minute, 1440)
+    if (day + place) % 30 == 0 and of_day < 660:
+        return Decimal("9.5")
+    if (day + place) % 10 == 0 and of_day < 60:
+        return Decimal("8.4")
+    return Decimal(4000 + (minute * 37 + place * 11) % 2000).scaleb(-3)
+
+
+def history(days: int) -> Iterator[ReadingFact]:
+    begin = NOW - days * DAY
+    for minute in range(days * 1440):
+        for place in range(PLACES):
+            yield ReadingFact(f"F{place}", f"L{place}/temperature_c", begin + minute * MIN, value(place, minute))
+
+
+def prepare(folder: Path, days: int) -> None:
+    """Records with the site and a memory with the history, as if alerts had judged it all."""
+    with open_records(str(folder / "records.db")) as records:
+        records.upsert_site(Site("S1", "P", "jayapura", "Asia/Jayapura", "1", SiteLevel.PUSKESMAS), SARI, "", 0)
+        for i in range(PLACES):
+            fridge = Equipment(f"F{i}", "S1", f"Kulkas {i}", EquipmentKind.REFRIGERATOR, "refrigerator")
+            records.upsert_equipment(fridge, SARI, "", 0)
+            records.upsert_device(Device(f"L{i}", "S1", "E1", "ble", f"F{i}", 60), SARI, "", 0)
+            records.upsert_batch(Batch(f"B{i}", "S1", "93001282", "v", f"BN{i}", date(2027, 1, 1), 100), SARI, "", 0)
+            records.add_placement(f"B{i}", f"F{i}", NOW - min(days, 30) * DAY, SARI, "came", 0)
+    SqliteJournal(folder / "journal.db").close()
+    memory = Memory(folder / "alerts.db")
+    with memory.transaction():
+        memory.add(history(days), 1)
+    memory.close()
+
+
+def rss_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+def measure(folder: Path, days: int) -> dict[str, float]:
+    clock, journal = HandClock(), SqliteJournal(folder / "journal.db")
+    with open_records(str(folder / "records.db")) as records:
+        memory = Memory(folder / "alerts.db")
+        alerts = Alerts(Config(memory_path=folder / "alerts.db"), clock, journal, records, memory)
+        # The first start says all findings of the past and judges all batches; the second is what a restart is.
+        begun = time.perf_counter()
+        alerts.start()
+        while alerts.turn():
+            pass
+        alerts.turn()  # which notes that all is done
+        first_s = time.perf_counter() - begun
+        found = len(records.findings())
+    return {"days": days, "first_s": first_s, "findings": found}
+
+
+def restart(folder: Path) -> dict[str, float]:
+    clock, journal = HandClock(), SqliteJournal(folder / "journal.db")
+    with open_records(str(folder / "records.db")) as records:
+        memory = Memory(folder / "alerts.db")
+        before = rss_mb()
+        alerts = Alerts(Config(memory_path=folder / "alerts.db"), clock, journal, records, memory)
+        begun = time.perf_counter()
+        alerts.start()
+        start_s, started = time.perf_counter() - begun, rss_mb()
+        turn_s = 0.0
+        for minute in range(1, 61):
+            clock.wall_ms = NOW + minute * MIN
+            say(journal, clock.wall_ms, [f"L{i}" for i in range(PLACES)], minute * PLACES)
+            more = True
+            while more:
+                begun = time.perf_counter()
+                more = alerts.turn()
+                turn_s = max(turn_s, time.perf_counter() - begun)
+        first_ms = next(iter(memory.facts(stream="L0/temperature_c"))).t_ms
+        say(journal, (first_ms + NOW) // 2 // MIN * MIN + 7, ["L0"], 10_000)
+        begun = time.perf_counter()
+        alerts.turn()
+        late_s = time.perf_counter() - begun
+    return {
+        "start_s": start_s,
+        "turn_max_s": turn_s,
+        "late_fact_s": late_s,
+        "rss_before_mb": before,
+        "rss_started_mb": started,
+        "rss_max_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+    }
+
+
+def say(journal: SqliteJournal, t_ms: int, serials: list[str], seq: int) -> None:
+    stamp = Stamp("b", 0, t_ms, Sync.SYNCED)
+    facts = [Reading(f"{s}/temperature_c", Decimal("5.0"), t_ms, stamp) for s in serials]
+    numbered = tuple(Numbered(seq + i, fact) for i, fact in enumerate(facts))
+    payload = encode_upload(Upload("readings", "E1", "ep1", t_ms, numbered))
+    journal.append([Entry("S1", "E1", "ep1", "readings", t_ms, payload)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--days", type=int, nargs="+", default=[1, 180, 720])
+    parser.add_argument("--step", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.step:
+        steps = {"prepare": prepare, "measure": measure}
+        result = restart(args.folder) if args.step == "restart" else steps[args.step](args.folder, args.days[0])
+        print(json.dumps(result))
+        return
+    print(
+        "| days | facts | file, MB | first start, s | start, s | longest turn, s | late fact, s | RSS, MB | most, MB |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for days in args.days:
+        folder = Path(tempfile.mkdtemp(prefix="bench-alerts-"))
+        try:
+            one, two = [run(step, folder, days) for step in ("prepare", "measure", "restart")][1:]
+        finally:
+            size_mb = (folder / "alerts.db").stat().st_size / 1e6
+            shutil.rmtree(folder)
+        cells = (
+            f"{days}", f"{days * 1440 * PLACES:,}", f"{size_mb:.0f}", f"{one['first_s']:.1f}", f"{two['start_s']:.1f}",
+            f"{two['turn_max_s']:.2f}", f"{two['late_fact_s']:.2f}", f"{two['rss_started_mb']:.0f}", f"{two['rss_max_mb']:.0f}",
+        )  # fmt: skip
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def run(step: str, folder: Path, days: int) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.alerts_start", "--step", step, "--folder", str(folder)]
+    done = subprocess.run([*command, "--days", str(days)], check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1]) or {}
+    return found
+
+
+if __name__ == "__main__":
+    main()
