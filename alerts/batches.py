@@ -10,7 +10,7 @@ already asks for the same excursion.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -25,7 +25,7 @@ from alerts.products import Products, builtin_table
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
 from alerts.rules.limits import MIN_GAP_MS
 from alerts.storage import Place, may_freeze
-from alerts.told import place_of, told_now
+from alerts.told import ancestors, inherited, place_of, told_now
 from alerts.verdicts import (
     WENT_ON,
     BatchVerdict,
@@ -33,10 +33,17 @@ from alerts.verdicts import (
     VerdictWord,
 )
 from gateway.records import Batch, Decision, Finding, FindingKind, Records, Registry, Verdict, VerdictState
+from gateway.records import Placement as KeptPlacement
 from telemetry.readings import Quality
 
 _CALM_MS = 6 * 3_600_000
 """A batch is judged in full at least this often while its places go on being fine (the VVM's model goes on too)."""
+_HISTORY_MS = 3_600_000
+"""What a batch lived through is written down for its page at most this often while its verdict stays."""
+_WAIT_PER_FACT_US = 1200
+_LONGEST_WAIT_MS = 45_000
+"""A batch is judged again after 1.2 ms of waiting for each fact of its history (about 1/20 of one core), 45 s at most:
+an alarm is told within the minute of requirement 35."""
 
 
 @dataclass(slots=True)
@@ -76,19 +83,21 @@ class BatchJudge:
         self._products_version = table.version
         self._batches: list[Batch] = []
         self._stays: dict[str, list[Placement]] = {}
+        self._line: dict[str, set[str]] = {}
         self._registry = Registry(-1, {}, {}, {})
         self._places: dict[str, Place] = {}
         self._ends: dict[str, int] = {}
         self._news: dict[str, News] = {}
         self._calm: dict[str, int] = {}
         self._due: dict[str, Batch] = {}
+        self._told_ms: dict[str, int] = {}
+        self._judged: dict[str, tuple[int, int]] = {}
 
     def start(self, ends: Mapping[str, int]) -> None:
         """Begin; ``ends``: stream -> the time of its newest reading. Raises NeighbourDownError: call again."""
         self._ends = dict(ends)
-        self._news.clear()
-        self._calm.clear()
-        self._due.clear()
+        for kept in (self._news, self._calm, self._told_ms, self._judged, self._due):
+            kept.clear()
         self._round.end()
         self._read()
         self._read_places()
@@ -122,7 +131,7 @@ class BatchJudge:
         stirred: Collection[str],
         profiles: Profiles,
         now_ms: int,
-        named: Collection[str] | None = None,
+        named: Set[str] | None = None,
     ) -> None:
         """Due are the batches that stood in these equipments when, or after, something new happened there.
 
@@ -138,8 +147,9 @@ class BatchJudge:
         first: dict[str, Batch] = {}
         for batch in self._batches:
             stays = self._stays.get(batch.id, [])
-            if named is not None and batch.id in named:
+            if named is not None and not named.isdisjoint(self._line[batch.id]):
                 first[batch.id] = batch
+                self._judged.pop(batch.id, None)
                 continue
             met = {p.equipment for p in stays if _meets(p, touched)}
             if met and not self._goes_on_well(batch, met, news, stirred, profiles, now_ms):
@@ -147,26 +157,45 @@ class BatchJudge:
         self._due = first | {i: b for i, b in self._due.items() if i not in first}
 
     def judge_next(self, now_ms: int) -> bool:
-        """Judge one batch that is due; whether more are. One at a time, so that no alarm waits for all of them."""
-        batch = next(iter(self._due.values()), None)
-        if batch is None:
+        """Judge one batch that is due; whether more are. One at a time, so that no alarm waits for all of them.
+
+        One with a long history that was judged a moment ago stays due and waits (``_too_soon``).
+        """
+        ready = [b for b in self._due.values() if not self._too_soon(b.id, now_ms)]
+        if not ready:
             return False
-        self._judge_one(batch, now_ms)
-        del self._due[batch.id]
-        if not self._due:
+        self._judge_one(ready[0], now_ms)
+        del self._due[ready[0].id]
+        if len(ready) == 1:
             self._round.end()
-        return bool(self._due)
+        return len(ready) > 1
 
     def has_all(self) -> bool:
         """Whether no batch is due."""
         return not self._due
 
+    def _too_soon(self, batch: str, now_ms: int) -> bool:
+        """Whether it was judged so shortly ago that its readings are more work than the news is worth.
+
+        A judgement costs by the length of the history: while an excursion goes on, one of a year's minutes is not made
+        anew with each reading, but every minute. What a person says is judged at once.
+        """
+        judged_ms, count = self._judged.get(batch, (now_ms, 0))
+        return judged_ms <= now_ms < judged_ms + min(_LONGEST_WAIT_MS, count * _WAIT_PER_FACT_US // 1000)
+
     def _read(self) -> None:
-        stays: dict[str, list[Placement]] = defaultdict(list)
+        """Batches and where they stood, the places of the batches they came from too."""
+        kept: dict[str, list[KeptPlacement]] = defaultdict(list)
         for p in self._records.placements():
-            stays[p.batch].append(Placement(p.batch, p.equipment, p.from_ms, p.to_ms))
-        self._stays = dict(stays)
+            kept[p.batch].append(p)
         self._batches = self._records.batches()
+        by_id = {b.id: b for b in self._batches}
+        self._stays.clear()
+        for batch in self._batches:
+            above = ancestors(batch, by_id.get)
+            stays = [*kept[batch.id], *(p for a in above for p in inherited(kept[a.batch], a))]
+            self._stays[batch.id] = [Placement(batch.id, p.equipment, p.from_ms, p.to_ms) for p in stays]
+            self._line[batch.id] = {batch.id, *(a.batch for a in above)}
 
     def _read_places(self) -> None:
         if self._registry.version == self._records.registry_version():
@@ -219,6 +248,7 @@ class BatchJudge:
             return False  # it is gone for good; what was judged stays as it was
         told, audit_id = told_now(self._records, batch.id, self._registry, self._catalogue)
         judged = judge_told(told, self._round.of(told.stays), self._catalogue, self._products, now_ms)
+        self._judged[batch.id] = (now_ms, len(judged.facts))
         self._save_findings(batch, judged, now_ms)
         self._calm.pop(batch.id, None)
         exposure = judged.exposure
@@ -227,7 +257,7 @@ class BatchJudge:
         if exposure is None and latest is None and not told.seen and not judged.findings:
             return False
         place = self._memory.place()
-        return self._save_verdict(judged, AsOf(place.journal_offset, audit_id, place.audit_id), latest)
+        return self._save(judged, AsOf(place.journal_offset, audit_id, place.audit_id), latest)
 
     # --- findings of a batch ---
 
@@ -245,7 +275,7 @@ class BatchJudge:
             if f.finding_id not in said or not only_longer(said[f.finding_id], f)
         }
         asking = _asking(found, judged.verdict)
-        asked = self._asked_in(judged.told.stays) if asking else []
+        asked = self._asked_in(batch, judged.told.stays) if asking else []
         for i, row in {**kept, **rows}.items():
             asks = i in asking and not _asked_already(row, asked)
             if row.kind != FindingKind.WITHDRAWN and (i in rows or row.alarms != asks):
@@ -253,31 +283,38 @@ class BatchJudge:
         if rows and self._records.save_findings(list(rows.values()), now_ms).opened:
             self._on_alarm()
 
-    def _asked_in(self, stays: Iterable[Placement]) -> list[tuple[Placement, Finding]]:
-        """Each stay with each finding of its equipment."""
+    def _asked_in(self, batch: Batch, stays: Iterable[Placement]) -> list[tuple[Placement, Finding]]:
+        """Each stay with each finding of its equipment; what another store was asked, nobody here was."""
         by_place = {e: self._records.findings(equipment=e) for e in {p.equipment for p in stays}}
-        return [(p, f) for p in stays for f in by_place[p.equipment] if f.batch is None]
+        return [(p, f) for p in stays for f in by_place[p.equipment] if f.batch is None and f.site == batch.site]
 
     # --- verdicts ---
 
-    def _save_verdict(self, judged: Judged, as_of: AsOf, latest: Verdict | None) -> bool:
-        made = judged.verdict
+    def _save(self, judged: Judged, as_of: AsOf, latest: Verdict | None) -> bool:
+        """A new verdict where it says something new, and what the batch lived through up to now for its page."""
+        made, now_ms = judged.verdict, judged.now_ms
         reasons = [_row(r) for r in made.reasons]
-        if latest is not None and _says_the_same(latest, made, reasons):
+        new = latest is None or not _says_the_same(latest, made, reasons)
+        told_ms = self._told_ms.get(made.batch)
+        if not new and told_ms is not None and told_ms <= now_ms < told_ms + _HISTORY_MS:
             return False
-        verdict = Verdict(
-            "",
-            made.batch,
-            made.verdict.value,
-            tuple(reasons),
-            made.findings,
-            made.judged_ms,
-            journal_offset=as_of.journal_offset,
-            audit_id=as_of.audit_id,
-        )
-        documents = {made.batch: document(judged, as_of, self._products_version)}
-        self._records.save_verdicts([verdict], judged.now_ms, documents=documents)
-        return True
+        body = document(judged, as_of, self._products_version)
+        if new:
+            verdict = Verdict(
+                "",
+                made.batch,
+                made.verdict.value,
+                tuple(reasons),
+                made.findings,
+                made.judged_ms,
+                journal_offset=as_of.journal_offset,
+                audit_id=as_of.audit_id,
+            )
+            (latest,) = self._records.save_verdicts([verdict], now_ms, documents={made.batch: body})
+        standing = "" if latest is None else latest.id
+        self._records.save_history(made.batch, {**body, "verdict": standing}, now_ms)
+        self._told_ms[made.batch] = now_ms
+        return new
 
 
 def _row(r: Reason) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from alerts.exposure import Placement
 from alerts.judgement import BatchInfo, Told
@@ -27,6 +29,7 @@ from gateway.records import Placement as KeptPlacement
 
 TOLD_KINDS = frozenset({"site", "equipment", "device", "batch", "placement", "vvm"})
 """Kinds of audit row a judgement may rest on (a decision too, by its action)."""
+_FOREVER_MS = 1 << 62
 DECIDED = frozenset({"batch_released", "batch_discarded"})
 
 
@@ -43,6 +46,36 @@ def settings_of(device: Device) -> StreamSettings:
     return StreamSettings(device.interval_s, device.calibration_error_c)
 
 
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A batch of another store of which ours was a part until ``until_ms``."""
+
+    batch: str
+    until_ms: int
+
+
+def ancestors(batch: Batch, find: Callable[[str], Batch | None]) -> list[Ancestor]:
+    """The batches ours came from, the nearest first; ``find`` gives a batch by its id."""
+    found: list[Ancestor] = []
+    until_ms = _FOREVER_MS
+    while batch.came_from is not None and batch.came_from not in {a.batch for a in found}:
+        until_ms = min(until_ms, batch.left_ms or 0)
+        found.append(Ancestor(batch.came_from, until_ms))
+        above = find(batch.came_from)
+        if above is None:
+            break
+        batch = above
+    return found
+
+
+def inherited(stays: Iterable[KeptPlacement], ancestor: Ancestor) -> list[KeptPlacement]:
+    """The placements of an ancestor as far as they are ours."""
+    until = ancestor.until_ms
+    return [
+        replace(p, to_ms=until if p.to_ms is None or p.to_ms > until else p.to_ms) for p in stays if p.from_ms < until
+    ]
+
+
 def told_of(
     batch: Batch,
     stays: Iterable[KeptPlacement],
@@ -51,8 +84,8 @@ def told_of(
     registry: Registry,
     catalogue: Mapping[str, Profile],
 ) -> Told:
-    """The values of the records as the judgement takes them."""
-    stood = tuple(Placement(p.batch, p.equipment, p.from_ms, p.to_ms, p.id, p.said_by) for p in stays)
+    """The values of the records as the judgement takes them; ``stays`` and ``seen`` with those of its ancestors."""
+    stood = tuple(Placement(batch.id, p.equipment, p.from_ms, p.to_ms, p.id, p.said_by) for p in stays)
     places = {}
     for name in {p.equipment for p in stood}:
         equipment = registry.equipment.get(name)
@@ -90,10 +123,15 @@ def told_now(
         audit_id = records.newest_change()
         if registry.version < records.registry_version():
             registry = records.registry()
+        batch = records.batch(batch_id)
+        stays, seen = records.placements(batch=batch_id), records.vvm_observations(batch=batch_id)
+        for above in ancestors(batch, lambda name: records.batch(name)):
+            stays += inherited(records.placements(batch=above.batch), above)
+            seen += [v for v in records.vvm_observations(batch=above.batch) if v.at_ms <= above.until_ms]
         told = told_of(
-            records.batch(batch_id),
-            records.placements(batch=batch_id),
-            records.vvm_observations(batch=batch_id),
+            batch,
+            sorted(stays, key=lambda p: (p.from_ms, p.id)),
+            sorted(seen, key=lambda v: (v.at_ms, v.id)),
             records.verdict_history(batch_id),
             registry,
             catalogue,
@@ -110,22 +148,32 @@ def told_as_of(
 
     ``serials``: the devices whose readings were judged. Raises UnknownRecord where the batch was not known yet.
     """
-    known = records.states_at("batch", audit_id, key=batch_id)
-    if not known:
+
+    def find(name: str) -> Batch | None:
+        return next(iter(records.states_at("batch", audit_id, key=name)), None)
+
+    batch = find(batch_id)
+    if batch is None:
         raise UnknownRecord("batch", batch_id)
-    # A batch's name may itself begin with another's and a dot: so the batch is asked too.
-    stays, seen, verdicts = (
-        [row for row in records.states_at(kind, audit_id, prefix=f"{batch_id}.{part}") if row.batch == batch_id]
-        for kind, part in (("placement", "at."), ("vvm", "vvm."), ("verdict", "v"))
-    )
+    stays = _of(records, "placement", audit_id, batch_id, "at.")
+    seen = _of(records, "vvm", audit_id, batch_id, "vvm.")
+    for above in ancestors(batch, find):
+        stays += inherited(_of(records, "placement", audit_id, above.batch, "at."), above)
+        seen += [v for v in _of(records, "vvm", audit_id, above.batch, "vvm.") if v.at_ms <= above.until_ms]
     equipment = {e.id: e for p in stays for e in records.states_at("equipment", audit_id, key=p.equipment)}
     sites = {s.id: s for e in equipment.values() for s in records.states_at("site", audit_id, key=e.site)}
     devices = {d.serial: d for serial in serials for d in records.states_at("device", audit_id, key=serial)}
     return told_of(
-        known[0],
+        batch,
         sorted(stays, key=lambda p: (p.from_ms, p.id)),
         sorted(seen, key=lambda v: (v.at_ms, v.id)),
-        verdicts,
+        _of(records, "verdict", audit_id, batch_id, "v"),
         Registry(audit_id, sites, equipment, devices),
         catalogue,
     )
+
+
+def _of(records: Records, kind: str, audit_id: int, batch: str, part: str) -> list[Any]:
+    """Rows of a batch as of then. Its name may itself begin with another's and a dot: so the row is asked too."""
+    rows = records.states_at(kind, audit_id, prefix=f"{batch}.{part}")
+    return [row for row in rows if row.batch == batch]

@@ -76,6 +76,8 @@ def check_batch(batch: Batch) -> None:
         raise refuse("expires_on", f"{batch.expires_on!r} is not a date")
     if batch.doses < 0:
         raise refuse("doses", f"{batch.doses} is below zero")
+    if (batch.came_from is None) != (batch.left_ms is None):
+        raise refuse("left_ms", "a batch that came from another store left there at some time: say both or neither")
 
 
 def check_user(user: User) -> None:

@@ -178,7 +178,8 @@ _BATCH = _Table(
         "expires_on": _day,
         "doses": _whole,
     },
-    {"smile": _stock_ids},
+    {"smile": _stock_ids, "came_from": _text, "left": _time_ms},
+    {"left": "left_ms"},
 )
 _PLACEMENT = _Table(
     {"batch": _text, "equipment": _text, "from": _time_ms},

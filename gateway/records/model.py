@@ -227,7 +227,11 @@ class SmileStockIds:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Vaccine stock of one site: product (KFA code), batch number, expiry, doses."""
+    """Vaccine stock of one site: product (KFA code), batch number, expiry, doses.
+
+    ``came_from``: the batch of another store of which this is a part; it left there at ``left_ms``. What that batch lived
+    through until then is this one's past.
+    """
 
     id: str
     site: str
@@ -237,6 +241,8 @@ class Batch:
     expires_on: date
     doses: int
     smile: SmileStockIds | None = None
+    came_from: str | None = None
+    left_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

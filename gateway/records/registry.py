@@ -47,9 +47,15 @@ class RegistryPart(Part):
             return Registered(change, waiting_ids(tx.connection, device.serial))
 
     def upsert_batch(self, batch: Batch, actor: Actor, reason: str, at_ms: int) -> Change:
+        """Register or change a batch.
+
+        One that came from another store is of the same product and batch number, and no batch may come from itself
+        by any way. Raises Refused.
+        """
         check_batch(batch)
         with self._write() as tx:
             tx.need(SITE, batch.site)
+            _check_origin(tx, batch)
             return tx.put(BATCH, batch, Act(actor, reason, at_ms))
 
     def site(self, site_id: str) -> Site:
@@ -93,6 +99,19 @@ class RegistryPart(Part):
                 {e.id: e for e in fetch(connection, EQUIPMENT, *equal(EQUIPMENT, site=site))},
                 {d.serial: d for d in fetch(connection, DEVICE, *equal(DEVICE, site=site))},
             )
+
+
+def _check_origin(tx: Tx, batch: Batch) -> None:
+    above, seen = batch.came_from, {batch.id}
+    while above is not None:
+        origin = tx.need(BATCH, above)
+        if above in seen:
+            raise Refused(Code.BAD_VALUE, f"batch {batch.id} would come from itself", field="came_from")
+        if (origin.product_kfa, origin.batch_number) != (batch.product_kfa, batch.batch_number):
+            was = f"{origin.product_kfa} {origin.batch_number}"
+            raise Refused(Code.BAD_VALUE, f"batch {origin.id} is another vaccine: {was}", field="came_from")
+        seen.add(above)
+        above = origin.came_from
 
 
 def _version(connection: Connection) -> int:

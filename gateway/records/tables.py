@@ -170,6 +170,9 @@ batches = Table(
     Column("expires_on", Date, nullable=False),
     Column("doses", Integer, nullable=False),
     Column("smile", JsonText(_smile_ids)),
+    # No foreign key: SQLite cannot add one to a table that is there; ``upsert_batch`` asks for it.
+    Column("came_from", String, index=True),
+    Column("left_ms", BigInteger),
 )
 
 placements = Table(

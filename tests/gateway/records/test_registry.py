@@ -161,3 +161,24 @@ def test_a_device_that_moves_to_another_site_is_told_in_both_chains(world: Any, 
     ]
     assert r.verify_chain("S1").ok
     assert r.verify_chain("S2").ok
+
+
+def test_a_batch_that_came_from_another_store_names_it_and_the_time_it_left(world: Any) -> None:
+    """cold-chain.md 26: the history goes with the batch."""
+    r = world.records
+    origin = r.batch("B1")
+    part = replace(origin, id="B2", came_from="B1", left_ms=5)
+    assert r.upsert_batch(part, world.loader, "", 6) == "created"
+    assert r.batch("B2").came_from == "B1"
+    (row,) = r.audit_of("batch:B2")
+    assert row.new_value["left_ms"] == 5
+    for wrong, field in (
+        (replace(part, id="B3", left_ms=None), "left_ms"),
+        (replace(part, id="B3", batch_number="other"), "came_from"),
+        (replace(origin, came_from="B2", left_ms=7), "came_from"),
+    ):
+        with pytest.raises(Refused) as error:
+            r.upsert_batch(wrong, world.loader, "x", 8)
+        assert error.value.field == field
+    with pytest.raises(UnknownRecord):
+        r.upsert_batch(replace(part, id="B3", came_from="B9"), world.loader, "", 8)
