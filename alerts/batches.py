@@ -40,10 +40,11 @@ _CALM_MS = 6 * 3_600_000
 """A batch is judged in full at least this often while its places go on being fine (the VVM's model goes on too)."""
 _HISTORY_MS = 3_600_000
 """What a batch lived through is written down for its page at most this often while its verdict stays."""
+_SHORT_HISTORY = 5000
 _WAIT_PER_FACT_US = 1200
 _LONGEST_WAIT_MS = 45_000
-"""A batch is judged again after 1.2 ms of waiting for each fact of its history (about 1/20 of one core), 45 s at most:
-an alarm is told within the minute of requirement 35."""
+"""A batch with more than 5000 readings is judged again after 1.2 ms of waiting for each of them (about 1/20 of one core),
+45 s at most: an alarm is told within the minute of requirement 35."""
 
 
 @dataclass(slots=True)
@@ -181,7 +182,8 @@ class BatchJudge:
         anew with each reading, but every minute. What a person says is judged at once.
         """
         judged_ms, count = self._judged.get(batch, (now_ms, 0))
-        return judged_ms <= now_ms < judged_ms + min(_LONGEST_WAIT_MS, count * _WAIT_PER_FACT_US // 1000)
+        wait_ms = max(0, count - _SHORT_HISTORY) * _WAIT_PER_FACT_US // 1000
+        return judged_ms <= now_ms < judged_ms + min(_LONGEST_WAIT_MS, wait_ms)
 
     def _read(self) -> None:
         """Batches and where they stood, the places of the batches they came from too."""

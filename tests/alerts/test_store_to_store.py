@@ -137,6 +137,7 @@ def test_a_long_history_waits_its_turn_for_seconds_and_a_persons_word_does_not(
     world: Any, start: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("alerts.batches._WAIT_PER_FACT_US", 1_000_000)
+    monkeypatch.setattr("alerts.batches._SHORT_HISTORY", 0)
     world.batch("B1")
     world.alerts.start()
     world.say(*world.temperatures(0, 9.75, "9.0"))
@@ -158,6 +159,7 @@ def test_a_long_history_waits_its_turn_for_seconds_and_a_persons_word_does_not(
 
 def test_a_kill_while_a_batch_waits_loses_no_verdict(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alerts.batches._WAIT_PER_FACT_US", 1_000_000)
+    monkeypatch.setattr("alerts.batches._SHORT_HISTORY", 0)
     world.batch("B1")
     world.alerts.start()
     world.say(*world.temperatures(0, 9.75, "9.0"))
