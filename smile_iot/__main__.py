@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "api": ("smile_iot.run_api", "serve the pages and the API"),
     "gateway": ("smile_iot.gateway_command", "load sites, equipment, devices, batches from a TOML file"),
     "evaluate": ("smile_iot.evaluate", "judge a logger's own export with the same rules, no service"),
+    "replay": (
+        "smile_iot.replay",
+        "judge stored readings again: which alarms, messages and verdicts changed limits would make",
+    ),
     "explain": (
         "smile_iot.explain_command",
         "recompute a verdict from what was stored, and say whether it is the same",

@@ -1,0 +1,369 @@
+"""``smile-iot replay``: which alarms, messages and verdicts the limits made, and changed limits would have made.
+
+Judges stored readings anew, all there are, so that what was open when the span began is known; tells of the span only.
+Nothing is written and nobody is told. Exit codes: 0 told, 2 called or set up wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smile_iot.service import add_config_argument, settings_of
+from telemetry.contract import iso_utc
+from telemetry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from alerts.judgement import Judged
+    from alerts.replay import BatchReplayed, Messages, Replayed
+    from alerts.rules import Profile, Profiles, RuleFinding
+    from api.words import Words
+    from gateway.records import Equipment, Records, Registry
+    from smile_iot.replay_source import Source
+    from smile_iot.settings import Settings
+
+_DAY_MS = 86_400_000
+_SHOWN = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--days", type=int, default=90, help="how far back to look (90)")
+    parser.add_argument(
+        "--profiles", type=Path, metavar="FILE", help="changed profiles (TOML): as if they had always held"
+    )
+    parser.add_argument("--profile", metavar="ID", help="as if this profile had always watched the equipment")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--equipment", metavar="E", help="this equipment only")
+    chosen.add_argument("--site", metavar="S", help="the equipment of this site only")
+    parser.add_argument(
+        "--from", dest="source", choices=("alerts", "store"), default="alerts", help="alerts' memory, or the store"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, with every finding")
+    parser.add_argument("--language", choices=("id", "en"), default="id", help="language of the names of rules (id)")
+    add_config_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from api.words import Words
+    from smile_iot.parts import open_records
+    from telemetry.clock import clock_from_environment
+
+    if args.days < 1:
+        raise ConfigError("--days", f"{args.days} is no span", advice="at least 1")
+    settings = settings_of(args)
+    now_ms = clock_from_environment().now_ms()
+    with open_records(settings) as records, closing(_source(settings, records, args.source)) as source:
+        made = _replay(args, settings, records, source, now_ms)
+        if args.json:
+            print(json.dumps(as_json(made), indent=2))
+        else:
+            print(as_text(made, Words(args.language)))
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that is told. ``question``: how the limits are changed, empty where only the limits that held are asked of."""
+
+    from_ms: int
+    now_ms: int
+    question: str
+    registry: Registry
+    equipment: Sequence[Replayed]
+    batches: Sequence[BatchReplayed]
+
+
+def _source(settings: Settings, records: Records, kind: str) -> Source:
+    from smile_iot.parts import alerts_config, store_config
+    from smile_iot.replay_source import FromMemory, FromStore
+
+    if kind == "store":
+        from ingest.store import open_store
+
+        return FromStore(open_store(store_config(settings), read_only=True), records.registry())
+    from alerts.memory import Memory
+
+    path = alerts_config(settings).memory_path
+    if not path.exists():
+        raise ConfigError("server.data_dir", f"no {path}: alerts never ran here", advice="or ask --from store")
+    return FromMemory(Memory(path, read_only=True))
+
+
+def _replay(args: argparse.Namespace, settings: Settings, records: Records, source: Source, now_ms: int) -> Outcome:
+    from alerts.manners import Manners, rungs
+    from alerts.replay import replay
+    from alerts.rulebook import rules_of
+    from smile_iot.parts import alerts_config
+
+    config = alerts_config(settings)
+    rules, registry = rules_of(config), records.registry()
+    changed = _changed(args, rules.catalogue)
+    known = {**rules.catalogue, **{p.id: p for p in changed}}
+    if args.profile is not None and args.profile not in known:
+        raise ConfigError("--profile", f"{args.profile!r} is not known", advice=f"one of {', '.join(sorted(known))}")
+    chosen = _chosen(args, registry)
+    streams: dict[str, list[str]] = {e.id: [] for e in chosen}
+    for place, stream in source.streams():
+        if place in streams:
+            streams[place].append(stream)
+    both = _profiles(args, records, registry, rules.catalogue, changed, streams, config.held_back_s)
+    from_ms = now_ms - args.days * _DAY_MS
+    out: list[Replayed] = []
+    for n, equipment in enumerate(chosen, 1):
+        _progress(f"{n} of {len(chosen)}: {equipment.name}")
+        first = next(iter(rungs(records.people_to_tell(equipment.site))), ())
+        people = (Manners(), registry.sites[equipment.site].zone, sum(len(set(u.contacts)) for u in first))
+        readings = {stream: source.points(equipment.id, stream) for stream in streams[equipment.id]}
+        out.append(replay(equipment.id, equipment.site, readings, both, (from_ms, now_ms), people))
+    batches = _batches(records, registry, rules, known, source, set(streams), from_ms, now_ms)
+    _progress("")
+    return Outcome(from_ms, now_ms, _question(args), registry, out, batches)
+
+
+def _changed(args: argparse.Namespace, known: Any) -> list[Profile]:
+    """The profiles of the file that says how limits are changed."""
+    from alerts.profiles import parse_profiles
+
+    if args.profiles is None:
+        return []
+    try:
+        text = args.profiles.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("--profiles", f"{args.profiles}: {error}") from error
+    return list(parse_profiles(text, str(args.profiles), known).values())
+
+
+def _chosen(args: argparse.Namespace, registry: Registry) -> list[Equipment]:
+    if args.site is not None and args.site not in registry.sites:
+        raise ConfigError("--site", f"{args.site!r} is not registered")
+    if args.equipment is not None and args.equipment not in registry.equipment:
+        raise ConfigError("--equipment", f"{args.equipment!r} is not registered")
+    wanted = [
+        e for e in registry.equipment.values() if args.site in (None, e.site) and args.equipment in (None, e.id)
+    ]
+    return sorted(wanted, key=lambda e: (e.site, e.id))
+
+
+def _profiles(
+    args: argparse.Namespace,
+    records: Records,
+    registry: Registry,
+    catalogue: Any,
+    changed: Sequence[Profile],
+    streams: dict[str, list[str]],
+    held_back_s: int,
+) -> tuple[Profiles, Profiles]:
+    """The limits as they held, and as changed."""
+    from alerts.dated import ALSO, limits_over_time
+    from alerts.replay import changed_profiles
+    from alerts.rules import Profiles, StreamSettings
+    from telemetry.quantities import parse_stream_id
+
+    limits = limits_over_time(catalogue, records.profile_versions(), records.assigned_profiles())
+    settings: dict[str, StreamSettings] = {}
+    for stream in (s for names in streams.values() for s in names):
+        device = registry.device(parse_stream_id(stream).serial)
+        if device is not None:
+            settings[stream] = StreamSettings(device.interval_s, device.calibration_error_c, held_back_s)
+    as_is = Profiles(limits.catalogue, streams=settings, assigned=limits.assigned, versions=limits.versions)
+    instead = () if args.profile is None else (args.profile, *ALSO.get(args.profile, ()))
+    return as_is, changed_profiles(as_is, changed, instead, streams)
+
+
+def _batches(
+    records: Records,
+    registry: Registry,
+    rules: Any,
+    known: Any,
+    source: Source,
+    places: set[str],
+    from_ms: int,
+    now_ms: int,
+) -> list[BatchReplayed]:
+    """The batches that stood in these places within the span."""
+    from alerts.judgement import judge_told, profile_of
+    from alerts.replay import BatchReplayed
+    from alerts.told import told_now
+
+    out: list[BatchReplayed] = []
+    batches = records.batches()
+    for n, batch in enumerate(batches, 1):
+        told, _ = told_now(records, batch.id, registry, rules.catalogue)
+        there = (p for p in told.stays if p.equipment in places and p.from_ms <= now_ms)
+        if not any(p.to_ms is None or p.to_ms > from_ms for p in there):
+            continue
+        _progress(f"batch {n} of {len(batches)}: {batch.product_name} {batch.batch_number}")
+        facts = source.facts(told.stays)
+        as_is = judge_told(told, facts, rules.catalogue, rules.products, now_ms)
+        same = profile_of(as_is.product, known) == as_is.profile
+        then = as_is if same else judge_told(told, facts, known, rules.products, now_ms)
+        out.append(BatchReplayed(batch.id, batch.site, as_is, then))
+    return out
+
+
+def _question(args: argparse.Namespace) -> str:
+    parts = [f"the profiles of {args.profiles.name}"] if args.profiles else []
+    return " and ".join([*parts, *([f"the profile {args.profile}"] if args.profile else [])])
+
+
+def _progress(text: str) -> None:
+    """A line that is overwritten, where a person looks on."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text[:78]}", end="", file=sys.stderr, flush=True)
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------
+
+
+def as_json(made: Outcome) -> dict[str, Any]:
+    """``as_is`` under the limits that held, ``then`` under the changed ones; times are RFC 3339 UTC."""
+    return {
+        "from": iso_utc(made.from_ms),
+        "to": iso_utc(made.now_ms),
+        "changed": made.question,
+        "equipment": [_equipment_json(r) for r in made.equipment],
+        "batches": [
+            {"batch": b.batch, "site": b.site, "as_is": _verdict_json(b.as_is), "then": _verdict_json(b.then)}
+            for b in made.batches
+        ],
+    }
+
+
+def _equipment_json(r: Replayed) -> dict[str, Any]:
+    found = r.findings
+    return {
+        "equipment": r.equipment,
+        "site": r.site,
+        "readings": r.readings,
+        "alarms": dict(zip(("as_is", "then"), found.alarms, strict=True)),
+        "messages": {name: _messages_json(m) for name, m in zip(("as_is", "then"), r.told, strict=True)},
+        "as_is": [_finding_json(f) for f in found.as_is],
+        "then": [_finding_json(f) for f in found.then],
+        "gone": [f.finding_id for f in found.gone],
+        "new": [f.finding_id for f in found.new],
+        "other": [[a.finding_id, b.finding_id] for a, b in found.other],
+    }
+
+
+def _messages_json(m: Messages) -> dict[str, int]:
+    return {"sent": m.sent, "alarms_by_day": m.by_day, "contacts": m.contacts}
+
+
+def _finding_json(f: RuleFinding) -> dict[str, Any]:
+    return {
+        "id": f.finding_id,
+        "code": f.code,
+        "level": f.level.value,
+        "kind": f.kind.value,
+        "stream": f.stream_id,
+        "profile": f.profile,
+        "profile_version": f.profile_version,
+        "limit_c": None if f.limit_c is None else str(f.limit_c),
+        "comparator": f.comparator,
+        "after_s": f.after_s,
+        "from": iso_utc(f.episode_start_ms),
+        "fired": iso_utc(f.event_ms),
+        "to": None if f.end_ms is None else iso_utc(f.end_ms),
+        "extreme_c": None if f.extreme_c is None else str(f.extreme_c),
+        "reason": f.reason,
+    }
+
+
+def _verdict_json(judged: Judged) -> dict[str, Any]:
+    reasons = [
+        {"code": r.code, "asks_for": r.asks_for.value, "findings": list(r.findings)} for r in judged.verdict.reasons
+    ]
+    return {"verdict": judged.verdict.verdict.value, "reasons": reasons}
+
+
+# --- words --------------------------------------------------------------------------------------------------
+
+
+def as_text(made: Outcome, words: Words) -> str:
+    """A line an equipment, then each difference in words, then the verdicts."""
+    days = (made.now_ms - made.from_ms) // _DAY_MS
+    head = f"{days} days to {iso_utc(made.now_ms)}, "
+    lines = [head + (f"as it was, and under {made.question}:" if made.question else "under the limits that held:")]
+    lines += [_equipment_line(r, made) for r in made.equipment] or ["  no equipment"]
+    if made.question:
+        lines += _differences(made, words)
+    else:
+        lines += _limited([_finding_line("  ", f, made, words) for f in _alarms(made)])
+    return "\n".join([*lines, *_verdicts(made, words)])
+
+
+def _equipment_line(r: Replayed, made: Outcome) -> str:
+    name = made.registry.equipment[r.equipment].name
+    alarms, sent = r.findings.alarms, (r.told[0].sent, r.told[1].sent)
+    counts = ", ".join(
+        f"{_both(pair, bool(made.question))} {what}"
+        for pair, what in (
+            (alarms, "alarms"),
+            (sent, f"messages at once to {r.told[0].contacts} contacts"),
+            ((len(r.findings.as_is), len(r.findings.then)), "findings in all"),
+        )
+    )
+    return f"  {r.site} {name}: {r.readings:,} readings; {counts}"
+
+
+def _both(pair: tuple[int, int], asked: bool) -> str:
+    return f"{pair[0]} -> {pair[1]}" if asked else str(pair[0])
+
+
+def _alarms(made: Outcome) -> list[RuleFinding]:
+    return [f for r in made.equipment for f in r.findings.as_is if f.alarms]
+
+
+def _differences(made: Outcome, words: Words) -> list[str]:
+    lines: list[str] = []
+    for r in made.equipment:
+        lines += [_finding_line("  new:  ", f, made, words) for f in r.findings.new]
+        lines += [_finding_line("  gone: ", f, made, words) for f in r.findings.gone]
+        for was, now in r.findings.other:
+            lines.append(
+                _finding_line("  other:", now, made, words) + f"; it was {was.kind} at {_time(was, made, words)}"
+            )
+    return _limited(lines) or ["  No finding differs."]
+
+
+def _limited(lines: list[str]) -> list[str]:
+    more = len(lines) - _SHOWN
+    return lines if more <= 0 else [*lines[:_SHOWN], f"  ... and {more} more (--json has them all)"]
+
+
+def _time(f: RuleFinding, made: Outcome, words: Words) -> str:
+    site = made.registry.equipment[f.equipment].site
+    return words.time(f.event_ms, made.registry.sites[site].zone)
+
+
+def _finding_line(lead: str, f: RuleFinding, made: Outcome, words: Words) -> str:
+    name = made.registry.equipment[f.equipment].name
+    worst = "" if f.extreme_c is None else f", {words.number(f.extreme_c)}"
+    level = f"{f.level}, {f.kind}"
+    return f"{lead} {words.known('code', f.code)} ({f.code}; {level}) {name}, {_time(f, made, words)}{worst}"
+
+
+def _verdicts(made: Outcome, words: Words) -> list[str]:
+    if not made.batches:
+        return ["No batch stood there."]
+    lines = []
+    for b in made.batches:
+        info, was = b.as_is.told.batch, _verdict_text(b.as_is, words)
+        changed = f" -> {_verdict_text(b.then, words)}" if b.differs else ""
+        lines.append(f"  {info.product_name} {info.batch_number} ({b.batch}): {was}{changed}")
+    differ = sum(b.differs for b in made.batches)
+    asked = f", {differ} of them another" if made.question else ""
+    return [f"Verdicts: {len(made.batches)}{asked}", *_limited(lines)]
+
+
+def _verdict_text(judged: Judged, words: Words) -> str:
+    from alerts.replay import said
+
+    word, codes = said(judged)
+    return f"{words.known('verdict', word)} [{', '.join(codes) or '-'}]"

@@ -1,0 +1,189 @@
+"""``smile-iot replay`` on a data folder that the real services' parts made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alerts.config import Config
+from alerts.memory import Memory
+from alerts.service import Alerts
+from gateway.journal import Entry, SqliteJournal
+from gateway.records import Actor, Batch, Device, Equipment, Role, Site, User, open_records
+from ingest.store import Row, SqliteStore
+from smile_iot.__main__ import main
+from telemetry.clock import SystemClock
+from telemetry.contract import Upload, encode_upload
+from telemetry.readings import Numbered, Origin, Quality, Reading, Stamp, Sync
+
+SARI = Actor("Sari", Role.MANAGER)
+MIN, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+STREAM = "LOG-A/temperature_c"
+Ask = Callable[..., dict[str, Any]]
+
+STRICT = """
+version = "test"
+[refrigerator]
+extends = "refrigerator"
+limits = [
+  { code = "HEAT", comparator = ">", limit_c = "8.0", alarm_after_s = 7200, source = "a test: two hours" },
+]
+"""
+
+
+def readings(now_ms: int) -> list[tuple[int, Decimal]]:
+    """Four days at 5 degrees, but for three hours at 9 two days ago, and eleven at 9 five days ago."""
+    out = []
+    for t_ms in range(now_ms - 6 * DAY, now_ms, 15 * MIN):
+        ago_h = (now_ms - t_ms) / HOUR
+        hot = 45 < ago_h <= 48 or 109 < ago_h <= 120
+        out.append((t_ms, Decimal("9.0" if hot else "5.0") + Decimal(len(out) % 3) / 10))
+    return out
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once: replay only reads."""
+    tmp_path = tmp_path_factory.mktemp("replay")
+    clock = SystemClock()
+    now_ms = clock.now_ms()
+    made = readings(now_ms)
+    journal = SqliteJournal(tmp_path / "journal.db")
+    with open_records(tmp_path / "records.db") as records:
+        records.upsert_site(Site("S1", "Abepura", "jayapura", "Asia/Jayapura", "s0", "puskesmas"), SARI, "", 0)
+        for name in ("F1", "F2"):
+            fridge = Equipment(name, "S1", f"Kulkas {name}", "refrigerator", "refrigerator")
+            records.upsert_equipment(fridge, SARI, "", 0)
+        records.upsert_device(Device("LOG-A", "S1", "E1", "ble", "F1", 900), SARI, "", 0)
+        contacts = ("json://127.0.0.1:1/a", "json://127.0.0.1:1/b")
+        records.upsert_user(User("Nur", Role.OPERATOR, "S1", None, "id", "$argon2id$x", contacts), SARI, "", 0)
+        batch = Batch("B1", "S1", "93001282", "Pentabio", "PB1", date(2030, 1, 1), 10)
+        records.upsert_batch(batch, SARI, "", 0)
+        records.add_placement("B1", "F1", now_ms - 3 * DAY, SARI, "came", now_ms - 3 * DAY)
+        facts = tuple(
+            Numbered(n, Reading(STREAM, value, t, Stamp("b", n, t, Sync.SYNCED)))
+            for n, (t, value) in enumerate(made, 1)
+        )
+        payload = encode_upload(Upload("readings", "E1", "ep1", now_ms, facts))
+        journal.append([Entry("S1", "E1", "ep1", "readings", now_ms, payload)])
+        memory = Memory(tmp_path / "alerts.db")
+        alerts = Alerts(Config(memory_path=tmp_path / "alerts.db"), clock, journal, records, memory)
+        alerts.start()
+        while alerts.turn():
+            pass
+        memory.close()
+    journal.close()
+    store = SqliteStore(tmp_path / "store.db")
+    store.append(
+        [
+            Row("S1", STREAM, t, v, Quality.GOOD, Origin.LIVE, None, 0, "E1", "ep1", n, Sync.SYNCED, 1, now_ms)
+            for n, (t, v) in enumerate(made, 1)
+        ]
+    )
+    store.close()
+    (tmp_path / "server.toml").write_text(f'[server]\ndata_dir = "{tmp_path}"\n')
+    (tmp_path / "strict.toml").write_text(STRICT)
+    return tmp_path
+
+
+@pytest.fixture
+def ask(folder: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
+    def asked(*words: str) -> dict[str, Any]:
+        assert main(["replay", "--json", "--config", str(folder / "server.toml"), *words]) == 0
+        told = capsys.readouterr()
+        assert told.err == ""  # no progress where nobody looks on
+        return json.loads(told.out)
+
+    return asked
+
+
+def codes(told: dict[str, Any], which: str, equipment: int = 0) -> list[str]:
+    return [f["code"] for f in told["equipment"][equipment][which] if f["level"] == "alarm"]
+
+
+def test_the_limits_that_held_say_what_the_service_said(ask: Ask, folder: Path) -> None:
+    told = ask()
+    assert codes(told, "as_is") == codes(told, "then") == ["HEAT"]
+    assert told["equipment"][0]["messages"]["as_is"] == {"sent": 2, "alarms_by_day": 0, "contacts": 2}
+    assert (told["equipment"][1]["readings"], told["equipment"][1]["as_is"]) == (0, [])
+    with open_records(folder / "records.db") as records:
+        kept = {f.id for f in records.findings(equipment="F1") if f.batch is None and f.profile == "refrigerator"}
+        assert kept == {f["id"] for f in told["equipment"][0]["as_is"] if f["profile"] == "refrigerator"}
+        assert told["batches"][0]["as_is"]["verdict"] == str(records.verdict("B1").verdict)  # type: ignore[union-attr]
+
+
+def test_a_changed_profile_adds_an_alarm_messages_and_another_verdict(ask: Ask, folder: Path) -> None:
+    told = ask("--profiles", str(folder / "strict.toml"))
+    (first, _) = told["equipment"]
+    assert (codes(told, "as_is"), codes(told, "then")) == (["HEAT"], ["HEAT", "HEAT"])
+    assert first["alarms"] == {"as_is": 1, "then": 2}
+    assert (first["messages"]["as_is"]["sent"], first["messages"]["then"]["sent"]) == (2, 4)
+    assert (len(first["new"]), first["gone"], len(first["other"])) == (1, [], 1)
+    (batch,) = told["batches"]
+    assert (batch["as_is"]["verdict"], batch["then"]["verdict"]) == ("no_action", "hold_and_inspect")
+
+
+def test_another_profile_for_one_equipment(ask: Ask) -> None:
+    told = ask("--profile", "room", "--equipment", "F1")
+    assert [e["equipment"] for e in told["equipment"]] == ["F1"]
+    assert codes(told, "then") == []
+    assert "EXCURSION_LOW" in {f["code"] for f in told["equipment"][0]["then"]}
+    assert len(told["equipment"][0]["gone"]) >= 1
+
+
+def test_only_the_span_is_told_but_judged_from_all_there_is(ask: Ask) -> None:
+    assert codes(ask("--days", "3"), "as_is") == []
+    assert codes(ask("--days", "5"), "as_is") == ["HEAT"]  # it fired within, and began where the span begins
+
+
+def test_the_store_gives_the_same_answer_as_alerts_own_memory(ask: Ask, folder: Path) -> None:
+    strict = ("--profiles", str(folder / "strict.toml"), "--site", "S1")
+    own, store = ask(*strict), ask(*strict, "--from", "store")
+    own.pop("to"), store.pop("to"), own.pop("from"), store.pop("from")
+    assert own == store
+
+
+def test_the_difference_is_told_in_words(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ("--config", str(folder / "server.toml"), "--language", "en")
+    assert main(["replay", "--profiles", str(folder / "strict.toml"), *config]) == 0
+    out = capsys.readouterr().out
+    assert "as it was, and under the profiles of strict.toml:" in out
+    assert "1 -> 2 alarms, 2 -> 4 messages at once to 2 contacts" in out
+    assert "new:   Too warm for too long (HEAT; alarm, confirmed) Kulkas F1" in out
+    assert "Verdicts: 1, 1 of them another" in out
+    assert "Pentabio PB1 (B1): No action [-] -> Hold and inspect [heat_confirmed]" in out
+    assert main(["replay", *config]) == 0
+    assert "under the limits that held:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--profile", "freezr"), "'freezr' is not known"),
+        (("--equipment", "F9"), "'F9' is not registered"),
+        (("--site", "S9"), "'S9' is not registered"),
+        (("--days", "0"), "0 is no span"),
+        (("--profiles", "/nowhere.toml"), "/nowhere.toml"),
+    ],
+)
+def test_a_wrong_call_is_exit_2_and_named(
+    folder: Path, words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", "--config", str(folder / "server.toml"), *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_progress_is_a_line_that_a_terminal_overwrites(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert main(["replay", "--config", str(folder / "server.toml")]) == 0
+    told = capsys.readouterr().err
+    assert "1 of 2: Kulkas F1" in told
+    assert told.endswith("\r\x1b[K")
