@@ -49,8 +49,15 @@ def record_of(finding: RuleFinding, site: str) -> Finding:
         supersedes=finding.supersedes[0] if finding.supersedes else None,
         evidence=evidence,
         alarms=finding.level is Level.ALARM,
-        device=parse_stream_id(finding.stream_id).serial if finding.stream_id else None,
+        device=device_of(finding),
     )
+
+
+def device_of(finding: RuleFinding) -> str | None:
+    """The serial of the device that a finding is of: its stream's, or the one its details name."""
+    if finding.stream_id:
+        return parse_stream_id(finding.stream_id).serial
+    return dict(finding.details).get("device")
 
 
 def rule_finding_of(record: Finding) -> RuleFinding:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from zoneinfo import ZoneInfo
 
-from alerts.convert import only_longer, record_of, rule_finding_of
+from alerts.convert import device_of, only_longer, record_of, rule_finding_of
 from alerts.equipment import (
     RULES,
     DeviceSettings,
@@ -36,6 +36,7 @@ LOOK_BACK_MS = MARKS_MS
 _LOOK_EVERY_MS = 60_000  # what time alone brings (silence, the end of a day) is looked for this often
 _FORGET_EVERY_MS = 3_600_000
 _LEARNT_MS = 30 * DAY_MS  # the longest that a rule looks back to judge by (DRIFT: 28 days)
+_LEFT = "device_left"
 _FACTS_A_TURN = 20_000  # read again after a start before the turn gives way
 _REFUSED_FOR_CLOCK = frozenset({"clock_ahead", "clock_behind"})
 _FINE_C = -55  # a profile whose range goes below this needs sensors that do (DS01's bound of TVC)
@@ -133,6 +134,7 @@ class EquipmentJudge:
                 del self._tracks[equipment]  # judged anew by what holds now
             else:
                 watched.lapses = self._lapses(registry, equipment)
+                watched.site = registry.equipment[equipment].site
                 watched.news = True
         self._registry, self._settings = registry, made
 
@@ -210,7 +212,12 @@ class EquipmentJudge:
         return changed
 
     def _say(self, watched: Watched, found: Iterable[RuleFinding], now_ms: int) -> Sequence[RuleFinding]:
+        here = {serial for serial, _ in watched.track.settings.devices}
         said = {i: f for i, f in watched.said.items() if self._is_asked(watched, f)}
+        # Of a device that stands elsewhere now nothing goes on here; what went on ends, it was not wrong.
+        found = [f for f in found if f.end_ms is not None or device_of(f) in {None, *here}]
+        left = [f for f in said.values() if f.end_ms is None and device_of(f) not in {None, *here}]
+        found += [replace(f, end_ms=max(now_ms, f.event_ms), reason=_LEFT) for f in left]
         changed, _ = reconcile(said.values(), found, now_ms)
         news = [f for f in changed if f.finding_id not in said or not only_longer(said[f.finding_id], f)]
         if not news:
@@ -227,6 +234,8 @@ class EquipmentJudge:
         """Whether what we know now can speak of a finding. What ended before that is history, and stays said."""
         horizon_ms = watched.track.horizon_ms()
         since_ms = watched.from_ms if horizon_ms is None else max(watched.from_ms, horizon_ms)
+        if finding.reason == _LEFT:
+            return False
         if finding.end_ms is None or finding.code in ("UNCALIBRATED", "CLOCK"):
             return True
         return finding.episode_start_ms >= since_ms and finding.end_ms > since_ms

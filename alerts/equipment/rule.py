@@ -117,6 +117,8 @@ class Rule(ABC, Generic[S]):
             known_s=max(0, event_ms - start_ms) // 1000,
             unknown_s=0,
         )
+        if self.scope is Scope.DEVICE:
+            more["details"] = (("device", about.name), *more.get("details", ()))
         return replace(made, **more)
 
 

@@ -50,8 +50,8 @@ def test_door_power_battery_and_sensor_findings_stand_in_the_records(world: Any,
     world.say(*story)
     world.at(6.05)
     (door,) = world.found("DOOR")
-    assert (door.kind, door.site, door.device, door.profile) == (FindingKind.CONFIRMED, "S1", None, "sensor_rules")
-    assert door.evidence["details"] == {"open_s": "467"}
+    assert (door.kind, door.site, door.device, door.profile) == (FindingKind.CONFIRMED, "S1", "EMD-1", "sensor_rules")
+    assert door.evidence["details"] == {"device": "EMD-1", "open_s": "467"}
     (low,) = world.found("HOLDOVER_LOW")
     assert (low.event_ms, low.evidence["details"]) == (start + 315 * MIN, {"hours_left": "4.8"})
     (fault,) = world.found("SENSOR_FAULT")
@@ -155,3 +155,20 @@ def test_states_of_door_and_mains_are_judged_by_the_profiles_rows(world: Any, st
     world.at(24.3)
     (found,) = world.found(code)
     assert found.profile == "refrigerator"
+
+
+def test_what_goes_on_of_a_device_ends_when_it_is_moved_and_is_not_called_wrong(world: Any, start: int) -> None:
+    """LOG-A is offline at F1 and its battery is low; it is put into F2: both findings end, none is withdrawn."""
+    world.alerts.start()
+    world.say(*calm(start, 0, 1), said(start, "battery_percent", "5"))
+    world.at(3)
+    assert [f.end_ms for code in ("OFFLINE", "BATTERY_LOW") for f in world.found(code)] == [None, None]
+    world.device("LOG-A", "F2")
+    world.at(3.5)
+    for code in ("OFFLINE", "BATTERY_LOW"):
+        (left,) = world.found(code)
+        assert (left.kind, left.end_ms) == (FindingKind.CONFIRMED, start + int(3.5 * HOUR))
+        assert left.evidence["reason"] == "device_left"
+    world.again()
+    world.at(5)
+    assert {str(f.kind) for code in ("OFFLINE", "BATTERY_LOW") for f in world.found(code)} == {"confirmed"}

@@ -17,7 +17,11 @@ def test_req_30_one_opening_after_a_closed_record_is_certain(hand: Any) -> None:
     """cold-chain 6, 30: DORV 467, DRCV 1, previous record DORV 0 -> DOOR."""
     facts = hand.records([door(0, 0), door(467, 1), door(0, 0)])
     (found,) = hand.found(facts, "DOOR")
-    assert (found.kind, found.level, found.details) == (Kind.CONFIRMED, Level.ALARM, (("open_s", "467"),))
+    assert (found.kind, found.level, found.details) == (
+        Kind.CONFIRMED,
+        Level.ALARM,
+        (("device", "EMD-1"), ("open_s", "467")),
+    )
     assert (hand.minutes(found.event_ms), hand.minutes(found.end_ms)) == (30, 45)
     assert hand.found(facts, "DOOR_POSSIBLE") == []
 
@@ -111,7 +115,7 @@ def test_req_32_a_compressor_that_ran_longer_than_there_was_mains(hand: Any) -> 
     """cold-chain 6, 32: CMPR 600 with SVA 120 -> flag."""
     (found,) = hand.found(hand.records([{"compressor_run_s": "600", "mains_available_s": "120"}]), "FEED")
     assert (found.reason, found.level) == ("ran_longer_than_mains", Level.NOTICE)
-    assert found.details == (("ran_s", "600"), ("mains_s", "120"))
+    assert found.details == (("device", "EMD-1"), ("ran_s", "600"), ("mains_s", "120"))
     fine = hand.records([{"compressor_run_s": "120", "mains_available_s": "120"}])
     assert hand.found(fine, "FEED") == []
 
