@@ -300,7 +300,7 @@ class BatchJudge:
         told_ms = self._told_ms.get(made.batch)
         if not new and told_ms is not None and told_ms <= now_ms < told_ms + _HISTORY_MS:
             return False
-        body = document(judged, as_of, self._products_version)
+        body = document(judged, as_of, self._products_version, digests=new)
         if new:
             verdict = Verdict(
                 "",

@@ -50,8 +50,11 @@ class AsOf:
     homes_audit_id: int
 
 
-def document(judged: Judged, as_of: AsOf, products_version: str) -> dict[str, Any]:
-    """The document but for ``verdict`` and ``hash``. The same judgement gives the same document."""
+def document(judged: Judged, as_of: AsOf, products_version: str, *, digests: bool = True) -> dict[str, Any]:
+    """The document but for ``verdict`` and ``hash``. The same judgement gives the same document.
+
+    ``digests`` False: without those of the facts, for a history that nobody will recompute.
+    """
     told, made = judged.told, judged.verdict
     return {
         "v": VERSION,
@@ -71,7 +74,7 @@ def document(judged: Judged, as_of: AsOf, products_version: str) -> dict[str, An
         "exposure": None if judged.exposure is None else _exposure(judged, judged.exposure),
         "timeline": [] if judged.exposure is None else _history(judged, judged.exposure),
         "findings": [_finding(f) for f in judged.findings],
-        "facts": facts_json(judged.facts),
+        "facts": facts_json(judged.facts) if digests else [],
         "rules": {"engine": ENGINE, "profiles": [profile_json(judged.profile)], "products": products_version},
     }
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used, expose
+from alerts.bulk import expose_points, points_by_stream
+from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used
 from alerts.products import UNKNOWN_PRODUCT, Product
 from alerts.rules import Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
 from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
@@ -130,7 +131,11 @@ def _expose(
 ) -> Exposure | None:
     """What the batch lived through; cold is no excursion where its product may freeze (cold-chain 6, 27)."""
     streams = {s: told.devices.get(parse_stream_id(s).serial, StreamSettings()) for s in {f.stream_id for f in facts}}
-    exposure = expose(told.batch.id, told.stays, facts, Profiles(catalogue, streams=streams), profile, now_ms)
+    # In columns: the same exposure as ``alerts.exposure.expose``, for histories of years (tests/alerts/bulk).
+    lived = expose_points(
+        told.batch.id, told.stays, points_by_stream(facts), Profiles(catalogue, streams=streams), profile, now_ms
+    )
+    exposure = None if lived is None else lived.exposure()
     cold = rightly_cold(told, product)
     if exposure is None or not cold:
         return exposure
