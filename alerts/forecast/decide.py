@@ -19,7 +19,8 @@ SIGMAS_OF_USUAL = 3
 MOST_ERROR_C = 0.35
 SLOWEST_LATE = 0.55  # the second half of the rise against the first
 MOST_SPANS = 6.0  # not further ahead than this many times the rise that was seen
-FURTHEST_MIN = 8 * 60
+FASTEST_LATE = 2.5  # a rise that gathers speed (the ice is gone, the probe follows late): only its end counts
+FURTHEST_MIN = 4 * 60  # by a curve; the ice and the day's course of the room lie beyond
 WIDEST = 4.0  # latest / earliest, when it is more than an hour
 MODEL_LOW, MODEL_HIGH = 0.85, 1.20  # what no fit knows: other time constants, a day's course of the room
 BAND_MIN = 3
@@ -124,7 +125,7 @@ def _of_rise(s: Situation, rise: Readings, noise_m: float, now_ms: int) -> Forec
     made = curve.fit([(t - start_ms) / 1000 for t, _ in rise], [v / 1000 for _, v in rise], limit_c, room_c)
     if made is None:
         return Silence.NOT_RISING
-    if made.error_c > max(MOST_ERROR_C, 2.5 * noise_m / 1000):
+    if made.error_c > max(MOST_ERROR_C, 2.5 * noise_m / 1000) or made.late_over_early > FASTEST_LATE:
         return Silence.UNEVEN
     if made.late_over_early < SLOWEST_LATE:
         return Silence.LEVELLING
