@@ -21,6 +21,8 @@ help:
 	@echo "make fuzz            every parser that meets the outside, a minute each (FUZZ_ARGS='--seconds 600')"
 	@echo "make properties      the rules' property suites with 20,000 examples and more, an hour (benchmarks/properties.md)"
 	@echo "make bench-wire      bytes a reading beside the data's entropy, and megabytes a month by packet capture (root)"
+	@echo "make validate        our answers beside independent ones: loggers, Nexleaf, USP, SMILE, labelled faults (docs/validation.md)"
+	@echo "make bench-forecast  the forecast's error on labelled runs it was not tuned on (benchmarks/forecast.md)"
 	@echo "make simulate        edge and ingest against simulated time, disk and network (SEEDS=2000, or SEED=7)"
 	@echo "make check           style, types and import rules only"
 	@echo "make lock            make the lock files anew"
@@ -56,6 +58,15 @@ bench-drain:
 bench-flash:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.flash --write
+
+.PHONY: validate bench-forecast
+validate:
+	@scripts/setup test
+	@$(PYTHON) -m benchmarks.validation --write $(VALIDATE_ARGS)
+
+bench-forecast:
+	@scripts/setup test
+	@$(PYTHON) -m benchmarks.forecast --write $(FORECAST_ARGS)
 
 chaos:
 	@scripts/setup test

@@ -53,7 +53,8 @@ class Expected:
     high_ms: float
 
 
-_RECHARGE_MS = 24 * 3_600_000  # ice is not made anew in less
+_RECHARGE_MS = 24 * 3_600_000  # ice is not made anew in less,
+_RECHARGE_CUTS = 3  # nor in less than so many times what it lasted: a compressor has the room's heat to carry too
 _MARGIN_M = 500
 
 
@@ -61,13 +62,16 @@ def expected(known: Sequence[Holdover], limit_m: int, began_ms: int, now_ms: int
     """What the cuts before say of this one; None when they do not apply.
 
     They do not where it is warmer by now than it ever was so long into a cut (less ice, a warm load, a door), where
-    the last cut ended less than a day before this one began (the ice may not be there again), or where it has
-    outlived them all.
+    the last cut ended too short before this one began (the ice may not be there again), or where it has outlived them
+    all.
     """
     known = [h for h in known if h.limit_m == limit_m and h.ended_ms <= began_ms]
     ends = [h.held_ms for h in known if h.passed]
     elapsed_ms = now_ms - began_ms
-    if not ends or max(h.ended_ms for h in known) > began_ms - _RECHARGE_MS:
+    if not ends:
+        return None
+    last = max(known, key=lambda h: h.ended_ms)
+    if began_ms - last.ended_ms < max(_RECHARGE_MS, _RECHARGE_CUTS * (last.ended_ms - last.began_ms)):
         return None
     seen = [w for h in known if (w := h.warmest_by(elapsed_ms)) is not None]
     if not seen or value_m > max(seen) + _MARGIN_M:

@@ -133,7 +133,7 @@ def test_a_cut_that_ended_in_range_only_says_it_would_have_held_longer() -> None
 @pytest.mark.parametrize(
     "situation",
     [
-        iced(cut(-30, 20, 24)),  # ended six hours before: the ice may not be there again
+        iced(cut(-60, 20, 24)),  # ended 36 hours before: the ice may not be there again
         replace(iced(cut(-200, 20, 24)), mains_off_ms=None),  # no cut
         replace(iced(cut(-200, 20, 24)), readings=tuple((t, v + 1500) for t, v in LEVEL)),  # warmer than ever by then
         iced(cut(-200, 3, 24)),  # outlived
