@@ -34,10 +34,10 @@ HEAD = """# The forecast's error, on labelled runs that its numbers were not cho
 
     make bench-forecast
 
-Seeds {seeds}; the constants of `alerts/forecast` were chosen on seeds from {tuned} on. Every ten minutes of a run (`benchmarks/labelled`: a
-refrigerator of the simulator's thermal model, every third one ice-lined, two loggers at 1 to 15 minutes, noise of 0.03 to
-0.2 C) the forecast is asked with the facts up to then. The truth is the model's: when the probe, without noise, passes
-8.0 C if nothing changes after that instant.
+Seeds {seeds}; the constants of `alerts/forecast` were chosen on seeds from {tuned} on. Every ten minutes of a run
+(`benchmarks/labelled`: a refrigerator of the simulator's thermal model, every third one ice-lined, two loggers at 1 to 15
+minutes, noise of 0.03 to 0.2 C) the forecast is asked with the facts up to then. The truth is the model's: when the
+probe, without noise, passes 8.0 C if nothing changes after that instant.
 
 * *error*: likely time against the truth, in minutes, and as a share of the time that was left (of 10 minutes at least);
 * *in the range*: the truth lay between earliest and latest;
