@@ -14,8 +14,8 @@ from benchmarks.validation.faults import FIRST_SEED, SAYS, TEMPERATURE, Count, P
 HEAD = """# Validation: our answers beside independent ones
 
     make validate                                     all of it, about ten minutes; writes this page
-    make validate VALIDATE_ARGS='--files FOLDER'      other exports of loggers, beside those of ../shared/data/fridge-tag
-    make validate VALIDATE_ARGS='--each 2'            fewer labelled runs
+    make validate VALIDATE_ARGS="--files FOLDER"      other exports of loggers, beside those of ../shared/data/fridge-tag
+    make validate VALIDATE_ARGS="--each 2"            fewer labelled runs
 
 This page is written by the command, which fails where an answer leaves its tolerance. Tolerances were stated first, in
 `benchmarks/validation/` and in `docs/evaluate.md`; no code of ours knows any of these files by name, and

@@ -16,7 +16,7 @@ from smile_iot.__main__ import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 TARGETS = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-VARIABLES = {"STORE", "DEMO_ARGS", "TEST_ARGS"}
+VARIABLES = {"STORE", "DEMO_ARGS", "TEST_ARGS", "VALIDATE_ARGS"}
 _CODE = re.compile(r"^```\w*\n(.*?)^```$|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
 
 
