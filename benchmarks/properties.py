@@ -24,6 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WORLDS, ORDER = "tests/alerts/properties/test_small_worlds.py", "tests/alerts/test_rules_order.py"
+SENSORS = "tests/alerts/equipment/test_order.py"
 _COUNT = re.compile(r"(\d+) passing(?: \w+)?, (\d+) failing(?: \w+)?,? and (\d+) invalid")
 
 
@@ -81,6 +82,19 @@ SUITES = (
         "test_req_37_dated_limits_say_the_same_in_any_order_of_facts_and_whenever_a_change_is_learnt",
         "the same with the house's profiles changing at dates",
         share=0.05,
+    ),
+    Suite(
+        SENSORS,
+        "test_any_order_repetition_and_split_is_the_same_as_from_scratch",
+        "all rules over sensors, door, power and feed of one equipment, any order, repetition and split, device numbers and"
+        " contradictions among them",
+        share=0.1,
+    ),
+    Suite(
+        SENSORS,
+        "test_a_track_that_lets_go_of_the_past_and_recalls_it_says_the_same",
+        "the same while the past is let go of after each part and recalled for late facts",
+        share=0.1,
     ),
 )
 

@@ -29,7 +29,7 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 KEEP_MS = 12 * HOUR_MS
 MARKS_MS = 60 * DAY_MS
-_MARK_EVERY = 64  # instants between marks while they are kept
+_MARK_EVERY = 64
 
 Key = tuple[int, str]  # (which rule, what it looks at)
 
@@ -44,11 +44,16 @@ class Mark:
 
 @dataclass(slots=True)
 class Track:
-    """One equipment. Not shared between threads; ``now_ms`` is always an argument."""
+    """One equipment. Not shared between threads; ``now_ms`` is always an argument.
+
+    ``mark_every``: instants from one mark to the next while they are kept.
+    """
 
     settings: Settings
     rules: Sequence[Rule[Any]]
     version: str
+    keep_ms: int = KEEP_MS
+    mark_every: int = _MARK_EVERY
     tables: dict[str, Table] = field(default_factory=dict)
     times: list[int] = field(default_factory=list)
     states: dict[Key, Any] = field(default_factory=dict)
@@ -157,7 +162,7 @@ class Track:
                 self.closed.extend((t_ms, f) for f in ended)
         self.states[_WALKED] = t_ms
         self._since_mark += 1
-        if self._since_mark >= _MARK_EVERY:
+        if self._since_mark >= self.mark_every:
             self._since_mark = 0
             self.marks.append(Mark(t_ms, dict(self.states)))
 
@@ -195,7 +200,7 @@ class Track:
         """Let go of instants older than ``KEEP_MS``, of marks but one a day, and of all older than ``MARKS_MS``."""
         self.walk()
         newest_ms = min(now_ms, self.times[-1]) if self.times else now_ms
-        cut = bisect_left(self.marks, newest_ms - KEEP_MS, key=_when) - 1
+        cut = bisect_left(self.marks, newest_ms - self.keep_ms, key=_when) - 1
         if cut < 0:
             return
         cut_ms = self.marks[cut].t_ms
