@@ -16,7 +16,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from alerts.rules import Profile
-from api import alarm_pages, answers, edges, pages, people, quarantine_pages, use_first_pages, verdict_pages
+from api import (
+    alarm_pages,
+    answers,
+    edges,
+    limit_pages,
+    pages,
+    people,
+    quarantine_pages,
+    use_first_pages,
+    verdict_pages,
+)
 from api.config import Enrolment, Settings
 from api.desk import Desk, Form, LoginNeededError, desk_of, own_path, page
 from api.problems import ProblemBody, ProblemError, Wrong, as_json
@@ -79,6 +89,7 @@ def create_app(
     app.include_router(people.router)
     app.include_router(verdict_pages.json_router)
     app.include_router(alarm_pages.json_router)
+    app.include_router(limit_pages.json_router)
     app.include_router(use_first_pages.json_router)
     app.include_router(edges.json_router)
     app.include_router(pages.router)
@@ -86,6 +97,7 @@ def create_app(
     app.include_router(quarantine_pages.router)
     app.include_router(verdict_pages.page_router)
     app.include_router(alarm_pages.page_router)
+    app.include_router(limit_pages.page_router)
     app.include_router(use_first_pages.page_router)
     app.add_exception_handler(Exception, _unexpected)
     for kind, handler in _HANDLERS.items():

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,18 @@ _HERE = Path(__file__).parent
 _LANGUAGE_NAMES = {"id": "Bahasa Indonesia", "en": "English"}
 _SAFE = frozenset({"GET", "HEAD"})
 _YEAR_2000_MS = 946_684_800_000  # an earlier time is a slip of the keyboard, not a placement
-_TYPED = ("comment", "reason", "bag", "code", "since", "edge", "payload")  # what a person wrote, in forms of pages
-_CHOSEN = ("decision", "stage", "equipment", "waste", "repair")
+_TYPED = (
+    "comment",
+    "reason",
+    "bag",
+    "code",
+    "since",
+    "edge",
+    "payload",
+    "limit_c",
+    "after_min",
+)  # what a person wrote, in forms of pages
+_CHOSEN = ("decision", "stage", "equipment", "waste", "repair", "rule")
 _MENU = (
     ("site", "", Right.LOOK),
     ("alarms", "/alarms", Right.LOOK),
@@ -161,6 +172,24 @@ class Form:
             raise ProblemError(
                 422, "bad_input", f"{name}: no local time", "Give date and time.", Wrong("time", name)
             ) from error
+
+    def number(self, name: str, low: Decimal, high: Decimal, places: int = 0) -> Decimal:
+        """A number as people write it (``8,5`` or ``8.5``) within bounds; raises ProblemError 422."""
+        text = self.fields.get(name, "").strip().replace(",", ".").replace("−", "-")
+        try:
+            value = Decimal(text) if len(text) <= 12 else None
+        except ArithmeticError:
+            value = None
+        if value is None or not value.is_finite() or not low <= value <= high or value != round(value, places):
+            facts = {"low": low, "high": high}
+            raise ProblemError(
+                422,
+                "bad_input",
+                f"{name}: a number from {low} to {high}",
+                "Correct the number and send again.",
+                Wrong("number", name, facts),
+            )
+        return value
 
     @property
     def typed(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ from alerts.rules.limits import SILENCE_INTERVALS
 from alerts.rules.spans import Segment, Span, cut, merge
 from api import roles
 from api.chart import Point
+from api.limits import profile_now
 from api.problems import not_found
 from api.roles import Person
 from gateway.records import Records
@@ -246,6 +247,10 @@ class Questions:
 
     # --- equipment ---
 
+    def profile(self, profile_id: str, now_ms: int) -> Profile | None:
+        """What a profile's id means now: limits are changed in the records, by a person (decision 0023)."""
+        return profile_now(self.records, self.profiles, profile_id, now_ms)
+
     def equipment_views(self, site: Site, now_ms: int) -> list[EquipmentView]:
         """Everything that is watched at a site; what needs a person comes first."""
         streams = self.store.streams(site.id)
@@ -280,7 +285,7 @@ class Questions:
     ) -> EquipmentView:
         mine = tuple(d for d in devices if d.equipment == equipment.id)
         temperatures = tuple(s for s in streams if _is_temperature_of(s, {d.serial for d in mine}))
-        profile = self.profiles.get(equipment.profile)
+        profile = self.profile(equipment.profile, now_ms)
         low, high = (profile.low_c, profile.high_c) if profile else (None, None)
         interval_s = min((d.interval_s for d in mine if d.interval_s), default=DEFAULT_INTERVAL_S)
         here = tuple(a for a in alarms if a.finding.equipment == equipment.id)
@@ -315,7 +320,7 @@ class Questions:
         """The last 24 h of one stream, judged by the rules' own gap rule (alerts/rules/spans.py)."""
         from_ms = now_ms - DAY_MS
         instants, made = self._history(view, stream_id, from_ms, now_ms)
-        profile = self.profiles.get(view.equipment.profile) or _NO_RANGE
+        profile = self.profile(view.equipment.profile, now_ms) or _NO_RANGE
         shown = []
         for p in instants:
             # Of contradicting values both ends are drawn, and the worse one is what the rules hold.
@@ -331,9 +336,17 @@ class Questions:
         from_ms = min(midnight, now_ms - DAY_MS)
         made = [self._history(view, stream_id, from_ms, now_ms)[1] for stream_id in view.streams]
         whole = merge(made) if made else []
-        profile = self.profiles.get(view.equipment.profile)
+        profile = self.profile(view.equipment.profile, now_ms)
         marks = marks_of(profile) if profile else ()
         return Counters(tally(whole, marks, midnight, now_ms), window(whole, marks, DAY_MS, now_ms))
+
+    def facts(self, view: EquipmentView, from_ms: int, now_ms: int) -> list[ReadingFact]:
+        """The temperatures of an equipment over [from_ms, now_ms], as the rules take them."""
+        return [
+            ReadingFact(view.equipment.id, stream_id, *fact)
+            for stream_id in view.streams
+            for fact in self.store.read_columns(stream_id, from_ms, now_ms + 1).facts()
+        ]
 
     def _history(
         self, view: EquipmentView, stream_id: str, from_ms: int, now_ms: int

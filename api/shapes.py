@@ -158,6 +158,59 @@ class EquipmentNowOut(EquipmentOut):
     forecast: ForecastOut | None = None
 
 
+class LimitOut(Out):
+    """One limit of a profile; ``limit_c`` is in the unit of its ``quantity``."""
+
+    code: str
+    comparator: str
+    limit_c: Number
+    alarm_after_s: int
+    mode: str
+    level: str
+    quantity: str
+    source: str
+
+
+class SaidOut(Out):
+    """Who said so, when, and why: a row of the audit."""
+
+    id: int
+    at_ms: int
+    actor: str
+    role: str
+    reason: str
+
+
+class ProfileVersionOut(Out):
+    """A version of a profile, or (in ``assignments``) the id of the profile that watched from then on. ``changed``: codes."""
+
+    version: str
+    from_ms: int
+    said: SaidOut | None
+    changed: list[str]
+
+
+class LimitsOut(Out):
+    """The limits of an equipment now, and how they came to be, newest first."""
+
+    profile: str
+    version: str
+    since_ms: int
+    limits: list[LimitOut]
+    versions: list[ProfileVersionOut]
+    assignments: list[ProfileVersionOut]
+
+
+class WhatIfOut(Out):
+    """Alarms as they were and as they would have been. ``moved``: (event as it is, as it would be)."""
+
+    as_is: int
+    then: int
+    gone: list[str]
+    new: list[str]
+    moved: list[tuple[int, int]]
+
+
 class FindingOut(Out):
     id: str
     rule: str
@@ -462,6 +515,16 @@ class HealthOut(Out):
 
 class AcknowledgeIn(In):
     comment: Reason
+
+
+class LimitChangeIn(In):
+    """``from_ms`` (default now): from when on; a limit is never dated back."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,31}$")]
+    limit_c: Annotated[Decimal, Field(ge=-120, le=80, decimal_places=3)]
+    alarm_after_s: Annotated[int, Field(ge=0, le=2_678_400)]
+    from_ms: TimeMs | None = None
+    reason: Reason
 
 
 class DecisionIn(In):

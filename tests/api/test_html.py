@@ -17,6 +17,7 @@ PATHS = {
     "site": "/sites/PKM-A",
     "equipment": "/sites/PKM-A/equipment/KULKAS-A",
     "quiet": "/sites/PKM-A/equipment/FREEZER-A",
+    "limits": "/sites/PKM-A/equipment/KULKAS-A/limits",
     "alarms": "/sites/PKM-A/alarms",
     "alarm": "/sites/PKM-A/alarms/HEAT-1",
     "batches": "/sites/PKM-A/batches",

@@ -45,6 +45,21 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
         "/api/v1/sites/{site}/equipment/{equipment}",
         None,
     ),
+    ("GET", "/api/v1/sites/{site_id}/equipment/{equipment_id}/limits"): (
+        ALL,
+        "/api/v1/sites/{site}/equipment/{equipment}/limits",
+        None,
+    ),
+    ("POST", "/api/v1/sites/{site_id}/equipment/{equipment_id}/limits"): (
+        SUPER,
+        "/api/v1/sites/{site}/equipment/{equipment}/limits",
+        {"code": "HEAT", "limit_c": 9, "alarm_after_s": 36_000, **WHY},
+    ),
+    ("GET", "/api/v1/sites/{site_id}/equipment/{equipment_id}/what-if"): (
+        ALL,
+        "/api/v1/sites/{site}/equipment/{equipment}/what-if?code=HEAT&limit_c=9&after_min=600",
+        None,
+    ),
     ("GET", "/api/v1/sites/{site_id}/devices"): (ALL, "/api/v1/sites/{site}/devices", None),
     ("GET", "/api/v1/sites/{site_id}/streams"): (ALL, "/api/v1/sites/{site}/streams", None),
     ("GET", "/api/v1/sites/{site_id}/readings"): (
@@ -153,6 +168,16 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
     ("GET", "/"): (ALL, "/", None),
     ("GET", "/sites/{site_id}"): (ALL, "/sites/{site}", None),
     ("GET", "/sites/{site_id}/equipment/{equipment_id}"): (ALL, "/sites/{site}/equipment/{equipment}", None),
+    ("GET", "/sites/{site_id}/equipment/{equipment_id}/limits"): (
+        ALL,
+        "/sites/{site}/equipment/{equipment}/limits",
+        None,
+    ),
+    ("POST", "/sites/{site_id}/equipment/{equipment_id}/limits"): (
+        SUPER,
+        "/sites/{site}/equipment/{equipment}/limits",
+        {"rule": "HEAT", "limit_c": "9,5", "after_min": "600", **WHY},
+    ),
     ("GET", "/sites/{site_id}/alarms"): (ALL, "/sites/{site}/alarms", None),
     ("GET", "/sites/{site_id}/alarms/{alarm_id}"): (ALL, "/sites/{site}/alarms/{alarm}", None),
     ("GET", "/sites/{site_id}/batches"): (ALL, "/sites/{site}/batches", None),

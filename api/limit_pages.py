@@ -1,0 +1,257 @@
+"""Limits of an equipment: what holds and since when, who changed it and why; to change one with a reason; to ask "what if".
+
+A profile is the same for every equipment that has it. A change holds from now or a later time on, never back (decision 0023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import Response
+
+from alerts.profiles import table_of
+from alerts.rules import Limit, Profile, StreamSettings
+from alerts.what_if import WhatIf
+from api import limits
+from api.desk import Desk, Form, actor_of, back_to, desk_of, need, need_form, need_page, page, words_for
+from api.limit_words import answer_lines, assignment_item, limit_text, version_item
+from api.limits import MOST_DAYS, LimitBook
+from api.present import local_time, zone_name
+from api.problems import ProblemError, Wrong, not_found
+from api.questions import DAY_MS, EquipmentView
+from api.roles import Person, Right
+from api.security import Visitor
+from api.shapes import LimitChangeIn, LimitOut, LimitsOut, ProfileVersionOut, SaidOut, WhatIfOut
+from gateway.records import Site
+
+page_router = APIRouter(include_in_schema=False)
+json_router = APIRouter(prefix="/api/v1", tags=["equipment"])
+Key = Annotated[str, Path(min_length=1, max_length=128)]
+Looker = Annotated[Visitor, Depends(need(Right.LOOK))]
+Degrees = Annotated[Decimal, Query(ge=-120, le=80, decimal_places=3)]
+Minutes = Annotated[int, Query(ge=0, le=44_640)]
+Days = Annotated[int, Query(ge=1, le=MOST_DAYS)]
+_LOW_C, _HIGH_C, _MOST_MIN = Decimal(-120), Decimal(80), Decimal(44_640)
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The equipment that is asked about, with its limits."""
+
+    desk: Desk
+    site: Site
+    view: EquipmentView
+    book: LimitBook
+    now_ms: int
+
+
+def _here(request: Request, person: Person, site_id: str, equipment_id: str) -> Here:
+    desk = desk_of(request)
+    site, now_ms = desk.questions.site(person, site_id), desk.clock.now_ms()
+    view = desk.questions.equipment_view(site, equipment_id, now_ms)
+    book = limits.read_book(desk.records, desk.questions.profiles, equipment_id, view.equipment.profile, now_ms)
+    if book is None:
+        raise not_found("profile", view.equipment.profile)
+    return Here(desk, site, view, book, now_ms)
+
+
+def _limit(book: LimitBook, code: str) -> Limit:
+    found = next((x for x in limits.changeable(book.profile) if x.code == code), None)
+    if found is None:
+        raise ProblemError(
+            422, "bad_input", f"no limit {code!r}", "Choose one of the limits.", Wrong("choice", "rule")
+        )
+    return found
+
+
+def _changed(here: Here, code: str, limit_c: Decimal, after_s: int, source: str) -> Profile:
+    """The profile with this one limit changed; raises ProblemError where that cannot be meant."""
+    _limit(here.book, code)
+    made = limits.with_limit(here.book.profile, code, limit_c, after_s, source)
+    (mine,) = (x for x in made.limits if x.code == code)
+    if not limits.is_sound(made, mine):
+        raise ProblemError(
+            422,
+            "unsound_limit",
+            f"{code} {limit_c} for {after_s} s does not fit the other limits",
+            "An upper limit lies above every lower one; a sum needs a time.",
+        )
+    return made
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+@json_router.get("/sites/{site_id}/equipment/{equipment_id}/limits")
+def limits_of(request: Request, visitor: Looker, site_id: Key, equipment_id: Key) -> LimitsOut:
+    """The limits that hold, since when, and every version and assignment before, newest first, with who and why."""
+    here = _here(request, visitor.person, site_id, equipment_id)
+    book = here.book
+    return LimitsOut(
+        profile=book.profile.id,
+        version=book.profile.version,
+        since_ms=book.since_ms,
+        limits=[LimitOut.model_validate(x) for x in book.profile.limits],
+        versions=[
+            ProfileVersionOut(
+                version=v.profile.version,
+                from_ms=v.from_ms,
+                said=None if v.said is None else SaidOut.model_validate(v.said),
+                changed=[c.code for c in v.changes],
+            )
+            for v in book.versions
+        ],
+        assignments=[
+            ProfileVersionOut(
+                version=a.profile,
+                from_ms=a.from_ms,
+                said=None if a.said is None else SaidOut.model_validate(a.said),
+                changed=[],
+            )
+            for a in book.assignments
+        ],
+    )
+
+
+@json_router.post("/sites/{site_id}/equipment/{equipment_id}/limits", status_code=201)
+def change_limit(
+    request: Request,
+    visitor: Annotated[Visitor, Depends(need(Right.MASTER))],
+    site_id: Key,
+    equipment_id: Key,
+    body: LimitChangeIn,
+) -> LimitsOut:
+    """Change one limit of the equipment's profile, from now (default) or a later time on, with a reason."""
+    here = _here(request, visitor.person, site_id, equipment_id)
+    changed = _changed(here, body.code, body.limit_c, body.alarm_after_s, body.reason)
+    _put(here, visitor.person, changed, body.from_ms, body.reason)
+    return limits_of(request, visitor, site_id, equipment_id)
+
+
+@json_router.get("/sites/{site_id}/equipment/{equipment_id}/what-if")
+def what_if(
+    request: Request,
+    visitor: Looker,
+    site_id: Key,
+    equipment_id: Key,
+    code: Annotated[str, Query(min_length=1, max_length=32)],
+    limit_c: Degrees,
+    after_min: Minutes,
+    days: Days = 7,
+) -> WhatIfOut:
+    """Which alarms the last ``days`` would have had with one limit changed; nothing is changed by asking."""
+    here = _here(request, visitor.person, site_id, equipment_id)
+    answer = _ask(here, code, limit_c, after_min, days)
+    return WhatIfOut(
+        as_is=len(answer.as_is),
+        then=len(answer.then),
+        gone=[f.finding_id for f in answer.gone],
+        new=[f.finding_id for f in answer.new],
+        moved=[(a.event_ms, b.event_ms) for a, b in answer.other],
+    )
+
+
+# --- pages --------------------------------------------------------------------------------------------------------
+
+
+@page_router.get("/sites/{site_id}/equipment/{equipment_id}/limits")
+def limits_page(
+    request: Request,
+    visitor: Annotated[Visitor, Depends(need_page(Right.LOOK))],
+    site_id: str,
+    equipment_id: str,
+    code: Annotated[str, Query(max_length=32)] = "",
+    limit: Annotated[str, Query(alias="limit_c", max_length=12)] = "",
+    after: Annotated[str, Query(alias="after_min", max_length=12)] = "",
+    days: Days = 7,
+) -> Response:
+    """What holds, who changed it, the form to change it, and the answer to a "what if" that was asked by the address."""
+    here = _here(request, visitor.person, site_id, equipment_id)
+    words = words_for(request, visitor.person)
+    asked = None
+    if code:
+        form = Form({"limit_c": limit, "after_min": after})
+        limit_c, after_min = (
+            form.number("limit_c", _LOW_C, _HIGH_C, 3),
+            int(form.number("after_min", Decimal(0), _MOST_MIN)),
+        )
+        asked = answer_lines(words, here.site.zone, _ask(here, code, limit_c, after_min, days))
+    offered = [(x.code, limit_text(words, x)) for x in limits.changeable(here.book.profile)]
+    sharing = sum(e.profile == here.book.profile.id for e in here.desk.records.equipment_list())
+    return page(
+        request,
+        "limits.html",
+        visitor=visitor,
+        site=here.site,
+        here="site",
+        e=here.view,
+        book=here.book,
+        rows=[limit_text(words, x) for x in here.book.profile.limits],
+        versions=[version_item(words, here.site, v) for v in here.book.versions[:20]],
+        assignments=[assignment_item(words, here.site, a) for a in here.book.assignments[:20]],
+        offered=offered,
+        sharing=sharing,
+        asked=asked,
+        wish={"code": code, "limit_c": limit, "after_min": after, "days": days},
+        now_local=local_time(here.now_ms, here.site.zone),
+        zone_name=zone_name(here.site.zone, here.now_ms),
+    )
+
+
+@page_router.post("/sites/{site_id}/equipment/{equipment_id}/limits")
+def change_limit_page(
+    request: Request,
+    sent: Annotated[tuple[Visitor, Form], Depends(need_form(Right.MASTER))],
+    site_id: str,
+    equipment_id: str,
+) -> Response:
+    """Change one limit, with a reason, from a time on."""
+    visitor, form = sent
+    here = _here(request, visitor.person, site_id, equipment_id)
+    code = form.choice("rule", *(x.code for x in limits.changeable(here.book.profile)))
+    limit_c = form.number("limit_c", _LOW_C, _HIGH_C, 3)
+    after_s = int(form.number("after_min", Decimal(0), _MOST_MIN)) * 60
+    since_ms, reason = form.moment("since", here.site.zone), form.text("reason", 3)
+    if since_ms is not None and since_ms // 60_000 == here.now_ms // 60_000:
+        since_ms = None  # the form knows minutes: this minute is now
+    _put(here, visitor.person, _changed(here, code, limit_c, after_s, reason), since_ms, reason)
+    return back_to(f"/sites/{here.site.id}/equipment/{equipment_id}/limits", "limit_changed")
+
+
+# --- both ---------------------------------------------------------------------------------------------------------
+
+
+def _put(here: Here, person: Person, changed: Profile, from_ms: int | None, reason: str) -> None:
+    """Keep the new version. What held until now is kept first, as the file has it, where no service has done so yet."""
+    records, files = here.desk.records, here.desk.questions.profiles
+    if from_ms is not None and from_ms < here.now_ms:
+        raise ProblemError(
+            422, "limit_in_the_past", "limits are not dated back", "The past is judged by the limits of then."
+        )
+    with records.together():
+        if changed.id in files:
+            records.keep_profile(changed.id, files[changed.id].version, table_of(files[changed.id]), here.now_ms)
+        number = len(records.profile_versions(changed.id)) + 1
+        version = f"{here.book.versions[-1].profile.version}-{number}"
+        records.put_profile(
+            changed.id, version, table_of(changed), from_ms or here.now_ms, actor_of(person), reason, here.now_ms
+        )
+
+
+def _ask(here: Here, code: str, limit_c: Decimal, after_min: int, days: int) -> WhatIf:
+    """What the last days would have said."""
+    changed = _changed(here, code, limit_c, after_min * 60, "asked: what if")
+    facts = here.desk.questions.facts(here.view, here.now_ms - days * DAY_MS, here.now_ms)
+    streams = _settings(here.view)
+    files = here.desk.questions.profiles
+    return limits.asked(here.desk.records, files, facts, changed, here.view.equipment.id, streams, here.now_ms)
+
+
+def _settings(view: EquipmentView) -> dict[str, StreamSettings]:
+    """What the registry says of each stream's device, as the service has it."""
+    homes = {d.serial: d for d in view.devices}
+    devices = {stream: homes.get(stream.split("/", 1)[0]) for stream in view.streams}
+    return {s: StreamSettings(d.interval_s, d.calibration_error_c) for s, d in devices.items() if d is not None}

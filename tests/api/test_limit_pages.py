@@ -1,0 +1,91 @@
+"""Limits on page and API: what holds since when, who changed it and why (requirement 37); "what if the limit were ..."."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+PAGE = "/sites/PKM-A/equipment/KULKAS-A/limits"
+JSON = f"/api/v1{PAGE}"
+WHAT_IF = "/api/v1/sites/PKM-A/equipment/KULKAS-A/what-if"
+HOUR = 3_600_000
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+
+
+def test_37_a_limit_is_changed_by_a_named_person_with_a_reason_from_now_on(world: Any) -> None:
+    """cold-chain.md 37: actor, time, old and new value, reason; the page says since when and what it was before."""
+    asker = world.log_in("super_admin", "en")
+    form = {"rule": "HEAT", "limit_c": "9,5", "after_min": "300", "reason": "new list of vaccines", "since": ""}
+    sent = asker.post(PAGE, form)
+    assert sent.headers["location"] == f"{PAGE}?done=limit_changed"
+    page = text_of(world.log_in("operator", "en").get(PAGE).text)
+    assert "by super_admin: new list of vaccines" in page
+    assert "Too warm for too long: from Above 8.0 °C for 10 h to Above 9.5 °C for 5 h" in page
+    told = world.as_role("operator").get(JSON).json()
+    heat = next(x for x in told["limits"] if x["code"] == "HEAT")
+    assert (heat["limit_c"], heat["alarm_after_s"], told["since_ms"]) == (9.5, 18_000, world.clock.now)
+    assert [(v["from_ms"], v["changed"], v["said"] and v["said"]["actor"]) for v in told["versions"]] == [
+        (world.clock.now, ["HEAT"], "super_admin"),
+        (0, [], None),
+    ]
+    assert world.records.verify_chain("PKM-A").ok
+    assert "dari Di atas 8,0 °C selama 10 jam menjadi Di atas 9,5 °C selama 5 jam" in text_of(
+        world.log_in("operator", "id").get(PAGE).text
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"code": "HEAT", "limit_c": 9, "alarm_after_s": 60, "reason": "  "}, "bad_input"),
+        ({"code": "HEAT", "limit_c": 9, "alarm_after_s": 60}, "bad_input"),
+        ({"code": "HEAT", "limit_c": 9, "alarm_after_s": 60, "reason": "x y z", "from_ms": 1}, "limit_in_the_past"),
+        ({"code": "HEAT", "limit_c": -3, "alarm_after_s": 60, "reason": "x y z"}, "unsound_limit"),
+        ({"code": "DOOR", "limit_c": 1, "alarm_after_s": 60, "reason": "x y z"}, "bad_input"),
+    ],
+)
+def test_a_limit_without_reason_or_sense_or_dated_back_is_refused(
+    world: Any, body: dict[str, Any], reason: str
+) -> None:
+    before = world.records.newest_change()
+    answer = world.as_role("super_admin").post(JSON, json=body)
+    assert (answer.status_code, answer.json()["reason"]) == (422, reason)
+    assert world.records.newest_change() == before
+
+
+def test_a_form_with_a_number_that_is_none_says_so_and_keeps_what_was_typed(world: Any) -> None:
+    asker = world.log_in("super_admin", "id")
+    sent = asker.post(PAGE, {"rule": "HEAT", "limit_c": "sembilan", "after_min": "5", "reason": "alasan"})
+    assert sent.status_code == 422
+    assert "Batas dalam °C: angka dari -120 sampai 80." in sent.text
+    assert 'value="sembilan"' in sent.text
+    assert 'name="rule" value="HEAT"' in sent.text
+
+
+def test_what_if_the_limit_were_another_is_answered_and_changes_nothing(world: Any) -> None:
+    """The fridge stood at 9.3 °C for eleven hours: HEAT by 8.0 for 10 h, none by 9.5."""
+    before = world.records.newest_change()
+    asker = world.as_role("operator")
+    kept = asker.get(f"{WHAT_IF}?code=HEAT&limit_c=8&after_min=600").json()
+    assert (kept["as_is"], kept["then"], kept["gone"], kept["new"]) == (1, 1, [], [])
+    raised = asker.get(f"{WHAT_IF}?code=HEAT&limit_c=9.5&after_min=600").json()
+    assert (raised["as_is"], raised["then"], len(raised["gone"])) == (1, 0, 1)
+    sooner = asker.get(f"{WHAT_IF}?code=HEAT&limit_c=8&after_min=60").json()
+    assert (sooner["as_is"], sooner["then"]) == (1, 1)
+    ((was_ms, would_ms),) = sooner["moved"]
+    assert was_ms - would_ms == 9 * HOUR
+    page = text_of(world.log_in("operator").get(f"{PAGE}?code=HEAT&limit_c=9,5&after_min=600&days=3").text)
+    assert "Alarms by the limits that held: 1. By this one: 0." in page
+    assert "Would not have been: Too warm for too long" in page
+    assert world.records.newest_change() == before
+
+
+def test_only_who_may_sees_the_form(world: Any) -> None:
+    assert "Save the new limit" in world.log_in("super_admin").get(PAGE).text
+    assert "Save the new limit" not in world.log_in("manager").get(PAGE).text
+    assert "Only a super admin" in world.log_in("manager").get(PAGE).text
