@@ -91,7 +91,9 @@ class Told:
 
     def seconds(self, value: Any) -> str:
         number = number_of(value)
-        return "–" if number is None else self.words.span(int(number) * 1000)
+        if number is None:
+            return "–"
+        return self.words.span(int(number) * 1000) if number else self.words("verdict_page.no_time")
 
     # --- why ---
 

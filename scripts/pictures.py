@@ -14,7 +14,9 @@ from playwright.sync_api import Page, sync_playwright
 PAGES = {
     "site": "",
     "equipment": "/equipment/fridge-1",
+    "equipment-limits": "/equipment/fridge-1/limits?code=HEAT&limit_c=9&after_min=600&days=3",
     "alarms": "/alarms",
+    "use-first": "/use-first",
     "batch": "/batches/PB-2603",
     "batch-shake-test": "/batches/HB-2602",
     "weighing": "/weighing",
@@ -22,6 +24,12 @@ PAGES = {
     "ledger": "/ledger",
     "quarantine": "/quarantine",
     "audit": "/audit",
+}
+# Page to begin at -> the link to follow from there: its id is given by the run.
+FOLLOWED = {
+    "verdict": ("/batches/PB-2603", "/verdicts/"),
+    "verdict-shake-test": ("/batches/HB-2602", "/verdicts/"),
+    "alarm": ("/alarms", "/alarms/"),
 }
 ARGUMENTS = [
     "--no-sandbox",
@@ -37,6 +45,10 @@ ARGUMENTS = [
 def shoot(page: Page, base: str, folder: Path, language: str) -> None:
     for name, path in PAGES.items():
         page.goto(f"{base}/sites/pkm-contoh{path}")
+        page.screenshot(path=folder / f"{name}-{language}.png", full_page=True)
+    for name, (path, link) in FOLLOWED.items():
+        page.goto(f"{base}/sites/pkm-contoh{path}")
+        page.goto(base + str(page.locator(f'main a[href*="{link}"]').first.get_attribute("href")))
         page.screenshot(path=folder / f"{name}-{language}.png", full_page=True)
 
 
