@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any
 
-from alerts.rules import Grounds, Kind, Level, RuleFinding
+from alerts.rules import SPLIT_FROM, SPLIT_INTO, Grounds, Kind, Level, RuleFinding
 from gateway.journal import Entry
 from gateway.records import Finding, WeighingRecord
 from telemetry.quantities import parse_stream_id
@@ -90,6 +90,14 @@ def rule_finding_of(record: Finding) -> RuleFinding:
         readings=None if (named := evidence.get("readings")) is None else Grounds(**named),
         details=tuple((str(k), str(v)) for k, v in evidence.get("details", {}).items()),
     )
+
+
+def with_history(before: RuleFinding, now: RuleFinding) -> RuleFinding:
+    """What a finding took the place of, and was cut from, stays with it, whatever is said of it later."""
+    known = {k for k, _ in now.details}
+    kept = tuple((k, v) for k, v in before.details if k in (SPLIT_FROM, SPLIT_INTO) and k not in known)
+    supersedes = (*before.supersedes, *(s for s in now.supersedes if s not in before.supersedes))
+    return replace(now, supersedes=supersedes, details=(*now.details, *kept))
 
 
 def only_longer(said: RuleFinding, now: RuleFinding) -> bool:

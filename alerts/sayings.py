@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from alerts.convert import only_longer, record_of, rule_finding_of
+from alerts.convert import only_longer, record_of, rule_finding_of, with_history
 from alerts.equipment import RULES as SENSOR_RULES
 from alerts.rules import Kind, RuleFinding
 from gateway.records import AlarmState, Finding, Records, Refused, UnknownRecord
@@ -63,10 +63,10 @@ class Sayings:
         said = dict(self._said)
         for finding in self._taken:
             site, before = self._home(finding.equipment), said.get(finding.finding_id)
+            if before is not None:
+                finding = with_history(before, finding)
             if site is None or (before is not None and only_longer(before, finding)):
                 continue
-            if before is not None and not finding.supersedes:
-                finding = replace(finding, supersedes=before.supersedes)
             rows.pop(finding.finding_id, None)
             rows[finding.finding_id] = record_of(self._unanswered_first(finding), site)
             if finding.kind is Kind.WITHDRAWN:

@@ -16,9 +16,11 @@ from alerts.rules.facts import ReadingFact, RuleFact
 from alerts.rules.finding import Grounds, Kind, Level, RuleFinding
 from alerts.rules.limits import Assigned, Comparator, Dated, Era, Limit, Mode, Profile, Profiles, StreamSettings
 from alerts.rules.spans import RangeState, Segment, Span, range_spans, segments
-from alerts.rules.stream import reconcile
+from alerts.rules.stream import SPLIT_FROM, SPLIT_INTO, reconcile
 
 __all__ = [
+    "SPLIT_FROM",
+    "SPLIT_INTO",
     "Assigned",
     "Comparator",
     "Dated",

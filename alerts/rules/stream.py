@@ -18,6 +18,8 @@ from alerts.rules.fold import StreamWalker, Walker, silence
 from alerts.rules.interval import LEARN_FROM, Learner, max_gap_ms, warm_up
 from alerts.rules.limits import SILENCE_INTERVALS, Plan
 
+SPLIT_FROM, SPLIT_INTO = "split_from", "split_into"
+"""Names in a finding's ``details``: the other part of an episode that late facts cut in two."""
 _SPLIT_OVER = 128
 _PIECE = 64
 _INDEX_BLOCK = 256
@@ -382,25 +384,57 @@ def _reconciled(
 ) -> tuple[tuple[RuleFinding, ...], frozenset[str]]:
     """What to say so that ``before`` becomes ``after``; ``dates`` is brought up to date in place."""
     gone = [f for i, f in before.items() if i not in after]
+    split = _splits(before, after)
     out: list[RuleFinding] = []
     news: set[str] = set()
-    replaced: dict[str, str] = {}
+    replaced: dict[str, list[str]] = {}
     for i, f in after.items():
         was = before.get(i)
+        taken = _overlap if was is None else _grew_over
+        moved = tuple(g.finding_id for g in gone if taken(g, f))
+        for g in moved:
+            replaced.setdefault(g, []).append(i)
+        told = replace(f, supersedes=moved, details=(*f.details, *split.get(i, ())))
         if was is not None and was.kind is f.kind:
-            if not _same(was, f):
-                out.append(replace(f, detected_ms=dates[i][1]))
+            if moved or i in split or not _same(was, f):
+                out.append(replace(told, detected_ms=dates[i][1]))
             continue
         dates[i] = (f.kind.value, now_ms)
-        moved = tuple(g.finding_id for g in gone if _overlap(g, f)) if was is None else ()
-        replaced |= dict.fromkeys(moved, i)
         news.add(i)
-        out.append(replace(f, detected_ms=now_ms, supersedes=moved))
+        out.append(replace(told, detected_ms=now_ms))
     for f in gone:
         detected = dates.pop(f.finding_id, ("", now_ms))[1]
-        reason = f"superseded by {replaced[f.finding_id]}" if f.finding_id in replaced else "late_data"
+        heirs = replaced.get(f.finding_id)
+        reason = f"superseded by {', '.join(heirs)}" if heirs else "late_data"
         out.append(replace(f, kind=Kind.WITHDRAWN, reason=reason, detected_ms=detected))
     return tuple(out), frozenset(news)
+
+
+def _splits(
+    before: Mapping[str, RuleFinding], after: Mapping[str, RuleFinding]
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Late facts cut an episode in two: its finding says what came of its later part, and that where it came from."""
+    made: dict[str, tuple[tuple[str, str], ...]] = {}
+    if all(i in before for i in after):
+        return made
+    for i, f in after.items():
+        if i in before:
+            continue
+        for g in before.values():
+            now = after.get(g.finding_id)
+            if now is None or now.end_ms is None or not _is_later_part(g, now.end_ms, f):
+                continue
+            made[g.finding_id] = (*made.get(g.finding_id, ()), (SPLIT_INTO, i))
+            made[i] = ((SPLIT_FROM, g.finding_id),)
+    return made
+
+
+def _is_later_part(whole: RuleFinding, now_ends_ms: int, part: RuleFinding) -> bool:
+    if (whole.code, whole.profile) != (part.code, part.profile) or whole.readings is None:
+        return False
+    return whole.episode_start_ms < part.episode_start_ms <= whole.readings.last_ms and (
+        now_ends_ms <= part.episode_start_ms
+    )
 
 
 def reconcile(
@@ -415,7 +449,23 @@ def reconcile(
 def _same(a: RuleFinding, b: RuleFinding) -> bool:
     """Whether b says no more than a; a finding kept before readings were named need not be said again for them."""
     known = b.readings if a.readings is None else a.readings
-    return replace(a, detected_ms=0, supersedes=(), readings=known) == replace(b, detected_ms=0, supersedes=())
+    if _own(a.details) != _own(b.details):
+        return False
+    bare = replace(a, detected_ms=0, supersedes=(), readings=known, details=())
+    return bare == replace(b, detected_ms=0, supersedes=(), details=())
+
+
+def _own(details: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(row for row in details if row[0] not in (SPLIT_FROM, SPLIT_INTO)) if details else ()
+
+
+def _grew_over(gone: RuleFinding, now: RuleFinding) -> bool:
+    """Whether an episode that was said before goes on over one that fell (late facts joined the two)."""
+    if (gone.code, gone.profile) != (now.code, now.profile):
+        return False
+    return now.episode_start_ms <= gone.episode_start_ms and (
+        now.end_ms is None or gone.episode_start_ms < now.end_ms
+    )
 
 
 def _overlap(gone: RuleFinding, new: RuleFinding) -> bool:

@@ -70,7 +70,7 @@ def histories(draw: st.DrawFn) -> list[ReadingFact]:
 
 
 def said(findings: Sequence[RuleFinding]) -> list[RuleFinding]:
-    return [replace(f, detected_ms=0, supersedes=()) for f in findings]
+    return [replace(f, detected_ms=0, supersedes=(), details=()) for f in findings]
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

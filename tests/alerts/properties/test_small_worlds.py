@@ -144,7 +144,7 @@ def known_at(profiles: Profiles, now_ms: int) -> Profiles:
 
 def plain(findings: Sequence[RuleFinding]) -> list[RuleFinding]:
     """What is said, without the history of the saying."""
-    return [replace(f, detected_ms=0, supersedes=()) for f in findings]
+    return [replace(f, detected_ms=0, supersedes=(), details=()) for f in findings]
 
 
 @dataclass
