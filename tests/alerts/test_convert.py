@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerts.convert import only_longer, record_of, rule_finding_of
@@ -48,6 +48,10 @@ def findings(draw: st.DrawFn) -> RuleFinding:
     )
 
 
+RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no fault of ours
+
+
+@RELAXED
 @given(findings())
 def test_there_and_back_again(finding: RuleFinding) -> None:
     record = record_of(finding, "S1")
@@ -67,6 +71,7 @@ def test_through_the_database(world: Any) -> None:
     assert replace(record_of(finding, "S1"), superseded_by=kept.superseded_by) == kept
 
 
+@RELAXED
 @given(findings(), st.integers(0, 10_000), st.integers(0, 10_000))
 def test_only_longer_means_sums_alone(finding: RuleFinding, known_s: int, unknown_s: int) -> None:
     going_on = replace(finding, end_ms=None)
