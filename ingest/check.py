@@ -208,7 +208,7 @@ def _spans_if_good(streams: Sequence[StreamColumns], received_at_ms: int) -> lis
             continue
         if newest_ms > ahead_ms or (oldest_ms < FIRST_MS and s.origin is live and undated < len(s.seq)):
             return None
-        if min(s.wall_ms) < FIRST_MS:
+        if (oldest_ms if s.wall_ms == s.t_ms else min(s.wall_ms)) < FIRST_MS:
             return None
     return spans
 

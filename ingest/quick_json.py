@@ -120,7 +120,7 @@ def _ranges(numbers: list[int], said: list[list[int]]) -> Ranges | None:
     low, high = min(numbers), max(numbers)
     if said[0] != [low, high] or high - low + 1 != len(numbers) or len(set(numbers)) != len(numbers):
         return None
-    return Ranges([(low, high)])
+    return Ranges.one(low, high)
 
 
 def _thousandths(values: list[Any]) -> list[int | None] | None:

@@ -97,4 +97,4 @@ def numbers_as_ranges(numbers: Sequence[int]) -> Ranges:
     if not numbers:
         return Ranges()
     low, high = min(numbers), max(numbers)
-    return Ranges([(low, high)]) if high - low + 1 == len(numbers) else Ranges.of(distinct)
+    return Ranges.one(low, high) if high - low + 1 == len(numbers) else Ranges.of(distinct)

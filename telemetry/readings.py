@@ -155,6 +155,11 @@ class Ranges:
                 spans.append((n, n))
         return cls(spans)
 
+    @classmethod
+    def one(cls, low: int, high: int) -> Ranges:
+        """The range low..high, not empty."""
+        return cls._made(((low, high),))
+
     @property
     def spans(self) -> tuple[tuple[int, int], ...]:
         return self._spans

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import lt
+from typing import cast
 
 from ingest.store.identity import Fresh
-from ingest.store.line_protocol import usual_ends, usual_lines
+from ingest.store.line_protocol import usual_lines
 from ingest.store.model import MILLI_END, T_END_MS, StreamBatch, is_named_right
 from telemetry.readings import Origin, Sync
 
@@ -22,17 +22,17 @@ Span = tuple[str, int, int]
 
 @dataclass(slots=True)
 class Express:
-    """``lines`` of ``batches``, batch n from line ``starts[n]`` on; ``marks``: the latest time of each stream; ``rest``
-    goes the general way: all batches of a stream or none."""
+    """``texts`` are the lines of each of ``batches``; ``marks``: the latest time of each stream; ``rest`` goes the
+    general way: all batches of a stream or none."""
 
     batches: list[StreamBatch] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     marks: dict[str, int] = field(default_factory=dict)
     rest: list[StreamBatch] = field(default_factory=list)
 
-    def fresh(self) -> list[Fresh]:
-        return [Fresh(batch, batch.t_ms[0], batch.t_ms[-1]) for batch in self.batches]
+    def fresh(self, low: int, high: int) -> list[Fresh]:
+        """Batches [low, high) for the general way of writing."""
+        return [Fresh(batch, batch.t_ms[0], batch.t_ms[-1]) for batch in self.batches[low:high]]
 
 
 def express(batches: Sequence[StreamBatch], marks: Mapping[str, int], spans: Mapping[str, Span]) -> Express:
@@ -55,14 +55,13 @@ def express(batches: Sequence[StreamBatch], marks: Mapping[str, int], spans: Map
             reached[name] = batch.t_ms[-1]
     for name in odd:
         reached.pop(name, None)
-    lines, starts, taken = found.lines, found.starts, found.batches
+    texts, taken = found.texts, found.batches
     for batch in batches:
         if batch.stream_id in odd:
             found.rest.append(batch)
         else:
-            starts.append(len(lines))
             taken.append(batch)
-            lines += usual_lines(batch, *usual_ends(batch.site, batch.stream_id, batch.edge, batch.epoch))
+            texts.append(usual_lines(batch))
     return found
 
 
@@ -71,19 +70,21 @@ def _is_usual(batch: StreamBatch, mark: int, span: Span | None) -> bool:
     if (
         span is None
         or not times
-        or times[0] <= mark
         or batch.device_seq is not None
         or batch.quality
         or batch.sync is not Sync.SYNCED
         or batch.origin is not Origin.LIVE
-        or (len(times) > 1 and not all(map(lt, times, times[1:])))
     ):
         return False
+    for t_ms in times:  # a loop: for a handful quicker than anything of itertools
+        if t_ms <= mark:
+            return False
+        mark = t_ms
     site, from_ms, to_ms = span
-    if site != batch.site or times[0] < from_ms or times[-1] >= to_ms or times[-1] >= T_END_MS:
+    if site != batch.site or times[0] < from_ms or mark >= to_ms or mark >= T_END_MS:
         return False
-    values = batch.milli
-    if None in values:
+    values = cast(list[int], batch.milli)
+    try:
+        return min(values) > -MILLI_END and max(values) < MILLI_END and is_named_right(site, batch.stream_id)
+    except TypeError:  # one has no value
         return False
-    low, high = min(values), max(values)  # type: ignore[type-var]  # numbers all of them
-    return low > -MILLI_END and high < MILLI_END and is_named_right(site, batch.stream_id)  # type: ignore[operator]

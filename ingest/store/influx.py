@@ -108,8 +108,11 @@ class InfluxStore:
     def _store_usual(self, index: InfluxIndex, short: Express) -> list[tuple[Fresh, int, str]]:
         """Raise the marks and write: there is nothing to settle."""
         index.raise_times(short.marks)
-        sending = self._send(short.lines)
-        return self._refused(sending, short.starts, short.fresh()) if sending.refused or sending.doubtful else []
+        refused: list[tuple[Fresh, int, str]] = []
+        for low, high in _bodies(short.batches, self._batch_lines):
+            if self._post("\n".join(short.texts[low:high])) is not None:  # once more, to find the lines at fault
+                refused += self._write(short.fresh(low, high), [])
+        return refused
 
     def _store(self, index: InfluxIndex, fresh: Sequence[Fresh]) -> list[tuple[Fresh, int, str]]:
         """Write all; the refused readings with the server's reason."""
@@ -132,27 +135,19 @@ class InfluxStore:
             raise _down(f"the bucket must keep data for ever: {reason}")
 
     def _write(self, fresh: Sequence[Fresh], numbered: Sequence[Numbered]) -> list[tuple[Fresh, int, str]]:
+        """Write all; what the server refused, and why. Repeatable."""
         slots = {id(one.fresh): one.slots for one in numbered}
         lines: list[str] = []
         starts: list[int] = []
         for one in fresh:
             starts.append(len(lines))
             lines += lines_of(one, slots.get(id(one)) if slots else None)
-        return self._refused(self._send(lines), starts, fresh)
-
-    def _send(self, lines: list[str]) -> _Sending:
         sending = _Sending(lines)
         at = 0
         while at < len(lines):
             step = self._batch_lines
             self._write_part(sending, at, min(at + step, len(lines)))
             at += step
-        return sending
-
-    def _refused(
-        self, sending: _Sending, starts: Sequence[int], fresh: Sequence[Fresh]
-    ) -> list[tuple[Fresh, int, str]]:
-        """The readings that the server refused, with its reason; reading n of ``fresh`` m is line ``starts[m] + n``."""
         refused = sending.refused
         if sending.doubtful:
             refused |= self._absent(sending.doubtful, list(zip(starts, fresh, strict=True)))
@@ -417,6 +412,18 @@ class _Known:
 def _owner(line: int, starts: Sequence[int], fresh: Sequence[Fresh]) -> tuple[Fresh, int]:
     n = bisect_right(starts, line) - 1
     return fresh[n], line - starts[n]
+
+
+def _bodies(batches: Sequence[StreamBatch], most_lines: int) -> Iterator[tuple[int, int]]:
+    """Batches [low, high) with at most so many lines, or one batch alone."""
+    low = lines = 0
+    for high, batch in enumerate(batches):
+        if high > low and lines + len(batch.seq) > most_lines:
+            yield low, high
+            low, lines = high, 0
+        lines += len(batch.seq)
+    if batches:
+        yield low, len(batches)
 
 
 def _windows_of(fresh: Sequence[Fresh]) -> dict[Window, tuple[int, int]]:

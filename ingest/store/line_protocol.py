@@ -87,7 +87,7 @@ def lines_of(fresh: Fresh, slots: list[int] | None = None) -> list[str]:
         and not batch.quality
         and None not in batch.milli
     ):
-        return usual_lines(batch, *usual_ends(batch.site, batch.stream_id, batch.edge, batch.epoch))
+        return usual_lines(batch).split("\n")
     source, named = _source(batch.edge, batch.epoch)
     names = (batch.site, batch.stream_id, source, batch.origin)
     tail = f"{_tail(batch)}{named} "
@@ -101,11 +101,13 @@ def lines_of(fresh: Fresh, slots: list[int] | None = None) -> list[str]:
     return lines
 
 
-def usual_lines(batch: StreamBatch, head: str, named: str) -> list[str]:
-    """Of readings that are all good, live, synced, with a value, without a device number; ``usual_ends`` of the batch."""
+def usual_lines(batch: StreamBatch) -> str:
+    """The lines, joined, of readings that are all good, live, synced, with a value, without a device number."""
+    head, named = _usual(batch.site, batch.stream_id, batch.edge, batch.epoch)
     tail, texts = f"{_tail(batch)}{named} ", _texts
     columns = zip(batch.milli, batch.seq, batch.t_ms, strict=True)
-    return [f"{head}{texts[milli]},seq={seq}{tail}{t_ms}" for milli, seq, t_ms in columns]
+    lines = [f"{texts[milli]},seq={seq}{tail}{t_ms}" for milli, seq, t_ms in columns]
+    return head + f"\n{head}".join(lines)
 
 
 def _tail(batch: StreamBatch) -> str:
@@ -115,7 +117,7 @@ def _tail(batch: StreamBatch) -> str:
 
 
 @lru_cache(100_000)
-def usual_ends(site: str, stream_id: str, edge: str, epoch: str) -> tuple[str, str]:
+def _usual(site: str, stream_id: str, edge: str, epoch: str) -> tuple[str, str]:
     """What stands before the value of a good, live, synced reading of variant 0, and what follows after the number."""
     source, named = _source(edge, epoch)
     key = _series_key(site, stream_id, source, Origin.LIVE, Quality.GOOD, Sync.SYNCED, 0, 0)

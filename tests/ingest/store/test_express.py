@@ -66,12 +66,12 @@ def test_short_and_general_way_together_write_what_the_general_way_writes(given_
     short = express(given_batches, MARKS, SPANS)
     rest = divide(short.rest, Held())
     general = [line for fresh in whole.fresh for line in lines_of(fresh)]
-    assert sorted(short.lines + [line for fresh in rest.fresh for line in lines_of(fresh)]) == sorted(general)
+    lines = [line for text in short.texts for line in text.split("\n")]
+    assert sorted(lines + [line for fresh in rest.fresh for line in lines_of(fresh)]) == sorted(general)
     assert (rest.duplicates, rest.conflicts) == (whole.duplicates, whole.conflicts)
     assert sorted(rest.rejected, key=repr) == sorted(whole.rejected, key=repr)
-    assert short.starts == [sum(len(b) for b in short.batches[:n]) for n in range(len(short.batches))]
     assert short.marks == {b.stream_id: b.t_ms[-1] for b in short.batches}
-    assert [line for fresh in short.fresh() for line in lines_of(fresh)] == short.lines
+    assert [line for fresh in short.fresh(0, len(short.batches)) for line in lines_of(fresh)] == lines
 
 
 def test_live_readings_take_the_short_way_until_one_of_their_stream_is_odd() -> None:
