@@ -132,7 +132,7 @@ class Filler:
 
     def _sort_columns(self, source: Source, streams: Sequence[StreamColumns], work: _Work) -> None:
         for columns in streams:
-            work.readings += len(columns)
+            work.readings += len(columns.seq)
             if columns.sync is Sync.UNSYNCED and columns.origin is Origin.LIVE:
                 # Undated, or dated by the edge afterwards: FillerState knows whether it has a date already.
                 work.clockwork += ((source, numbered) for numbered in facts_of([columns]))
@@ -143,7 +143,7 @@ class Filler:
                 )
                 work.clockwork += ((source, numbered) for numbered in undated)
             batch = batch_of(source.site, source.edge, source.epoch, source.received_at_ms, columns)
-            if batch:
+            if batch.seq:
                 work.batches.append(batch)
 
     def _sort_facts(self, source: Source, upload: Upload, work: _Work) -> None:

@@ -86,6 +86,18 @@ class _Batch:
             waiting.append(entry)
 
 
+class _Homes(dict[str, str | None]):
+    """The registry's answers to one batch: the same few devices speak again and again."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def __missing__(self, serial: str) -> str | None:
+        home = self[serial] = self._registry(serial)
+        return home
+
+
 class Intake:
     """Takes messages in batches; belongs to one thread. ``journaled`` is called as soon as the journal has a batch;
     ``recent`` is given what the filler will read next; ``mine`` tells the sites of this worker's shard.
@@ -129,8 +141,9 @@ class Intake:
         journal or ledger do not answer: take the batch again.
         """
         batch = _Batch()
+        registry = _Homes(self._registry).__getitem__
         for message in messages:
-            self._sort(check(message, self._registry, self._edges), message, batch)
+            self._sort(check(message, registry, self._edges), message, batch)
         self._keep(batch)
         self.counters.messages += len(messages)
         return batch.lazy

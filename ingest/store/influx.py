@@ -45,7 +45,8 @@ from ingest.store.line_protocol import (
 from ingest.store.model import AppendResult, Cursor, Page, Row, Said, Series, StreamBatch, thousandths
 from telemetry.errors import ConfigError, NeighbourDownError
 
-_BATCH_LINES = 20_000
+# A step of the filler in one request: 20,000 readings and what its last upload brings beyond.
+_BATCH_LINES = 25_000
 _TIMEOUT_MS = 30_000
 # Statuses that say "these data": all others say "later" or "this set-up" (token, bucket) and must not cost a reading.
 _BAD_DATA = (400, 422)
@@ -110,8 +111,9 @@ class InfluxStore:
         index.raise_times(short.marks)
         refused: list[tuple[Fresh, int, str]] = []
         for low, high in _bodies(short.batches, self._batch_lines):
-            if self._post("\n".join(short.texts[low:high])) is not None:  # once more, to find the lines at fault
-                refused += self._write(short.fresh(low, high), [])
+            too_long = len(short.batches[low].seq) > self._batch_lines
+            if too_long or self._post("\n".join(short.texts[low:high])) is not None:
+                refused += self._write(short.fresh(low, high), [])  # in parts, to find the lines at fault
         return refused
 
     def _store(self, index: InfluxIndex, fresh: Sequence[Fresh]) -> list[tuple[Fresh, int, str]]:
@@ -417,11 +419,11 @@ def _owner(line: int, starts: Sequence[int], fresh: Sequence[Fresh]) -> tuple[Fr
 def _bodies(batches: Sequence[StreamBatch], most_lines: int) -> Iterator[tuple[int, int]]:
     """Batches [low, high) with at most so many lines, or one batch alone."""
     low = lines = 0
-    for high, batch in enumerate(batches):
-        if high > low and lines + len(batch.seq) > most_lines:
+    for high, count in enumerate([len(batch.seq) for batch in batches]):
+        lines += count
+        if lines > most_lines and high > low:
             yield low, high
-            low, lines = high, 0
-        lines += len(batch.seq)
+            low, lines = high, count
     if batches:
         yield low, len(batches)
 

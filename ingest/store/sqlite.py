@@ -415,11 +415,12 @@ def _extend(series: Series, front: Front, from_ms: int, to_ms: int) -> None:
     start = len(series.t_ms)
     series.t_ms.extend(front.t_ms[low:high])
     series.milli.extend(front.milli[low:high])
-    if front.flags != 0:
+    # A hot piece has a number for every entry, mostly the usual one: a look at C speed before a look at each.
+    if front.flags != 0 and (isinstance(front.flags, int) or any(front.flags)):
         series.odd.update((start + i - low, front.said(i)) for i in range(low, high) if at(front.flags, i))
-    if front.number != -1:
+    if front.number != -1 and (isinstance(front.number, int) or max(front.number) >= 0):
         numbers = ((i, at(front.number, i)) for i in range(low, high))
         series.device_seq.update((start + i - low, number) for i, number in numbers if number >= 0)
-    if front.variant != 0:
+    if front.variant != 0 and (isinstance(front.variant, int) or any(front.variant)):
         variants = ((i, at(front.variant, i)) for i in range(low, high))
         series.variant.update((start + i - low, variant) for i, variant in variants if variant)
