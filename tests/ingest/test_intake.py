@@ -496,3 +496,17 @@ def test_what_is_remembered_to_compare_repeats_is_bounded_by_facts(
         pipeline.intake.take([message])
         assert sum(map(len, pipeline.intake._prints.values())) <= 5
     assert pipeline.ledger.state(KEY).duplicates == 20
+
+
+def test_a_batch_asks_the_registry_once_for_a_device(pipeline: Any, make: Any) -> None:
+    asked: list[str] = []
+
+    def home(serial: str) -> str | None:
+        asked.append(serial)
+        return pipeline.homes.get(serial)
+
+    pipeline.intake._registry = home
+    pipeline.intake.take([make.message([make.reading(n)]) for n in (1, 2, 3)])
+    assert asked == ["T1"]
+    pipeline.intake.take([make.message([make.reading(4)])])
+    assert asked == ["T1", "T1"]

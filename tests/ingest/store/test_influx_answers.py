@@ -219,6 +219,30 @@ def test_one_bad_line_is_rejected_with_the_servers_words_and_the_rest_stored(
     assert len(server.bodies) < 20
 
 
+def test_of_live_readings_that_go_the_short_way_only_the_bad_line_is_refused(
+    server: Server, stand_in: InfluxStore, row: RowMaker
+) -> None:
+    """The short way posts whole batches and counts no lines; what is refused is sought in the general way."""
+    names = [S, "T2/temperature_c", "T3/temperature_c"]
+    stand_in.append([row(0, stream_id=name) for name in names])
+    rows = [row(n, stream_id=name) for name in names for n in range(1, 41)]
+    bad = rows[47]
+
+    def refuses_one(server: Server, handler: Handler, lines: list[str]) -> None:
+        good = [line for line in lines if not (bad.stream_id in line and line.endswith(f" {bad.t_ms}"))]
+        server.keep(good)
+        handler.say(204 if good == lines else 400, "" if good == lines else '{"error":"partial write: dropped=1"}')
+
+    server.always = refuses_one
+    server.bodies.clear()
+    result = stand_in.append(rows)
+    assert server.bodies[0] == len(rows)
+    assert result.rejected == ((bad, "400 partial write: dropped=1"),)
+    assert (result.committed, result.duplicates, result.conflicts) == (len(rows) - 1, 0, 0)
+    assert sum(len(stand_in.read(name, *FOREVER).rows) for name in names) == len(names) + len(rows) - 1
+    assert stand_in.append(rows[:40]).duplicates == 40
+
+
 def test_a_body_that_is_too_large_is_halved_and_the_next_ones_are_smaller(
     server: Server, stand_in: InfluxStore, row: RowMaker
 ) -> None:
