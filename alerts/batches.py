@@ -19,9 +19,10 @@ from alerts.batch_facts import Round
 from alerts.convert import only_longer, record_of, rule_finding_of
 from alerts.document import AsOf, document
 from alerts.exposure import Placement
-from alerts.judgement import REACH_MS, Judged, judge_told, profile_of
+from alerts.judgement import REACH_MS, Judged, Limits, Told, judge_told, profile_id_of
 from alerts.memory import Memory
 from alerts.products import Products, builtin_table
+from alerts.rulebook import limits_of
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
 from alerts.rules.limits import MIN_GAP_MS
 from alerts.storage import Place, may_freeze
@@ -77,6 +78,7 @@ class BatchJudge:
         self._records = records
         self._on_alarm = on_alarm
         self._catalogue = catalogue
+        self._limits_now = Limits(catalogue)
         self._memory = memory
         self._round = Round(memory)
         table = builtin_table() if products is None else products
@@ -206,8 +208,8 @@ class BatchJudge:
         sites = self._registry.sites
         self._places = {e.id: place_of(e, sites[e.site], self._catalogue) for e in self._registry.equipment.values()}
 
-    def _limits(self, batch: Batch) -> Profile:
-        return profile_of(self._products.get(batch.product_kfa), self._catalogue)
+    def _limits(self, batch: Batch, now_ms: int) -> Profile:
+        return self._limits_now.at(profile_id_of(self._products.get(batch.product_kfa)), now_ms)
 
     def _rightly_cold(self, batch: Batch, equipment: str) -> bool:
         return may_freeze(self._products.get(batch.product_kfa), self._places.get(equipment))
@@ -228,7 +230,7 @@ class BatchJudge:
         calm_ms = self._calm.get(batch.id)
         if calm_ms is None or not calm_ms <= now_ms < calm_ms + _CALM_MS:
             return False
-        limits = self._limits(batch)
+        limits = self._limits(batch, now_ms)
         for equipment in met:
             told = news.get(equipment)
             if told is None or equipment in stirred or not told.plain:
@@ -248,8 +250,8 @@ class BatchJudge:
         latest = self._records.verdict(batch.id)
         if latest is not None and latest.decision == Decision.DISCARDED:
             return False  # it is gone for good; what was judged stays as it was
-        told, audit_id = told_now(self._records, batch.id, self._registry, self._catalogue)
-        judged = judge_told(told, self._round.of(told.stays), self._catalogue, self._products, now_ms)
+        told, limits, audit_id = self._ask(batch)
+        judged = judge_told(told, self._round.of(told.stays), limits, self._products, now_ms)
         self._judged[batch.id] = (now_ms, len(judged.facts))
         self._save_findings(batch, judged, now_ms)
         self._calm.pop(batch.id, None)
@@ -260,6 +262,14 @@ class BatchJudge:
             return False
         place = self._memory.place()
         return self._save(judged, AsOf(place.journal_offset, audit_id, place.audit_id), latest)
+
+    def _ask(self, batch: Batch) -> tuple[Told, Limits, int]:
+        """What is said of a batch and the limits over time, both as of the id."""
+        while True:
+            self._limits_now = limits_of(self._records, self._catalogue)
+            told, audit_id = told_now(self._records, batch.id, self._registry, self._limits_now.catalogue)
+            if limits_of(self._records, self._catalogue) == self._limits_now:
+                return told, self._limits_now, audit_id
 
     # --- findings of a batch ---
 

@@ -75,7 +75,13 @@ def document(judged: Judged, as_of: AsOf, products_version: str, *, digests: boo
         "timeline": [] if judged.exposure is None else _history(judged, judged.exposure),
         "findings": [_finding(f) for f in judged.findings],
         "facts": facts_json(judged.facts) if digests else [],
-        "rules": {"engine": ENGINE, "profiles": [profile_json(judged.profile)], "products": products_version},
+        "rules": {
+            "engine": ENGINE,
+            "profiles": [
+                {**profile_json(d.profile), "from": at(d.from_ms) if d.from_ms else None} for d in judged.eras
+            ],
+            "products": products_version,
+        },
     }
 
 

@@ -23,9 +23,10 @@ from alerts.document import (
     profile_json,
     profile_of_json,
 )
-from alerts.judgement import Judged, judge_told
+from alerts.judgement import Judged, Limits, judge_told
 from alerts.memory import Memory
-from alerts.rulebook import Rules
+from alerts.rulebook import Rules, limits_of
+from alerts.rules import Dated, Profile
 from alerts.told import told_as_of, told_now
 from gateway.records import AuditRow, Records, UnknownRecord, Verdict
 from gateway.records.chain import row_hash
@@ -83,7 +84,7 @@ def explain(records: Records, memory: Memory, rules: Rules, verdict_id: str, now
     found = [
         *_sealed(verdict, kept, records.audit_of(f"verdict:{verdict_id}")),
         *_inputs(kept, rebuilt),
-        *_rules(kept, rules, rebuilt["batch"]["product_kfa"]),
+        *_rules(kept, rules, limits_of(records, rules.catalogue), rebuilt["batch"]["product_kfa"]),
     ]
     found += list(_outcome(kept, rebuilt))
     return Explanation(verdict, kept, tuple(found), rebuilt, today)
@@ -99,15 +100,24 @@ def _no_document(verdict: Verdict) -> Iterator[Difference]:
 def _rebuilt(records: Records, memory: Memory, rules: Rules, kept: Mapping[str, Any]) -> dict[str, Any]:
     """The document again: facts and people's rows as of then, judged by the limits that stand in the document."""
     as_of = AsOf(**kept["as_of"])
-    profiles = [profile_of_json(p) for p in kept["rules"]["profiles"]]
-    catalogue = {**rules.catalogue, **{p.id: p for p in profiles}}
+    limits = _limits_of_then(kept, rules)
     product = product_of_json(kept["product"])
     serials = sorted({f["stream"].partition("/")[0] for f in kept["facts"]} | set(kept["devices"]))
-    told = told_as_of(records, kept["batch"]["id"], as_of.audit_id, serials, catalogue)
+    told = told_as_of(records, kept["batch"]["id"], as_of.audit_id, serials, limits.catalogue)
     facts = KnownThen(memory, as_of.journal_offset, as_of.homes_audit_id).of(told.stays)
     products = {} if product is None else {told.batch.product_kfa: product}
-    judged = judge_told(told, facts, catalogue, products, parse_iso_utc(kept["judged_at"]))
+    judged = judge_told(told, facts, limits, products, parse_iso_utc(kept["judged_at"]))
     return seal(document(judged, as_of, kept["rules"]["products"]), kept["verdict"])
+
+
+def _limits_of_then(kept: Mapping[str, Any], rules: Rules) -> Limits:
+    """The limits that stand in the document; of profiles that only say what a place is for, today's."""
+    first = {p["id"]: profile_of_json(p) for p in kept["rules"]["profiles"] if p.get("from") is None}
+    later: dict[str, list[Dated]] = {}
+    for p in kept["rules"]["profiles"]:
+        if p.get("from") is not None:
+            later.setdefault(p["id"], []).append(Dated(parse_iso_utc(p["from"]), profile_of_json(p)))
+    return Limits({**rules.catalogue, **first}, {name: tuple(rows) for name, rows in later.items()})
 
 
 # --- differences ------------------------------------------------------------------------------------------------
@@ -194,21 +204,29 @@ def _days(old: Sequence[Sequence[Any]], new: Sequence[Sequence[Any]]) -> str:
     return "; ".join([*said[:_MOST_DAYS], *([f"{more} more days"] if more > 0 else [])])
 
 
-def _rules(kept: Mapping[str, Any], rules: Rules, kfa: str) -> Iterator[Difference]:
+def _rules(kept: Mapping[str, Any], rules: Rules, limits: Limits, kfa: str) -> Iterator[Difference]:
     """The rules of then against today's. The recomputation goes by those of then, so this alone changes no outcome."""
     if kept["rules"]["engine"] != ENGINE:
         yield Difference("rule", "engine", _was(kept["rules"]["engine"], ENGINE))
     for old in kept["rules"]["profiles"]:
-        profile = rules.catalogue.get(old["id"])
+        profile = _meant(limits, old)
         new = None if profile is None else profile_json(profile)
         if new is None:
-            yield Difference("rule", old["id"], f"version {old['version']} then, no such profile now")
+            yield Difference("rule", old["id"], f"version {old['version']} then, no such version now")
         elif (new["sha256"], new["version"]) != (old["sha256"], old["version"]):
             yield Difference("rule", old["id"], _limits(old, new))
     product = product_json(rules.products.get(kfa))
     if product != kept["product"]:
         said = "; ".join(f"{d.subject} {d.text}" for d in _fields("rule", kept["product"], product))
         yield Difference("rule", f"product {kfa}", f"table {kept['rules']['products']}: {said}")
+
+
+def _meant(limits: Limits, old: Mapping[str, Any]) -> Profile | None:
+    """The same profile's version of the same date, as it is kept today. Versions that came since are no difference."""
+    if old.get("from") is None:
+        return limits.catalogue.get(old["id"])
+    from_ms = parse_iso_utc(old["from"])
+    return next((d.profile for d in limits.versions.get(old["id"], ()) if d.from_ms == from_ms), None)
 
 
 def _limits(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -248,11 +266,12 @@ def _today(
     records: Records, memory: Memory, rules: Rules, verdict: Verdict, kept: Mapping[str, Any] | None, now_ms: int
 ) -> Today | None:
     """None where the batch is not known any more."""
+    limits = limits_of(records, rules.catalogue)
     try:
-        told, audit_id = told_now(records, verdict.batch, records.registry(), rules.catalogue)
+        told, audit_id = told_now(records, verdict.batch, records.registry(), limits.catalogue)
     except UnknownRecord:
         return None
-    judged: Judged = judge_told(told, KnownThen(memory).of(told.stays), rules.catalogue, rules.products, now_ms)
+    judged: Judged = judge_told(told, KnownThen(memory).of(told.stays), limits, rules.products, now_ms)
     place = memory.place()
     now = document(judged, AsOf(place.journal_offset, audit_id, place.audit_id), rules.products_version)
     changes = () if kept is None else tuple(_inputs(kept, now))

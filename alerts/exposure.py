@@ -17,7 +17,7 @@ from alerts.products import Budget
 from alerts.rules.facts import ReadingFact, degrees, milli, plain_points
 from alerts.rules.finding import RuleFinding
 from alerts.rules.fold import Sample, Walker
-from alerts.rules.limits import Plan, Profile, Profiles, guard_limit, thresholds
+from alerts.rules.limits import Dated, Plan, Profile, Profiles, Threshold, guard_limit, thresholds
 from alerts.rules.spans import RangeState, Segment, cut, merge, segments, state_of
 
 _NO_GAP_MS = 1 << 60  # the gap rule was applied per stream; merged segments say themselves where they break
@@ -136,11 +136,32 @@ def expose(
     )
 
 
+def limits_in_time(
+    first: Profile, later: Iterable[Dated], sigma_c: Decimal | None
+) -> tuple[tuple[Threshold, ...], tuple[tuple[int, tuple[Threshold, ...]], ...]]:
+    """The thresholds that held first, and (from when, the thresholds) of each change of them, for a ``Plan``.
+
+    ``first`` is what held before the first of ``later``, unless that says otherwise (``from_ms`` 0: since ever).
+    """
+    made = [(d.from_ms, thresholds(d.profile, sigma_c)) for d in sorted(later, key=lambda d: d.from_ms)]
+    start = thresholds(first, sigma_c) if not made or made[0][0] > 0 else made.pop(0)[1]
+    changes: list[tuple[int, tuple[Threshold, ...]]] = []
+    for from_ms, now in made:
+        if now != (changes[-1][1] if changes else start):
+            changes.append((from_ms, now))
+    return start, tuple(changes)
+
+
 def relieved(
-    exposure: Exposure, line: Sequence[Segment], product_profile: Profile, sigma_c: Decimal | None
+    exposure: Exposure,
+    line: Sequence[Segment],
+    product_profile: Profile,
+    sigma_c: Decimal | None,
+    later: Iterable[Dated] = (),
 ) -> Exposure:
     """The exposure judged by another line (cold lifted where it is right); history and extremes stay as they were."""
-    plan = Plan("", "", None, thresholds(product_profile, sigma_c), exposure.batch)
+    first, changes = limits_in_time(product_profile, later, sigma_c)
+    plan = Plan("", "", None, first, exposure.batch, changes=changes)
     known_s, unknown_s, above_s, below_s, freezing_s, possible_s = _sums(line, product_profile, sigma_c)
     return replace(
         exposure,

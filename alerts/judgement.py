@@ -18,7 +18,7 @@ from decimal import Decimal
 from alerts.bulk import expose_points, points_by_stream
 from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used
 from alerts.products import UNKNOWN_PRODUCT, Product
-from alerts.rules import Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
+from alerts.rules import Dated, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
 from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
 from alerts.verdicts import (
     BatchVerdict,
@@ -77,11 +77,33 @@ class Judged:
     verdict: BatchVerdict
     now_ms: int
     budgets: tuple[BudgetUse, ...] = ()
+    eras: tuple[Dated, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What each profile's id meant: first as in ``catalogue``, then by its dated ``versions`` (decision 0023)."""
+
+    catalogue: Mapping[str, Profile]
+    versions: Mapping[str, tuple[Dated, ...]] = field(default_factory=dict)
+
+    def later(self, profile: str, now_ms: int) -> tuple[Dated, ...]:
+        """The versions of a profile that have begun by ``now_ms``."""
+        return tuple(d for d in self.versions.get(profile, ()) if d.from_ms <= now_ms)
+
+    def at(self, profile: str, now_ms: int) -> Profile:
+        """What it means at a time."""
+        return next((d.profile for d in reversed(self.later(profile, now_ms))), self.catalogue[profile])
+
+
+def profile_id_of(product: Product | None) -> str:
+    """The id of a product's limits; one that is not in the table has the refrigerator's."""
+    return (product or UNKNOWN_PRODUCT).profile
 
 
 def profile_of(product: Product | None, catalogue: Mapping[str, Profile]) -> Profile:
-    """The limits of a product; one that is not in the table has the refrigerator's."""
-    return catalogue[(product or UNKNOWN_PRODUCT).profile]
+    """The limits of a product in a catalogue."""
+    return catalogue[profile_id_of(product)]
 
 
 def spans_of(stays: Iterable[Placement]) -> dict[str, tuple[int, int | None]]:
@@ -97,14 +119,20 @@ def spans_of(stays: Iterable[Placement]) -> dict[str, tuple[int, int | None]]:
 def judge_told(
     told: Told,
     facts: Sequence[ReadingFact],
-    catalogue: Mapping[str, Profile],
+    limits: Limits | Mapping[str, Profile],
     products: Mapping[str, Product],
     now_ms: int,
 ) -> Judged:
-    """Judge a batch. ``facts``: the readings of its places over ``spans_of`` its placements (more does no harm)."""
+    """Judge a batch. ``facts``: the readings of its places over ``spans_of`` its placements (more does no harm).
+
+    Findings go by the limits that held at their time; sums and range states by those in force at ``now_ms``. A plain
+    catalogue is limits that never changed.
+    """
+    limits = limits if isinstance(limits, Limits) else Limits(limits)
     product = products.get(told.batch.product_kfa)
-    profile = profile_of(product, catalogue)
-    exposure = _expose(told, product, profile, facts, catalogue, now_ms)
+    name = profile_id_of(product)
+    profile = limits.at(name, now_ms)
+    exposure = _expose(told, product, limits, facts, now_ms)
     wrong = wrong_storage(told.batch.id, product, told.stays, told.places, now_ms)
     budgets = () if exposure is None or product is None else budgets_used(exposure.line, product.budgets, profile)
     used = _used(product, exposure)
@@ -113,7 +141,14 @@ def judge_told(
     if told.released_ms is not None and made.verdict is not VerdictWord.NO_ACTION:
         went_on = goes_on_after(made, found, _readings(facts, told.stays), told.released_ms)
         made = made if went_on is None else replace(made, reasons=(*made.reasons, went_on))
-    return Judged(told, product, profile, tuple(facts), exposure, found, made, now_ms, budgets)
+    return Judged(
+        told, product, profile, tuple(facts), exposure, found, made, now_ms, budgets, _eras(limits, name, now_ms)
+    )
+
+
+def _eras(limits: Limits, profile: str, now_ms: int) -> tuple[Dated, ...]:
+    """What was judged by: the first meaning of the profile (from 0) and its later ones."""
+    return (Dated(0, limits.catalogue[profile]), *limits.later(profile, now_ms))
 
 
 def rightly_cold(told: Told, product: Product | None) -> list[Placement]:
@@ -124,23 +159,22 @@ def rightly_cold(told: Told, product: Product | None) -> list[Placement]:
 def _expose(
     told: Told,
     product: Product | None,
-    profile: Profile,
+    limits: Limits,
     facts: Sequence[ReadingFact],
-    catalogue: Mapping[str, Profile],
     now_ms: int,
 ) -> Exposure | None:
     """What the batch lived through; cold is no excursion where its product may freeze (cold-chain 6, 27)."""
     streams = {s: told.devices.get(parse_stream_id(s).serial, StreamSettings()) for s in {f.stream_id for f in facts}}
     # In columns: the same exposure as ``alerts.exposure.expose``, for histories of years (tests/alerts/bulk).
-    lived = expose_points(
-        told.batch.id, told.stays, points_by_stream(facts), Profiles(catalogue, streams=streams), profile, now_ms
-    )
+    eras = _eras(limits, profile_id_of(product), now_ms)
+    profile, profiles = eras[-1].profile, Profiles(limits.catalogue, streams=streams)
+    lived = expose_points(told.batch.id, told.stays, points_by_stream(facts), profiles, profile, now_ms, eras)
     exposure = None if lived is None else lived.exposure()
     cold = rightly_cold(told, product)
     if exposure is None or not cold:
         return exposure
     sigma_c = max((s.sigma_c for s in streams.values() if s.sigma_c is not None), default=None)
-    return without_right_cold(exposure, cold, profile, sigma_c)
+    return without_right_cold(exposure, cold, profile, sigma_c, eras)
 
 
 def _used(product: Product | None, exposure: Exposure | None) -> Decimal | None:

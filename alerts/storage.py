@@ -18,7 +18,7 @@ from alerts.exposure import Exposure, Placement, relieved
 from alerts.products import FreezeClass, Product
 from alerts.rules.facts import milli
 from alerts.rules.finding import Kind, Level, RuleFinding, finding_id
-from alerts.rules.limits import Profile
+from alerts.rules.limits import Dated, Profile
 from alerts.rules.spans import Segment
 from alerts.verdicts import IN_FREEZER, NOT_FROZEN, WRONG_STORAGE
 
@@ -85,14 +85,18 @@ def may_freeze(product: Product | None, place: Place | None) -> bool:
 
 
 def without_right_cold(
-    exposure: Exposure, rightly_cold: Sequence[Placement], profile: Profile, sigma_c: Decimal | None
+    exposure: Exposure,
+    rightly_cold: Sequence[Placement],
+    profile: Profile,
+    sigma_c: Decimal | None,
+    later: Sequence[Dated] = (),
 ) -> Exposure:
     """The exposure as it is when cold in these stays is no excursion; history and extremes stay."""
     if not rightly_cold or profile.low_c is None:
         return exposure
     low_m = milli(profile.low_c)
     line = [_lifted(s, low_m) if any(_covers(p, s) for p in rightly_cold) else s for s in exposure.timeline]
-    return relieved(exposure, line, profile, sigma_c)
+    return relieved(exposure, line, profile, sigma_c, later)
 
 
 def _covers(stay: Placement, s: Segment) -> bool:

@@ -27,7 +27,7 @@ from gateway.records import (
 )
 from gateway.records import Placement as KeptPlacement
 
-TOLD_KINDS = frozenset({"site", "equipment", "device", "batch", "placement", "vvm"})
+TOLD_KINDS = frozenset({"site", "equipment", "device", "batch", "placement", "vvm", "profile"})
 """Kinds of audit row a judgement may rest on (a decision too, by its action)."""
 _FOREVER_MS = 1 << 62
 DECIDED = frozenset({"batch_released", "batch_discarded"})

@@ -189,9 +189,11 @@ def _batches(
     """The batches that stood in these places within the span."""
     from alerts.judgement import judge_told, profile_of
     from alerts.replay import BatchReplayed
+    from alerts.rulebook import limits_of
     from alerts.told import told_now
 
     out: list[BatchReplayed] = []
+    limits = limits_of(records, rules.catalogue)
     batches = records.batches()
     for n, batch in enumerate(batches, 1):
         told, _ = told_now(records, batch.id, registry, rules.catalogue)
@@ -200,7 +202,7 @@ def _batches(
             continue
         _progress(f"batch {n} of {len(batches)}: {batch.product_name} {batch.batch_number}")
         facts = source.facts(told.stays)
-        as_is = judge_told(told, facts, rules.catalogue, rules.products, now_ms)
+        as_is = judge_told(told, facts, limits, rules.products, now_ms)
         same = profile_of(as_is.product, known) == as_is.profile
         then = as_is if same else judge_told(told, facts, known, rules.products, now_ms)
         out.append(BatchReplayed(batch.id, batch.site, as_is, then))

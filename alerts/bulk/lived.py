@@ -12,10 +12,10 @@ import numpy as np
 from alerts.bulk.points import Flags, Points, Whole
 from alerts.bulk.stretches import Stretches, cut, joined, merge, stretches_of, unknown
 from alerts.bulk.walk import NO_GAP_MS, Track, walk
-from alerts.exposure import FREEZING_M, Exposure, Placement
+from alerts.exposure import FREEZING_M, Exposure, Placement, limits_in_time
 from alerts.rules.facts import degrees, milli
 from alerts.rules.finding import RuleFinding
-from alerts.rules.limits import Plan, Profile, Profiles, guard_limit, thresholds
+from alerts.rules.limits import Dated, Plan, Profile, Profiles, guard_limit
 
 Streams = Mapping[tuple[str, str], Points]
 """(equipment, stream) -> its points."""
@@ -70,14 +70,20 @@ def expose_points(
     profiles: Profiles,
     product_profile: Profile,
     now_ms: int,
+    later: Iterable[Dated] = (),
 ) -> Lived | None:
-    """``alerts.exposure.expose`` of the same readings; ``streams``: of every equipment the batch stood in."""
+    """``alerts.exposure.expose`` of the same readings; ``streams``: of every equipment the batch stood in.
+
+    ``later``: what the product's limits were changed to, and from when; the findings go by what held at their time, the
+    sums by ``product_profile``.
+    """
     line = timeline([p for p in placements if p.batch == batch], streams, profiles, now_ms)
     if line is None:
         return None
     sigmas = (profiles.settings(stream).sigma_c for _, stream in streams)
     sigma_c = max((s for s in sigmas if s is not None), default=None)
-    plan = Plan("", "", None, thresholds(product_profile, sigma_c), batch)
+    first, changes = limits_in_time(product_profile, later, sigma_c)
+    plan = Plan("", "", None, first, batch, changes=changes)
     edges = [None if c is None else milli(c) for c in (product_profile.low_c, product_profile.high_c)]
     below = line.known & (line.low_m < edges[0]) if edges[0] is not None else np.zeros(len(line), np.bool_)
     above = line.known & (line.high_m > edges[1]) if edges[1] is not None else np.zeros(len(line), np.bool_)

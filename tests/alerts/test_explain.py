@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from alerts.config import Config
 from alerts.explain import Explanation, explain
 from alerts.memory import Memory
+from alerts.profiles import table_of
 from alerts.rulebook import Rules, rules_of
 from gateway.records import Actor, Batch, Role
 
@@ -153,6 +154,8 @@ def test_a_changed_rule_version_is_named_and_the_old_verdict_still_comes_out_by_
         replace(x, limit_c=Decimal("9.5")) if x.limit_c == 8 and x.code == "HEAT" else x for x in fridge.limits
     )
     other = {**rules.catalogue, "refrigerator": replace(fridge, version="2027.1", limits=limits)}
+    with sqlite3.connect(hot.folder / "records.db") as db:
+        db.execute("DELETE FROM profile_versions")  # the file is followed where nobody keeps versions
     found = ask(rules=replace(rules, catalogue=other))
     (rule,) = found.differences
     assert (rule.part, rule.subject) == ("rule", "refrigerator")
@@ -160,6 +163,31 @@ def test_a_changed_rule_version_is_named_and_the_old_verdict_still_comes_out_by_
     assert (found.same, found.rebuilt) == (False, found.document)
     assert found.today is not None
     assert found.today.word == "use_first"
+
+
+def test_req_37_a_limit_changed_by_a_person_holds_from_its_date_and_leaves_the_old_verdict_the_same(
+    hot: Any, ask: Ask, start: int
+) -> None:
+    """HEAT from 16:00 on after two hours: the warm afternoon counts by it, the morning's verdict stands as it was."""
+    old = hot.records.verdict("B1").id
+    fridge = rules_of(Config()).catalogue["refrigerator"]
+    limits = tuple(replace(x, alarm_after_s=7200) if x.code == "HEAT" else x for x in fridge.limits)
+    body = table_of(replace(fridge, version="2027.1", limits=limits))
+    since = start + 16 * HOUR
+    hot.records.put_profile("refrigerator", "2027.1", body, since, SARI, "circular 12", hot.clock.wall_ms)
+    hot.say(*hot.temperatures(14.25, 15.75, "5.0", "LOG-B"), *hot.temperatures(16, 18.25, "9.0", "LOG-B"))
+    hot.say(*hot.temperatures(18.5, 19, "5.0", "LOG-B"))
+    hot.at(19)
+    assert ask(old).same
+    newest = ask()
+    assert newest.same
+    assert newest.document is not None
+    assert (
+        newest.document["rules"]["profiles"][1]["from"] == newest.document["timeline"][-3]["from"][:11] + "16:00:00Z"
+    )
+    heat = [f for f in newest.document["findings"] if f["code"] == "HEAT"]
+    assert [f["after_s"] for f in heat] == [36000, 7200]
+    assert [f["profile_version"] for f in heat] == [fridge.version, "2027.1"]
 
 
 def test_a_changed_product_row_is_named(hot: Any, ask: Ask) -> None:
