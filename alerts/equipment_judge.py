@@ -79,11 +79,12 @@ class EquipmentJudge:
         self._tracks: dict[str, Watched] = {}
         self._looked_ms: int | None = None
         self._refusals: dict[str, list[Refusal]] = {}
+        self._refused: dict[str, int] | None = None
 
     def start(self) -> None:
         """Start over: each equipment is read again from the memory."""
         self._tracks.clear()
-        self._looked_ms = None
+        self._looked_ms = self._refused = None
 
     def load(self, facts: Iterable[ReadingFact]) -> None:
         """As ``start``; the facts are read from the memory when their equipment's turn comes."""
@@ -133,7 +134,8 @@ class EquipmentJudge:
             if made.get(equipment) != watched.track.settings:
                 del self._tracks[equipment]  # judged anew by what holds now
             else:
-                watched.lapses = self._lapses(registry, equipment)
+                if registry.devices_of(equipment) != self._registry.devices_of(equipment):
+                    watched.lapses = self._lapses(registry, equipment)
                 watched.site = registry.equipment[equipment].site
                 watched.news = True
         self._registry, self._settings = registry, made
@@ -159,14 +161,15 @@ class EquipmentJudge:
         """Messages that ingest refused for their time, by the equipment of the device they speak of."""
         found: dict[str, list[Refusal]] = defaultdict(list)
         counts = self._records.quarantine_counts()
-        if _REFUSED_FOR_CLOCK.isdisjoint(counts) and not self._refusals:
+        waiting = {reason: n for reason, n in counts.items() if reason in _REFUSED_FOR_CLOCK}
+        if waiting == self._refused:
             return
         for item in self._records.quarantine_items(state=None):
             for serial in item.serials if item.reason in _REFUSED_FOR_CLOCK else ():
                 home = self._registry.equipment_of(serial)
                 if home is not None:
                     found[home.id].append(Refusal(home.id, serial, item.reason, item.received_ms))
-        self._refusals = dict(found)
+        self._refusals, self._refused = dict(found), waiting
 
     def _open(self, equipment: str, settings: Settings, now_ms: int) -> tuple[Watched, int]:
         kept = [

@@ -8,9 +8,9 @@ A new instant at the end costs one step. A late one is walked on from the last m
 that mark were forgotten, ``take`` says from when they are needed (``Track.missing``) and ``recall`` brings them back.
 States are values: what is found is a function of the set of facts, whatever order they came in.
 
-Stated windows (all facts are judged from scratch by ``judge``; a track that forgets keeps to these): instants stay
-``KEEP_MS``, marks one a day for ``MARKS_MS``. A fact older than the oldest mark is not judged here any more. A repeat of a
-device number is known while its instant is kept.
+Stated windows (all facts are judged from scratch by ``judge_equipment``; a track that forgets keeps to these): instants
+stay ``KEEP_MS``, marks one a day for a week and one a week for ``MARKS_MS``. A fact older than the oldest mark is not
+judged here any more. A repeat of a device number is known while its instant is kept.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class Track:
     # --- letting go ---
 
     def forget(self, now_ms: int) -> None:
-        """Let go of instants older than ``KEEP_MS``, of marks but one a day, and of all older than ``MARKS_MS``."""
+        """Let go of instants older than ``keep_ms``, of most marks before them, and of all older than ``MARKS_MS``."""
         self.walk()
         newest_ms = min(now_ms, self.times[-1]) if self.times else now_ms
         cut = bisect_left(self.marks, newest_ms - self.keep_ms, key=_when) - 1
@@ -209,9 +209,8 @@ class Track:
             for table in self.tables.values():
                 table.forget(cut_ms + 1)
             del self.times[: bisect_right(self.times, cut_ms)]
-        oldest_ms = newest_ms - MARKS_MS
-        self.marks = [*_one_a_day(self.marks[:cut], oldest_ms), *self.marks[cut:]]
-        self.closed = [(t, f) for t, f in self.closed if t >= oldest_ms]
+        self.marks = [*_thinned(self.marks[:cut], newest_ms), *self.marks[cut:]]
+        self.closed = [(t, f) for t, f in self.closed if t >= newest_ms - MARKS_MS]
 
     def horizon_ms(self) -> int | None:
         """What ended before this is history: it is no longer among the findings. None: nothing was let go of."""
@@ -225,9 +224,14 @@ def _when(mark: Mark) -> int:
     return mark.t_ms
 
 
-def _one_a_day(marks: Sequence[Mark], oldest_ms: int) -> list[Mark]:
-    days = {m.t_ms // DAY_MS: m for m in marks if m.t_ms >= oldest_ms}  # the last of each day
-    return [days[d] for d in sorted(days)]
+def _thinned(marks: Sequence[Mark], newest_ms: int) -> list[Mark]:
+    """The last mark of each of the last seven days, then of each week, as far back as marks are kept."""
+    kept: dict[tuple[int, int], Mark] = {}
+    for m in marks:
+        if m.t_ms >= newest_ms - MARKS_MS:
+            day = m.t_ms // DAY_MS
+            kept[(1, day) if m.t_ms >= newest_ms - 7 * DAY_MS else (0, day // 7)] = m
+    return [kept[k] for k in sorted(kept)]
 
 
 def _scopes(samples: Sequence[Sample]) -> Iterator[tuple[Scope, str, tuple[Sample, ...]]]:

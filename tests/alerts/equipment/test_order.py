@@ -147,4 +147,4 @@ def test_memory_is_bounded_by_the_stated_window() -> None:
         track.forget(facts[min(at + 99, len(facts) - 1)].t_ms)
     kept = sum(len(t.at) for t in track.tables.values())
     assert kept <= 3 * (KEEP_MS // (15 * MIN) + 64 + 40)
-    assert len(track.marks) < 15 + 10
+    assert len(track.marks) <= 7 + 2 + 2
