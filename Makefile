@@ -5,7 +5,7 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench bench-alerts bench-flash powercut chaos bench-store bench-rules bench-wire fuzz bench-drain simulate properties lock clean
+.PHONY: help demo test test-ble-real check bench bench-alerts bench-flash powercut chaos bench-store bench-rules bench-wire fuzz bench-drain simulate properties validate bench-forecast lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
@@ -59,7 +59,6 @@ bench-flash:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.flash --write
 
-.PHONY: validate bench-forecast
 validate:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.validation --write $(VALIDATE_ARGS)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,13 @@ from telemetry.contract import iso_utc
 from telemetry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from alerts.judgement import Judged
+    from alerts.judgement import Judged, Told
     from alerts.replay import BatchReplayed, Messages, Replayed
     from alerts.rules import Profile, Profiles, RuleFinding
     from api.words import Words
     from gateway.records import Equipment, Records, Registry
-    from smile_iot.replay_source import Source
+    from smile_iot.replay_site import SiteTask
+    from smile_iot.replay_source import Stored
     from smile_iot.settings import Settings
 
 _DAY_MS = 86_400_000
@@ -44,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", choices=("alerts", "store"), default="alerts", help="alerts' memory, or the store"
     )
+    parser.add_argument(
+        "--workers", type=int, default=1, help="so many processes, a site each (needs the extra country)"
+    )
+    parser.add_argument(
+        "--scheduler", default="", metavar="ADDRESS", help="a Dask cluster to do it, such as tcp://h:8786"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, with every finding")
     parser.add_argument("--language", choices=("id", "en"), default="id", help="language of the names of rules (id)")
     add_config_argument(parser)
@@ -51,19 +57,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from api.words import Words
+    from smile_iot.country import each_site
     from smile_iot.parts import open_records
+    from smile_iot.replay_site import replay_site
     from telemetry.clock import clock_from_environment
 
     if args.days < 1:
         raise ConfigError("--days", f"{args.days} is no span", advice="at least 1")
     settings = settings_of(args)
     now_ms = clock_from_environment().now_ms()
-    with open_records(settings) as records, closing(_source(settings, records, args.source)) as source:
-        made = _replay(args, settings, records, source, now_ms)
-        if args.json:
-            print(json.dumps(as_json(made), indent=2))
-        else:
-            print(as_text(made, Words(args.language)))
+    with open_records(settings) as records:
+        tasks, registry = _tasks(args, settings, records, now_ms)
+    answers = []
+    for answer in each_site(replay_site, tasks, workers=args.workers, scheduler=args.scheduler):
+        answers.append(answer)
+        _progress(f"{len(answers)} of {len(tasks)} sites: {answer.site}")
+    _progress("")
+    answers.sort(key=lambda a: a.site)
+    made = Outcome(
+        now_ms - args.days * _DAY_MS,
+        now_ms,
+        _question(args),
+        registry,
+        [r for a in answers for r in a.equipment],
+        sorted((b for a in answers for b in a.batches), key=lambda b: b.batch),
+    )
+    print(json.dumps(as_json(made), indent=2) if args.json else as_text(made, Words(args.language)))
     return 0
 
 
@@ -79,27 +98,16 @@ class Outcome:
     batches: Sequence[BatchReplayed]
 
 
-def _source(settings: Settings, records: Records, kind: str) -> Source:
+def _tasks(
+    args: argparse.Namespace, settings: Settings, records: Records, now_ms: int
+) -> tuple[list[SiteTask], Registry]:
+    """One a site, with all that the records say of it."""
+    from alerts.judgement import Limits
+    from alerts.manners import rungs
+    from alerts.rulebook import limits_of, rules_of
     from smile_iot.parts import alerts_config, store_config
-    from smile_iot.replay_source import FromMemory, FromStore
-
-    if kind == "store":
-        from ingest.store import open_store
-
-        return FromStore(open_store(store_config(settings), read_only=True), records.registry())
-    from alerts.memory import Memory
-
-    path = alerts_config(settings).memory_path
-    if not path.exists():
-        raise ConfigError("server.data_dir", f"no {path}: alerts never ran here", advice="or ask --from store")
-    return FromMemory(Memory(path, read_only=True))
-
-
-def _replay(args: argparse.Namespace, settings: Settings, records: Records, source: Source, now_ms: int) -> Outcome:
-    from alerts.manners import Manners, rungs
-    from alerts.replay import replay
-    from alerts.rulebook import rules_of
-    from smile_iot.parts import alerts_config
+    from smile_iot.replay_site import SiteTask
+    from smile_iot.replay_source import in_memory, in_store
 
     config = alerts_config(settings)
     rules, registry = rules_of(config), records.registry()
@@ -108,22 +116,41 @@ def _replay(args: argparse.Namespace, settings: Settings, records: Records, sour
     if args.profile is not None and args.profile not in known:
         raise ConfigError("--profile", f"{args.profile!r} is not known", advice=f"one of {', '.join(sorted(known))}")
     chosen = _chosen(args, registry)
-    streams: dict[str, list[str]] = {e.id: [] for e in chosen}
-    for place, stream in source.streams():
-        if place in streams:
-            streams[place].append(stream)
-    both = _profiles(args, records, registry, rules.catalogue, changed, streams, config.held_back_s)
-    from_ms = now_ms - args.days * _DAY_MS
-    out: list[Replayed] = []
-    for n, equipment in enumerate(chosen, 1):
-        _progress(f"{n} of {len(chosen)}: {equipment.name}")
-        first = next(iter(rungs(records.people_to_tell(equipment.site))), ())
-        people = (Manners(), registry.sites[equipment.site].zone, sum(len(set(u.contacts)) for u in first))
-        readings = {stream: source.points(equipment.id, stream) for stream in streams[equipment.id]}
-        out.append(replay(equipment.id, equipment.site, readings, both, (from_ms, now_ms), people))
-    batches = _batches(records, registry, rules, known, source, set(streams), from_ms, now_ms)
-    _progress("")
-    return Outcome(from_ms, now_ms, _question(args), registry, out, batches)
+    stored = in_store(store_config(settings), registry) if args.source == "store" else in_memory(config.memory_path)
+    both = _profiles(
+        args, records, registry, rules.catalogue, changed, {e.id for e in chosen}, stored, config.held_back_s
+    )
+    span = (now_ms - args.days * _DAY_MS, now_ms)
+    limits = limits_of(records, rules.catalogue)
+    always = {p.id: p for p in changed}
+    later = {name: rows for name, rows in limits.versions.items() if name not in always}
+    then = Limits({**limits.catalogue, **always}, later)
+    batches = _batches(records, registry, rules.catalogue, {e.id for e in chosen}, span)
+    tasks: list[SiteTask] = []
+    for site in sorted({e.site for e in chosen} | set(batches)):
+        here = tuple(e.id for e in chosen if e.site == site)
+        stood = {p.equipment for told in batches.get(site, ()) for p in told.stays}
+        first = next(iter(rungs(records.people_to_tell(site))), ())
+        tasks.append(
+            SiteTask(
+                site,
+                registry.sites[site].zone,
+                sum(len(set(u.contacts)) for u in first),
+                here,
+                stored.of({*here, *stood}),
+                (_of_site(both[0], here), _of_site(both[1], here)),
+                span,
+                tuple(batches.get(site, ())),
+                (limits, then),
+                rules.products,
+            )
+        )
+    return tasks, registry
+
+
+def _of_site(profiles: Profiles, equipment: Collection[str]) -> Profiles:
+    """Without what is said of other sites' equipment: a country's would be sent to each worker."""
+    return replace(profiles, assigned={e: rows for e, rows in profiles.assigned.items() if e in equipment})
 
 
 def _changed(args: argparse.Namespace, known: Any) -> list[Profile]:
@@ -156,7 +183,8 @@ def _profiles(
     registry: Registry,
     catalogue: Any,
     changed: Sequence[Profile],
-    streams: dict[str, list[str]],
+    equipment: Collection[str],
+    stored: Stored,
     held_back_s: int,
 ) -> tuple[Profiles, Profiles]:
     """The limits as they held, and as changed."""
@@ -167,45 +195,30 @@ def _profiles(
 
     limits = limits_over_time(catalogue, records.profile_versions(), records.assigned_profiles())
     settings: dict[str, StreamSettings] = {}
-    for stream in (s for names in streams.values() for s in names):
+    for _, stream in stored.of(equipment).homes:
         device = registry.device(parse_stream_id(stream).serial)
         if device is not None:
             settings[stream] = StreamSettings(device.interval_s, device.calibration_error_c, held_back_s)
     as_is = Profiles(limits.catalogue, streams=settings, assigned=limits.assigned, versions=limits.versions)
     instead = () if args.profile is None else (args.profile, *ALSO.get(args.profile, ()))
-    return as_is, changed_profiles(as_is, changed, instead, streams)
+    return as_is, changed_profiles(as_is, changed, instead, equipment)
 
 
 def _batches(
-    records: Records,
-    registry: Registry,
-    rules: Any,
-    known: Any,
-    source: Source,
-    places: set[str],
-    from_ms: int,
-    now_ms: int,
-) -> list[BatchReplayed]:
-    """The batches that stood in these places within the span."""
-    from alerts.judgement import judge_told, profile_of
-    from alerts.replay import BatchReplayed
-    from alerts.rulebook import limits_of
+    records: Records, registry: Registry, catalogue: Any, places: set[str], span: tuple[int, int]
+) -> dict[str, list[Told]]:
+    """What is said of the batches that stood in these places within the span, by the batch's site."""
     from alerts.told import told_now
 
-    out: list[BatchReplayed] = []
-    limits = limits_of(records, rules.catalogue)
-    batches = records.batches()
-    for n, batch in enumerate(batches, 1):
-        told, _ = told_now(records, batch.id, registry, rules.catalogue)
-        there = (p for p in told.stays if p.equipment in places and p.from_ms <= now_ms)
-        if not any(p.to_ms is None or p.to_ms > from_ms for p in there):
-            continue
-        _progress(f"batch {n} of {len(batches)}: {batch.product_name} {batch.batch_number}")
-        facts = source.facts(told.stays)
-        as_is = judge_told(told, facts, limits, rules.products, now_ms)
-        same = profile_of(as_is.product, known) == as_is.profile
-        then = as_is if same else judge_told(told, facts, known, rules.products, now_ms)
-        out.append(BatchReplayed(batch.id, batch.site, as_is, then))
+    met = {
+        p.batch
+        for p in records.placements()
+        if p.equipment in places and p.from_ms <= span[1] and (p.to_ms is None or p.to_ms > span[0])
+    }
+    out: dict[str, list[Told]] = {}
+    for batch in sorted(met):
+        told, _ = told_now(records, batch, registry, catalogue)
+        out.setdefault(told.batch.site, []).append(told)
     return out
 
 

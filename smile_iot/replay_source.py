@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from alerts.bulk import NO_SEQ, Points, points_of
 from alerts.rules import ReadingFact
+from telemetry.errors import ConfigError
 from telemetry.quantities import parse_stream_id
 from telemetry.readings import Quality
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from alerts.exposure import Placement
     from alerts.memory import Memory
     from gateway.records import Registry
-    from ingest.store import Store
+    from ingest.store import Store, StoreConfig
 
 _FOREVER_MS = 1 << 42
 _TEMPERATURE = "temperature_c"
@@ -22,10 +25,6 @@ _TEMPERATURE = "temperature_c"
 
 class Source(Protocol):
     """All that is stored of an equipment."""
-
-    def streams(self) -> list[tuple[str, str]]:
-        """(equipment, stream)."""
-        ...
 
     def points(self, equipment: str, stream: str) -> Points: ...
 
@@ -36,14 +35,61 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where the readings are, so that another process can open them too. ``homes``: (equipment, stream) of all there are.
+
+    ``memory``: alerts' file; else ``store``.
+    """
+
+    homes: tuple[tuple[str, str], ...]
+    memory: Path | None = None
+    store: StoreConfig | None = None
+
+    def of(self, equipment: Collection[str]) -> Stored:
+        """Those of some equipment only."""
+        return replace(self, homes=tuple(home for home in self.homes if home[0] in equipment))
+
+    def open(self) -> Source:
+        if self.memory is not None:
+            from alerts.memory import Memory
+
+            return FromMemory(Memory(self.memory, read_only=True))
+        from ingest.store import StoreConfig, open_store
+
+        return FromStore(open_store(self.store or StoreConfig(), read_only=True), self.homes)
+
+
+def in_memory(path: Path) -> Stored:
+    """Raises ConfigError where alerts never ran."""
+    from alerts.memory import Memory
+
+    if not path.exists():
+        raise ConfigError("server.data_dir", f"no {path}: alerts never ran here", advice="or ask --from store")
+    memory = Memory(path, read_only=True)
+    try:
+        return Stored(tuple(memory.homes()), memory=path)
+    finally:
+        memory.close()
+
+
+def in_store(config: StoreConfig, registry: Registry) -> Stored:
+    """A stream is at home where its device stands today."""
+    from ingest.store import open_store
+
+    store = open_store(config, read_only=True)
+    try:
+        found = ((registry.equipment_of(parse_stream_id(s).serial), s) for s in store.streams())
+        return Stored(tuple((home.id, s) for home, s in found if home is not None), store=config)
+    finally:
+        store.close()
+
+
 class FromMemory:
     """Each reading in the equipment its device stood in when it came."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-
-    def streams(self) -> list[tuple[str, str]]:
-        return self._memory.homes()
 
     def points(self, equipment: str, stream: str) -> Points:
         kept = self._memory.columns(equipment, stream)
@@ -61,16 +107,9 @@ class FromMemory:
 class FromStore:
     """Each reading in the equipment its device stands in today: the store does not know where it stood before."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, homes: Iterable[tuple[str, str]]) -> None:
         self._store = store
-        self._homes: list[tuple[str, str]] = []
-        for stream in store.streams():
-            home = registry.equipment_of(parse_stream_id(stream).serial)
-            if home is not None:
-                self._homes.append((home.id, stream))
-
-    def streams(self) -> list[tuple[str, str]]:
-        return self._homes
+        self._homes = list(homes)
 
     def points(self, equipment: str, stream: str) -> Points:  # noqa: ARG002  (a stream has one home here)
         series = self._store.read_columns(stream, 0, _FOREVER_MS)
