@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from heapq import nsmallest
 from typing import Any
 
 from alerts.forecast import Forecast, Holdover, Watch
@@ -20,6 +21,7 @@ from telemetry.errors import NeighbourDownError
 
 LOOK_BACK_MS = 3 * 24 * 3_600_000  # what is usual is learned from two days
 LOOK_EVERY_MS = 60_000
+MOST_LOOKS = 50  # in one turn (a few ms each where it warms): no alarm waits for the forecasts of a whole country
 _NO_LIMIT = Decimal(1000)
 __all__ = ["LOOK_BACK_MS", "QUANTITIES", "Forecaster"]
 
@@ -62,10 +64,13 @@ class Forecaster:
     def look(self, profiles: Profiles, now_ms: int) -> None:
         """Forecast where something is new, and where a forecast stands that may have grown old; save what changed."""
         changed: dict[str, dict[str, Any]] = {}
-        for equipment, place in self._places.items():
-            due = now_ms - place.looked_ms >= LOOK_EVERY_MS or now_ms < place.looked_ms
-            if not due or not (place.stirred or place.said is not None):
-                continue
+        due = [
+            (place.looked_ms, equipment)
+            for equipment, place in self._places.items()
+            if (place.stirred or place.said is not None) and not 0 <= now_ms - place.looked_ms < LOOK_EVERY_MS
+        ]
+        for _, equipment in nsmallest(MOST_LOOKS, due):
+            place = self._places[equipment]
             document = self._document(equipment, place, profiles, now_ms)
             if document != place.kept:
                 changed[equipment] = document

@@ -30,7 +30,10 @@ MOST_READINGS = 240
 MOST_CUT_READINGS = 256
 ROOM_FRESH_MS = 2 * HOUR_MS
 UNKNOWN = StreamSettings()
-QUANTITIES = frozenset({"temperature_c", "ambient_temperature_c", "mains_power_on", "door_open"})
+MAINS = frozenset({"mains_power_on", "mains_available_s"})  # DS01's SVA: none in a period is no mains
+DOOR = frozenset({"door_open", "door_open_s"})
+QUANTITIES = frozenset({"temperature_c", "ambient_temperature_c", "holdover_d"}) | MAINS | DOOR
+HOLD_KNOWN_MS = 24 * HOUR_MS  # a HOLD told longer before the cut says nothing of this one
 
 
 @dataclass(slots=True)
@@ -128,6 +131,7 @@ class Watch:
         self._mains = _Switch()
         self._door = _Switch()
         self._room: tuple[int, int] | None = None
+        self._hold: tuple[int, int] | None = None
         self._cut_since_ms: int | None = None
         self._newest_ms = 0
         self._quantity: dict[str, str] = {}
@@ -160,11 +164,20 @@ class Watch:
                     self._streams.setdefault(fact.stream_id, _Stream()).add(fact.t_ms, value_m, self._cut_since_ms)
                 case "ambient_temperature_c":
                     self._room = max((fact.t_ms, value_m), self._room or (0, 0))
-                case "door_open":
+                case "holdover_d":
+                    self._hold = max((fact.t_ms, value_m), self._hold or (0, 0))
+                case _ if quantity in DOOR:
                     self._door.add(fact.t_ms, value_m != 0)
                 case _:
                     self._mains.add(fact.t_ms, value_m != 0)
                     self._follow_mains()
+
+    def _hold_until_ms(self, mains_off_ms: int | None) -> int | None:
+        """Until when the appliance says that it holds: DS01's HOLD counts from its record, or from the cut after it."""
+        if mains_off_ms is None or self._hold is None or self._hold[0] < mains_off_ms - HOLD_KNOWN_MS:
+            return None
+        told_ms, thousandths_d = self._hold
+        return max(told_ms, mains_off_ms) + thousandths_d * 24 * HOUR_MS // 1000
 
     def _follow_mains(self) -> None:
         found = self._mains.now(self._newest_ms)
@@ -185,17 +198,19 @@ class Watch:
         stream = self._streams[stream_id]
         mains, door = self._mains.now(now_ms), self._door.now(now_ms)
         room = self._room if self._room is not None and now_ms - self._room[0] <= ROOM_FRESH_MS else None
+        off_ms = mains[1] if mains is not None and not mains[0] else None
         return Situation(
             tuple(stream.readings),
             self.limit_c,
             stream.interval_ms() if settings.interval_s is None else settings.interval_s * 1000,
             stream.usual_high_m(milli(self.limit_c), now_ms),
-            mains[1] if mains is not None and not mains[0] else None,
+            off_ms,
             mains[1] if mains is not None and mains[0] and mains[2] else None,
             door[1] if door is not None and (door[2] or door[0]) else None,
             door is not None and door[0],
             None if room is None else Decimal(room[1]).scaleb(-3),
             tuple(stream.holdovers),
+            self._hold_until_ms(off_ms),
         )
 
     def look(self, now_ms: int, settings: Mapping[str, StreamSettings] | None = None) -> Forecast | Silence:

@@ -68,6 +68,25 @@ def test_a_power_cut_is_remembered_with_how_long_it_held() -> None:
     assert (made.basis, made.likely_min) == (Basis.HOLDOVER, 240)
 
 
+def test_req_31_hold_of_a_ds01_appliance_counts_from_the_cut_or_from_its_record_in_it() -> None:
+    """cold-chain 6, 31: HOLD 0.2 d: 4.8 hours left at once. SVA 0 is no mains."""
+
+    def record(t_ms: int, quantity: str, value: str) -> ReadingFact:
+        return ReadingFact("F1", f"A/{quantity}", t_ms, Decimal(value))
+
+    before = [record(DAY, "holdover_d", "0.2"), record(DAY, "mains_available_s", "900")]
+    seen = watch(
+        *cycling(0, DAY + H), *before, record(DAY + H, "mains_available_s", "0"), temperature(DAY + H, "5.0")
+    )
+    made = seen.look(DAY + H)
+    assert isinstance(made, Forecast)
+    assert (made.basis, made.likely_min) == (Basis.HOLD, 288)
+    seen.add([record(DAY + 2 * H, "holdover_d", "0.1"), temperature(DAY + 2 * H, "5.0")])
+    later = seen.look(DAY + 2 * H)
+    assert isinstance(later, Forecast)
+    assert later.likely_min == 144
+
+
 def test_mains_that_are_back_silence_it_for_half_an_hour() -> None:
     off, on = switch(DAY, "mains_power_on", False), switch(DAY + 58 * MIN, "mains_power_on", True)
     seen = watch(*cycling(0, DAY), off, *rising(DAY, 13), on)
