@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -83,6 +84,9 @@ def test_the_json_is_the_document_itself_so_that_its_hash_can_be_computed(
     alone = asker.get("/api/v1/sites/PKM-A/verdicts/B1.v1/document")
     assert alone.text == canonical(documented)
     assert json.loads(alone.text) == documented
+    unsealed = {key: value for key, value in json.loads(alone.text).items() if key != "hash"}
+    text = json.dumps(unsealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert hashlib.sha256(text.encode()).hexdigest() == documented["hash"].removeprefix("sha256:")
 
 
 def test_a_verdict_from_before_documents_were_kept_still_has_its_page(world: Any) -> None:
