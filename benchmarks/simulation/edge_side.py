@@ -8,7 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from benchmarks.simulation.models import Peril, copy_of
-from benchmarks.simulation.world import BrokenError, Broker, Client, Connection, CrashError, World
+from benchmarks.simulation.process import Process
+from benchmarks.simulation.world import BrokenError, Broker, Connection, World
 from edge.anchor import Anchorer
 from edge.commit import GroupCommit
 from edge.config import MqttSettings
@@ -19,7 +20,6 @@ from edge.uplink import Uplink
 from edge.uplink_core import Hello, Publish, Reconnect, Wait
 from telemetry.clock import stamp
 from telemetry.contract import Upload, decode_receipt, decode_request, encode_upload
-from telemetry.errors import NeighbourDownError
 from telemetry.readings import Fact, Ranges, Reading, Sync
 from telemetry.topics import EdgeAddress
 
@@ -89,7 +89,7 @@ class WatchedOutbox:
 
 
 @dataclass
-class Pi(Client):
+class Pi(Process):
     """``disk`` outlives the process; everything below ``start`` does not."""
 
     world: World
@@ -111,6 +111,7 @@ class Pi(Client):
     boots: int = 0
     measured: int = 0
     listening: bool = True
+    dead_for_ms: int = 20_000
 
     def __post_init__(self) -> None:
         self.clock = PiClock(self.world, booted_ms=self.world.now_ms)
@@ -152,7 +153,7 @@ class Pi(Client):
         self.core = self.uplink._core
         self.anchorer = Anchorer(EDGE, self.clock, self.group)
         life = self.life
-        self._every(ANCHOR_EVERY_MS, life, self._look_at_clock)
+        self.every(ANCHOR_EVERY_MS, life, self._look_at_clock)
         self.world.at(self.world.rng.randrange(50, 2_000), lambda: self._connect(life))
 
     def die(self, why: str) -> None:
@@ -162,26 +163,6 @@ class Pi(Client):
             if self.connection is not None:
                 self.connection.end()
                 self.connection = None
-
-    def _guard(self, life: int, what: Any) -> None:
-        """Run something of this life's process; a crash in it ends the process."""
-        if not self.alive or life != self.life:
-            return
-        try:
-            what()
-        except CrashError as crash:
-            self.die(str(crash))
-            self.world.at(self.world.rng.randrange(100, 20_000), lambda: None if self.alive else self.start())
-        except NeighbourDownError:
-            return  # the shell would log it and go on
-
-    def _every(self, ms: int, life: int, what: Any) -> None:
-        def again() -> None:
-            self._guard(life, what)
-            if self.alive and life == self.life:
-                self.world.at(ms * self.world.calm, again)
-
-        self.world.at(ms, again)
 
     def _look_at_clock(self) -> None:
         if self.anchorer.look(self.uplink.sent_to):
@@ -205,8 +186,8 @@ class Pi(Client):
             self.unanchored.add(at.boot_id)
         reading = Reading(stream, value, at.wall_ms if synced else None, at)
         life = self.life
-        self._guard(life, lambda: self.group.append([reading]))
-        self.world.at(self.window_s * 1000 + 1, lambda: self._guard(life, self._commit_due))
+        self.guard(life, lambda: self.group.append([reading]))
+        self.world.at(self.window_s * 1000 + 1, lambda: self.guard(life, self._commit_due))
 
     def _commit_due(self) -> None:
         self.group.commit_due(self.clock.boottime_ns())
@@ -225,7 +206,7 @@ class Pi(Client):
             return
         self.world.say(f"{self.name}: connected")
         self.busy = False
-        self._guard(life, lambda: self.core.connected(self._now_s()))
+        self.guard(life, lambda: self.core.connected(self._now_s()))
         self.wake()
 
     def on_disconnect(self, connection: Connection) -> None:
@@ -246,7 +227,7 @@ class Pi(Client):
 
     def wake(self) -> None:
         life = self.life
-        self.world.at(0, lambda: self._guard(life, self._pump))
+        self.world.at(0, lambda: self.guard(life, self._pump))
 
     def _pump(self) -> None:
         """The shell of ``edge/uplink.py``: one message at a time, each waits for its PUBACK."""
@@ -278,7 +259,7 @@ class Pi(Client):
         if self.wanted_ms > self.world.now_ms and self.wanted_ms <= at_ms:
             return  # it will wake before
         self.wanted_ms, life = at_ms, self.life
-        self.world.at(at_ms - self.world.now_ms, lambda: self._guard(life, self._pump))
+        self.world.at(at_ms - self.world.now_ms, lambda: self.guard(life, self._pump))
 
     def _send(self, upload: Upload, text: str) -> None:
         self.world.say(f"{self.name}: sends {text}")
@@ -295,7 +276,7 @@ class Pi(Client):
                     self.core.published(self._now_s())
                     self._pump()
 
-                self._guard(life, go_on)
+                self.guard(life, go_on)
 
         def at_broker() -> None:
             self.broker.publish(topic, payload, retain=False)
@@ -330,7 +311,7 @@ class Pi(Client):
                 self.core.request(request, self._now_s())
             self._pump()
 
-        self._guard(self.life, hear)
+        self.guard(self.life, hear)
 
     # --- the card ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.simulation.models import MemoryJournal, MemoryQuarantine, Peril, Perilous
-from benchmarks.simulation.world import BrokenError, Broker, Client, Connection, CrashError, World
+from benchmarks.simulation.process import Process
+from benchmarks.simulation.world import BrokenError, Broker, Connection, World
 from ingest.answers import Answer, Answers
 from ingest.check import Arrived
 from ingest.config import Config
@@ -26,7 +27,7 @@ from telemetry.topics import EdgeAddress
 
 
 @dataclass
-class Server(Client):
+class Server(Process):
     """``journal``, ``quarantine`` and the files in ``folder`` outlive the process."""
 
     world: World
@@ -44,6 +45,7 @@ class Server(Client):
     life: int = 0
     receipts: int = 0
     requests: int = 0
+    dead_for_ms: int = 15_000
 
     def __post_init__(self) -> None:
         self.connection: Connection | None = None
@@ -68,10 +70,10 @@ class Server(Client):
         self.intake = Intake(journal, watched, quarantine, self.homes.get)
         self.answers = Answers(self.linger_ms, GapWatch(new_id=self._new_id))
         life = self.life
-        self._guard(life, self._begin)
+        self.guard(life, self._begin)
         self.world.at(self.world.rng.randrange(20, 500), lambda: self._connect(life))
-        self._every(2_000, life, self._housekeep)
-        self._every(self.world.rng.choice((2_000, 9_000)), life, self._fill)
+        self.every(2_000, life, self._housekeep)
+        self.every(self.world.rng.choice((2_000, 9_000)), life, self._fill)
 
     def _begin(self) -> None:
         ended_at = self.journal.last_offset()
@@ -92,25 +94,6 @@ class Server(Client):
             if self.connection is not None:
                 self.connection.end()
                 self.connection = None
-
-    def _guard(self, life: int, what: Any) -> None:
-        if not self.alive or life != self.life:
-            return
-        try:
-            what()
-        except CrashError as crash:
-            self.die(str(crash))
-            self.world.at(self.world.rng.randrange(100, 15_000), lambda: None if self.alive else self.start())
-        except NeighbourDownError:
-            return  # said once, tried again
-
-    def _every(self, ms: int, life: int, what: Any) -> None:
-        def again() -> None:
-            self._guard(life, what)
-            if self.alive and life == self.life:
-                self.world.at(ms * self.world.calm, again)
-
-        self.world.at(ms, again)
 
     # --- the link ----------------------------------------------------------------------------------------------
 
@@ -143,7 +126,7 @@ class Server(Client):
             def turn() -> None:
                 if life == self.life:
                     self.turning = False
-                self._guard(life, self._turn)
+                self.guard(life, self._turn)
 
             self.world.at(self.world.rng.choice((0, 1, 30)), turn)
 
@@ -157,7 +140,7 @@ class Server(Client):
             except NeighbourDownError as error:
                 self.world.say(f"ingest: cannot keep: {error.neighbour}")
                 life = self.life
-                self.world.at(1_000, lambda: self._guard(life, self._turn))
+                self.world.at(1_000, lambda: self.guard(life, self._turn))
                 return
             self.answers.taken(lazy, self._now_ms())
             del self.inbox[: len(batch)]
