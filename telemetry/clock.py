@@ -204,6 +204,10 @@ class VirtualClock:
         elapsed_ns = self._elapsed_ns()
         return self._wall_ms(self.t0_ms + elapsed_ns // 1_000_000), _since_boot_ns(elapsed_ns)
 
+    def booted_ms(self) -> int:
+        """The true virtual time at which this machine was booted."""
+        return self.t0_ms - _BOOTED_BEFORE_NS // 1_000_000
+
     def boot_id(self) -> str:
         return _boot_id()
 

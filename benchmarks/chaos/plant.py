@@ -131,8 +131,13 @@ class Plant:
             self.mounted.append(place)
         return made.returncode == 0
 
+    @property
+    def clock(self) -> VirtualClock:
+        """The clock of all its programs, without the steps of the edge's."""
+        return VirtualClock(T0_MS, self.m0_ns, self.speed)
+
     def _common_clock(self) -> dict[str, str]:
-        return {ENVIRONMENT_KEY: VirtualClock(T0_MS, self.m0_ns, self.speed).to_environment()}
+        return {ENVIRONMENT_KEY: self.clock.to_environment()}
 
     def _program(self, name: str, words: list[str], environment: dict[str, str]) -> Program:
         module = ["-m", *words]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.chaos.faults import FAULTS, Fault
 from benchmarks.chaos.judge import Books, Made, Stored, Verdict, Window, judge
-from benchmarks.chaos.plant import EDGE, LATE_PROBE, SITE, T0_MS, Plant
+from benchmarks.chaos.plant import EDGE, LATE_PROBE, SITE, Plant
 from benchmarks.chaos.watch import Watch
 from smile_iot.parts import open_records
 from telemetry.contract import decode_upload
@@ -57,7 +57,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.plant = Plant(self.folder, self.seed, self.store, self.sabotage)
-        self.watch = Watch(self.plant.outbox, T0_MS)
+        self.watch = Watch(self.plant.outbox, self.plant.clock.booted_ms())
 
     # --- what faults tell ------------------------------------------------------------------------------------
 
@@ -87,13 +87,13 @@ class Run:
         self.watch.look()
         self.watch.read_again()
         old = self.watch.pending()
-        kept = Watch(backup, T0_MS)
+        kept = Watch(backup, self.plant.clock.booted_ms())
         kept.look()
         if old is not None:
             self._destroyed |= old[1] - set(kept.accepted)
 
     def watch_clone(self, outbox: Path) -> None:
-        watch = Watch(outbox, T0_MS)
+        watch = Watch(outbox, self.plant.clock.booted_ms())
         self._clones.append(watch)
 
     # --- the run ---------------------------------------------------------------------------------------------

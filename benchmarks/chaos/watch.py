@@ -24,7 +24,7 @@ class Watch:
     """``look`` may be called from any thread; the loop of ``start`` calls it too."""
 
     path: Path
-    t0_ms: int
+    booted_ms: int
     accepted: dict[tuple[str, int], Accepted] = field(default_factory=dict)
     numbers: dict[tuple[str, int], list[Accepted]] = field(default_factory=dict)
     seqs: dict[str, set[int]] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Watch:
             self.seqs.setdefault(epoch, set()).add(seq)
             if kind != "r":
                 continue
-            true_ms = self.t0_ms + boottime_ns // 1_000_000
+            true_ms = self.booted_ms + boottime_ns // 1_000_000
             one = Accepted(stream, boottime_ns, true_ms, None if value is None else Decimal(value))
             one = self.accepted.setdefault((stream, boottime_ns), one)
             meant = self.numbers.setdefault((epoch, seq), [])
