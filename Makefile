@@ -34,7 +34,7 @@ demo:
 test:
 	@scripts/setup test
 	@scripts/check
-	@$(PYTHON) -m pytest -q $(TEST_ARGS)
+	@$(PYTHON) -m pytest -q -n 2 --dist loadgroup $(TEST_ARGS)
 
 test-ble-real:
 	@scripts/test-ble-real $(TEST_ARGS)
