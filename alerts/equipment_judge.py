@@ -37,6 +37,7 @@ _LOOK_EVERY_MS = 60_000  # what time alone brings (silence, the end of a day) is
 _FORGET_EVERY_MS = 3_600_000
 _LEARNT_MS = 30 * DAY_MS  # the longest that a rule looks back to judge by (DRIFT: 28 days)
 _LEFT = "device_left"
+_TOLD_BY_PEOPLE = ("UNCALIBRATED", "CLOCK")  # from the records, which keep all: no window bounds them
 _FACTS_A_TURN = 20_000  # read again after a start before the turn gives way
 _REFUSED_FOR_CLOCK = frozenset({"clock_ahead", "clock_behind"})
 _FINE_C = -55  # a profile whose range goes below this needs sensors that do (DS01's bound of TVC)
@@ -212,13 +213,15 @@ class EquipmentJudge:
         if not watched.forgot_ms <= now_ms < watched.forgot_ms + _FORGET_EVERY_MS:
             track.forget(now_ms)
             watched.forgot_ms = now_ms
+            watched.said = {i: f for i, f in watched.said.items() if _is_recent(f, now_ms)}
         return changed
 
     def _say(self, watched: Watched, found: Iterable[RuleFinding], now_ms: int) -> Sequence[RuleFinding]:
         here = {serial for serial, _ in watched.track.settings.devices}
-        said = {i: f for i, f in watched.said.items() if self._is_asked(watched, f)}
         # Of a device that stands elsewhere now nothing goes on here; what went on ends, it was not wrong.
         found = [f for f in found if f.end_ms is not None or device_of(f) in {None, *here}]
+        ids = {f.finding_id for f in found}
+        said = {i: f for i, f in watched.said.items() if i in ids or self._is_asked(watched, f)}
         left = [f for f in said.values() if f.end_ms is None and device_of(f) not in {None, *here}]
         found += [replace(f, end_ms=max(now_ms, f.event_ms), reason=_LEFT) for f in left]
         changed, _ = reconcile(said.values(), found, now_ms)
@@ -239,7 +242,7 @@ class EquipmentJudge:
         since_ms = watched.from_ms if horizon_ms is None else max(watched.from_ms, horizon_ms)
         if finding.reason == _LEFT:
             return False
-        if finding.end_ms is None or finding.code in ("UNCALIBRATED", "CLOCK"):
+        if finding.end_ms is None or finding.code in _TOLD_BY_PEOPLE:
             return True
         return finding.episode_start_ms >= since_ms and finding.end_ms > since_ms
 
@@ -256,6 +259,13 @@ class EquipmentJudge:
             return
         if opened:
             self._on_alarm()
+
+
+def _is_recent(finding: RuleFinding, now_ms: int) -> bool:
+    """Whether the facts that are kept can still say it."""
+    return (
+        finding.end_ms is None or finding.code in _TOLD_BY_PEOPLE or finding.end_ms > now_ms - LOOK_BACK_MS - DAY_MS
+    )
 
 
 def _with_past(finding: RuleFinding, said: RuleFinding | None) -> RuleFinding:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.records import Actor, FindingKind, QuarantineItem, Role
+from telemetry.errors import NeighbourDownError
 from telemetry.readings import Quality, Reading, Stamp, Sync
 
 MIN = 60_000
@@ -172,3 +173,41 @@ def test_what_goes_on_of_a_device_ends_when_it_is_moved_and_is_not_called_wrong(
     world.again()
     world.at(5)
     assert {str(f.kind) for code in ("OFFLINE", "BATTERY_LOW") for f in world.found(code)} == {"confirmed"}
+
+
+def test_what_ended_is_not_said_again_and_again(world: Any, start: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days later, with the past let go of, a look that finds nothing new writes nothing and asks the records for nothing."""
+    world.alerts.start()
+    for day in range(3):
+        world.say(*calm(start, 24 * day, 24 * day + 23.75))
+        if day == 0:
+            world.say(said(start + 20 * MIN, "temperature_c", None), said(start + 25 * MIN, "battery_percent", "5"))
+            world.say(said(start + 90 * MIN, "battery_percent", "90"))
+        world.at(24 * day + 23.8)
+    assert [f.end_ms is None for f in world.found("SENSOR_FAULT")] == [False]
+    calls: list[Any] = []
+    save = world.records.save_findings
+    monkeypatch.setattr(world.records, "save_findings", lambda rows, at_ms: calls.append(rows) or save(rows, at_ms))
+    for minutes in (1, 3, 65, 67):
+        world.at(71.8 + minutes / 60 / 100)
+        world.clock.wall_ms += 2 * MIN
+        world.turn()
+    assert calls == []
+
+
+def test_records_that_do_not_answer_get_it_at_the_next_turn(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.alerts.start()
+    world.say(said(start, "temperature_c", None))
+
+    def away(*_: Any) -> None:
+        raise NeighbourDownError("records", "no answer", advice="")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.records, "save_findings", away)
+        with pytest.raises(NeighbourDownError):
+            world.at(0.1)
+    world.at(0.2)
+    (fault,) = world.found("SENSOR_FAULT")
+    assert fault.episode_start_ms == start
