@@ -1,8 +1,8 @@
 """How long alerts take to start and how much memory they hold, against days of history: ``make bench-alerts``.
 
 Eight refrigerators with one-minute readings and a batch in each. For each history: a start (rules and tables unchanged),
-an idle hour's worth of turns with fresh readings, one fact that comes half the history late. Seconds are of one core (the machine may be busy). Each in a process of its own,
-so that its memory is its own.
+an idle hour's worth of turns with fresh readings, one fact that comes half the history late. Seconds are of one core
+(the machine may be busy). Each in a process of its own, so that its memory is its own.
 """
 
 from __future__ import annotations
