@@ -236,3 +236,22 @@ def test_any_change_of_any_row_is_found_at_that_row(chain: list[Any], data: st.D
 
 def test_another_sites_chain_does_not_pass_for_ours(chain: list[Any]) -> None:
     assert [b.number for b in check_rows("T", chain)] == [1]
+
+
+def test_records_as_they_were_at_an_id_come_from_the_audit_alone(world: Any) -> None:
+    """A verdict is recomputed by what people had said when it was judged (decision 0027)."""
+    r = world.records
+    r.add_placement("B1", "KUL-1", 1000, world.sari, "", 1000)
+    then = r.newest_change()
+    r.move_batch("B1", "KUL-1b", 2000, world.sari, "warm", 2000)
+    device = replace(r.device("LOG-1"), interval_s=60, calibration_error_c=Decimal("0.50"))
+    r.upsert_device(device, world.sari, "other", 2000)
+    (old,) = r.states_at("placement", then, prefix="B1.at.")
+    assert (old.equipment, old.to_ms) == ("KUL-1", None)
+    assert r.states_at("placement", r.newest_change(), prefix="B1.at.") == r.placements("B1")
+    assert r.states_at("batch", then, key="B1") == [r.batch("B1")]
+    assert r.states_at("device", r.newest_change(), key="LOG-1") == [r.device("LOG-1")]
+    assert r.states_at("device", then, key="LOG-1")[0].interval_s != 60
+    assert r.states_at("batch", then, key="B") == []
+    with pytest.raises(KeyError):
+        r.states_at("user", then)

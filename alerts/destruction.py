@@ -1,0 +1,124 @@
+"""Whether a destruction of vaccines may be closed: what the BAST lists against what went into bags, was weighed and destroyed.
+
+smile-and-waste.md 8, 37: BAST line (KFA, batch, expiry, vials) - bags - kg - destroying event. A vial that is in no bag keeps
+it open; that vial or label was made unusable before leaving must be confirmed by a person; where a third party destroys, its
+own report is needed and the facility cannot close alone (BAB II.C.6). Pure; says what is missing, closes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Open(StrEnum):
+    """Why it cannot be closed."""
+
+    VIALS_MISSING = "vials_missing"
+    VIALS_TOO_MANY = "vials_too_many"
+    NOT_ON_LIST = "not_on_list"
+    BAG_NOT_WEIGHED = "bag_not_weighed"
+    BAG_NOT_DESTROYED = "bag_not_destroyed"
+    NOT_DECIDED = "not_decided"
+    NOT_DAMAGED = "not_confirmed_damaged"
+    NO_REPORT = "third_party_report_missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the BAST. ``discarded_by``: who decided that the batch is discarded ("" : nobody did)."""
+
+    product_kfa: str
+    batch_number: str
+    expires_on: date
+    vials: int
+    discarded_by: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.product_kfa, self.batch_number
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A bag of the BAST: vials by (KFA, batch number), its weight, and the destroying event it went into."""
+
+    code: str
+    vials: tuple[tuple[tuple[str, str], int], ...]
+    net_kg: Decimal | None = None
+    destroyed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Destruction:
+    """What is known of one BAST.
+
+    ``damaged_by``: who confirmed that vials or labels were made unusable before leaving. ``third_party``: who destroys,
+    "" where the facility does it itself; ``third_party_report``: the number of that party's own report.
+    """
+
+    lines: Sequence[Line]
+    bags: Sequence[Filled]
+    damaged_by: str = ""
+    third_party: str = ""
+    third_party_report: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """``subject``: the batch or bag it is about; ``count``: vials, where it is about vials."""
+
+    why: Open
+    subject: str
+    count: int = 0
+
+
+def problems(case: Destruction) -> list[Problem]:
+    """All that keeps it open, none when it may be closed by a named person."""
+    bagged: Counter[tuple[str, str]] = Counter()
+    for bag in case.bags:
+        for key, count in bag.vials:
+            bagged[key] += count
+    found = [*_vials(case.lines, bagged), *_bags(case.bags)]
+    if not case.damaged_by.strip():
+        found.append(Problem(Open.NOT_DAMAGED, ""))
+    if case.third_party and not case.third_party_report.strip():
+        found.append(Problem(Open.NO_REPORT, case.third_party))
+    return found
+
+
+def _vials(lines: Iterable[Line], bagged: Counter[tuple[str, str]]) -> list[Problem]:
+    listed: Counter[tuple[str, str]] = Counter()
+    undecided: dict[tuple[str, str], None] = {}
+    for line in lines:
+        listed[line.key] += line.vials
+        if not line.discarded_by.strip():
+            undecided[line.key] = None
+    found = [Problem(Open.NOT_DECIDED, _name(key)) for key in undecided]
+    for key in sorted({*listed, *bagged}):
+        difference = bagged[key] - listed[key]
+        if key not in listed:
+            found.append(Problem(Open.NOT_ON_LIST, _name(key), bagged[key]))
+        elif difference < 0:
+            found.append(Problem(Open.VIALS_MISSING, _name(key), -difference))
+        elif difference > 0:
+            found.append(Problem(Open.VIALS_TOO_MANY, _name(key), difference))
+    return found
+
+
+def _bags(bags: Iterable[Filled]) -> list[Problem]:
+    found: list[Problem] = []
+    for bag in bags:
+        if bag.net_kg is None or bag.net_kg <= 0:
+            found.append(Problem(Open.BAG_NOT_WEIGHED, bag.code))
+        if bag.destroyed_ms is None:
+            found.append(Problem(Open.BAG_NOT_DESTROYED, bag.code))
+    return found
+
+
+def _name(key: tuple[str, str]) -> str:
+    return f"{key[0]} {key[1]}"
