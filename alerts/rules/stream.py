@@ -10,7 +10,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
+from operator import is_
 
 from alerts.rules.facts import Entries, Point, ReadingFact, Values, point, value_of
 from alerts.rules.finding import Kind, RuleFinding
@@ -97,18 +98,21 @@ class StreamState:
 # --- taking facts in --------------------------------------------------------------------------------------
 
 
+def _first_ms(chunk: Chunk) -> int:
+    return chunk.first_ms
+
+
 class _Overlay:
     """The instants that a set of facts changes, read through to the state."""
 
     def __init__(self, state: StreamState) -> None:
         self.state = state
-        self.starts = [c.first_ms for c in state.chunks]
         self.index: Index | None = state.index
         self.fresh_blocks: set[int] = set()
         self.table: dict[int, dict[int | None, Values]] = {}
 
     def chunk_of(self, t_ms: int) -> int:
-        return max(0, bisect_right(self.starts, t_ms) - 1)
+        return max(0, bisect_right(self.state.chunks, t_ms, key=_first_ms) - 1)
 
     def at(self, t_ms: int) -> dict[int | None, Values]:
         entries = self.table.get(t_ms)
@@ -117,7 +121,7 @@ class _Overlay:
         return entries
 
     def _stored(self, t_ms: int) -> Entries:
-        if not self.starts:
+        if not self.state.chunks:
             return {}
         points = self.state.chunks[self.chunk_of(t_ms)].points
         i = bisect_left(points, t_ms, key=lambda p: p.t_ms)
@@ -186,19 +190,19 @@ def absorb(state: StreamState, facts: Iterable[ReadingFact]) -> StreamState:
     for fact in facts:
         overlay.take(fact)
     lists: list[tuple[Point, ...] | Chunk] = list(state.chunks)
+    changed = False
     for i, changes in sorted(overlay.by_chunk().items()):
         chunk = state.chunks[i] if state.chunks else None
         merged = _merged(chunk.points if chunk else (), changes)
         if merged is None:
             continue
+        changed = True
         if chunk is None:
             lists = [merged]
         else:
             lists[i] = merged
     state = replace(state, index=overlay.index)
-    if all(isinstance(x, Chunk) for x in lists):
-        return state
-    return _refold(state, lists)
+    return _refold(state, lists) if changed else state
 
 
 def _refold(state: StreamState, lists: Sequence[tuple[Point, ...] | Chunk]) -> StreamState:
@@ -212,7 +216,8 @@ def _refold(state: StreamState, lists: Sequence[tuple[Point, ...] | Chunk]) -> S
     walker = _first_walker(state, lists, warm)
     made: list[Chunk] = []
     if warm == state.warm:  # chunks before the first changed one stand as they are
-        made = list(takewhile(lambda x: isinstance(x, Chunk), lists))  # type: ignore[arg-type]
+        kinds = list(map(type, lists))  # by C: a step must not cost more the longer a history is
+        made = lists[: kinds.index(tuple)] if tuple in kinds else lists[:]  # type: ignore[assignment]
         walker = made[-1].end if made else walker
     for i in range(len(made), len(lists)):
         piece = lists[i]
@@ -335,7 +340,8 @@ def _by_clock(state: StreamState) -> tuple[object, ...]:
 def _differing(old: Sequence[Chunk], new: Sequence[Chunk]) -> tuple[Sequence[Chunk], Sequence[Chunk]]:
     """Both without the chunks they share at either end."""
     shared = min(len(old), len(new))
-    low = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a is not b), shared)
+    same = list(map(is_, old, new))
+    low = same.index(False) if False in same else shared
     high = 0
     while high < shared - low and old[-1 - high] is new[-1 - high]:
         high += 1
