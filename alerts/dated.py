@@ -89,3 +89,39 @@ def not_followed(catalogue: Mapping[str, Profile], kept: Iterable[ProfileVersion
     for row in kept:
         bodies.setdefault(row.profile, []).append(row.body)
     return {name for name, said in bodies.items() if name in catalogue and table_of(catalogue[name]) not in said}
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """One version of a profile, for people: who changed what, from when and why. ``rows``: (what, old, new)."""
+
+    version: ProfileVersion
+    by: str
+    said_ms: int
+    reason: str
+    rows: tuple[tuple[str, str, str], ...]
+
+
+def history_of(records: Records, profile: str) -> list[LimitChange]:
+    """All versions of a profile, oldest first, each with its row of the audit; for pages and the command."""
+    out: list[LimitChange] = []
+    before: Mapping[str, object] = {}
+    for version in records.profile_versions(profile):
+        row = records.audit_of(f"profile:{profile}/{version.number}")[0]
+        said = _flat(version.body)
+        rows = [(key, before.get(key, ""), said.get(key, "")) for key in sorted({*before, *said})] if out else []
+        changed = tuple((key, str(old), str(new)) for key, old, new in rows if old != new)
+        out.append(LimitChange(version, row.actor, row.at_ms, row.reason, changed))
+        before = said
+    return out
+
+
+def _flat(body: Mapping[str, object]) -> dict[str, object]:
+    """``HEAT.limit_c`` -> value, for each value that judges."""
+    flat = {key: value for key, value in body.items() if key not in ("limits", "label", "sources")}
+    limits = body.get("limits")
+    for row in limits if isinstance(limits, list) else []:
+        flat |= {
+            f"{row['code']}.{key}": value for key, value in row.items() if key not in ("code", "source", "verified")
+        }
+    return flat

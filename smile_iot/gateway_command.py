@@ -1,6 +1,7 @@
 """``smile-iot gateway load FILE.toml``: create and change sites, equipment, devices, batches, bags and people; and
 ``invite``, ``revoke`` and ``edges``: which Pi may speak for which edge (``smile_iot/gateway_edges.py``); and ``resend``:
-an edge is asked to send again (``smile_iot/gateway_resend.py``).
+an edge is asked to send again (``smile_iot/gateway_resend.py``); and ``limits``: limits over time
+(``smile_iot/gateway_limits.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from smile_iot import gateway_edges, gateway_resend
+from smile_iot import gateway_edges, gateway_limits, gateway_resend
 from smile_iot.parts import open_records, shards
 from smile_iot.service import add_config_argument, settings_of
 from smile_iot.settings import Settings
@@ -31,12 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(load)
     gateway_edges.add_actions(actions)
     gateway_resend.add_action(actions)
+    gateway_limits.add_action(actions)
 
 
 def run(args: argparse.Namespace) -> int:
     """0 done; raises what ``_load`` and the actions of the two other modules raise."""
     if args.action == "resend":
         return gateway_resend.run(args)
+    if args.action == "limits":
+        return gateway_limits.run(args)
     return gateway_edges.ACTIONS.get(args.action, _load)(args)
 
 

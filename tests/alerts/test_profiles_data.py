@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alerts.profiles import builtin_profiles, load_profiles, parse_profiles
-from alerts.rules import Profiles
+from alerts.rules import Profiles, ReadingFact, judge
 from telemetry.errors import ConfigError
 
 
@@ -18,6 +18,8 @@ def test_req_28_all_profiles_of_the_house_are_there_with_sources() -> None:
         "refrigerator",
         "freezer",
         "cold_room",
+        "freezer_room",
+        "cold_box",
         "ultra_cold",
         "transport_1",
         "transport_2",
@@ -61,6 +63,50 @@ def test_a_site_adds_a_profile_without_code(tmp_path: Path) -> None:
     assert after["HEAT"] == 7200
     assert after["FRZE"] == 3600
     assert (ours.version, ours.low_c) == ("site-1", Decimal("2.0"))
+
+
+COUNTRY = """
+version = "idn-2026"
+[idn_cold_box]
+extends = "cold_box"
+label = "Kotak dingin"
+sources = ["circular of the ministry"]
+limits = [
+  { code = "HEAT", comparator = ">", limit_c = "8.0", alarm_after_s = 3600, source = "circular" },
+  { code = "DOOR", quantity = "door_open", comparator = ">", limit = "0", alarm_after_s = 60, longer_than = true, source = "c" },
+]
+"""
+
+
+def test_req_28_a_country_and_a_site_over_it_add_profiles_that_judge_without_code(tmp_path: Path) -> None:
+    """The site's file extends the country's, which extends the house's; a new equipment is judged by it."""
+    country, site = tmp_path / "idn.toml", tmp_path / "site.toml"
+    country.write_text(COUNTRY)
+    site.write_text(
+        'version="s1"\n[our_box]\nextends="idn_cold_box"\nsources=["s"]\n'
+        'limits=[{code="LOW",comparator="<",limit_c="2.0",alarm_after_s=1800,source="site"}]\n'
+    )
+    profiles = Profiles(load_profiles(country, site), equipment={"BOX": ("our_box",)})
+    warm = [ReadingFact("BOX", "L/temperature_c", i * 900_000, Decimal("8.1")) for i in range(5)]
+    cold = [ReadingFact("BOX", "L/temperature_c", (10 + i) * 900_000, Decimal("1.9")) for i in range(3)]
+    door = [ReadingFact("BOX", "L/door_open", i * 60_000, Decimal(1)) for i in range(3)]
+    found = {
+        f.code: f.event_ms
+        for f in judge([*warm, *cold, *door], profiles, 12 * 900_000)
+        if f.code != "SILENT" and f.alarms
+    }
+    assert found == {"HEAT": 3_600_000, "LOW": 12 * 900_000, "DOOR": 120_000}
+
+
+@pytest.mark.parametrize("profile", sorted(builtin_profiles()))
+def test_what_has_no_official_text_says_so_and_smiles_rule_is_labelled(profile: str) -> None:
+    """Numbers the facts mark as unverified, or for which no official value was found, are verified = false."""
+    for limit in builtin_profiles()[profile].limits:
+        if "no official" in limit.source or "from memory" in limit.source:
+            assert not limit.verified, limit
+    if profile == "smile_grace":
+        assert "SMILE" in builtin_profiles()[profile].label
+        assert {x.level for x in builtin_profiles()[profile].limits} == {"notice"}
 
 
 LIMIT = 'code="A",comparator=">",limit_c="1",alarm_after_s=0,source="s"'
