@@ -150,11 +150,13 @@ _SPOKEN = frozenset(code for codes in SAYS.values() for code in codes)
 
 
 def _of(f: RuleFinding, label: FaultLabel, run: Run) -> bool:
-    """Whether a finding speaks of the fault's time: a fault of a sensor may well make it disagree, or noisy, too."""
-    return (
-        f.episode_start_ms < label.to_ms + AFTER_MS
-        and label.from_ms < (f.end_ms or run.end_ms) + run.interval_s * 1000
-    )
+    """Whether a finding speaks of the fault's time: a fault of a sensor may well make it disagree, or noisy, too.
+
+    Times are the logger's own: one whose clock went back tells of its fault in the hours before the label.
+    """
+    begin_ms = label.from_ms - (round(label.size * H) if label.kind is Kind.CLOCK_STEP else 0)
+    end_ms = run.end_ms if f.end_ms is None else f.end_ms
+    return f.episode_start_ms < label.to_ms + AFTER_MS and begin_ms < end_ms + run.interval_s * 1000
 
 
 # --- sums -------------------------------------------------------------------------------------------------
