@@ -5,12 +5,13 @@ STORE ?= sqlite
 export STORE
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test test-ble-real check bench bench-alerts bench-flash powercut chaos bench-store bench-rules bench-wire fuzz bench-drain simulate properties validate bench-forecast lock clean
+.PHONY: help demo test test-ble-real check bench bench-alerts kill-alerts bench-flash powercut chaos bench-store bench-rules bench-wire fuzz bench-drain simulate properties validate bench-forecast lock clean
 help:
 	@echo "make demo            the whole line on a virtual site, then pages to look at (STORE=influx: InfluxDB)"
 	@echo "make test            all tests, after style, types and import rules"
 	@echo "make test-ble-real   our agent with the real bluetoothd and kernel in QEMU, 4 minutes (docs/ble-real.md)"
 	@echo "make bench           how fast, lean and exact the data path is, in one table (benchmarks/bench.md)"
+	@echo "make kill-alerts     alerts killed between any two durable steps, every pair of kills, hours"
 	@echo "make bench-alerts    start and memory of alerts against 1, 180 and 720 days of history (benchmarks/alerts.md)"
 	@echo "make bench-flash     bytes that a reading costs the edge's flash (benchmarks/flash.md); root for the block device's own count"
 	@echo "make chaos           kill campaign: at least 500 faults on the real line, 30-40 minutes (docs/proof.md)"
@@ -46,6 +47,10 @@ bench:
 powercut:
 	@scripts/setup test
 	@$(PYTHON) -m benchmarks.powercut $(or $(POWERCUT_ARGS),--runs 4 --cuts 60 --steps 250 --write)
+
+kill-alerts:
+	@scripts/setup test
+	@ALERTS_EVERY_PAIR=1 $(PYTHON) -m pytest -q tests/alerts/test_kill_points.py
 
 bench-alerts:
 	@scripts/setup bench
