@@ -69,7 +69,8 @@ def read_book(
         return None
     assignments = _assignments(records, equipment)
     holds = next((v for v in reversed(versions) if v.from_ms <= now_ms), versions[0])
-    since_ms = max([holds.from_ms, *(a.from_ms for a in assignments[-1:] if a.profile == profile_id)])
+    # The first assignment holds for all time before it as well (``alerts.rules.Profiles``).
+    since_ms = max([holds.from_ms, *(a.from_ms for a in assignments[1:][-1:] if a.profile == profile_id)])
     return LimitBook(holds.profile, since_ms, tuple(reversed(versions)), tuple(reversed(assignments)))
 
 
