@@ -24,6 +24,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WORLDS, ORDER = "tests/alerts/properties/test_small_worlds.py", "tests/alerts/test_rules_order.py"
+BULK = "tests/alerts/bulk/test_bulk_equals_engine.py"
 SENSORS = "tests/alerts/equipment/test_order.py"
 _COUNT = re.compile(r"(\d+) passing(?: \w+)?, (\d+) failing(?: \w+)?,? and (\d+) invalid")
 
@@ -58,6 +59,24 @@ SUITES = (
         "test_req_30_words_of_a_door_in_any_order_say_what_judge_says",
         "event-driven words of a door in any order, with changing limits",
         runs=2,
+    ),
+    Suite(
+        BULK,
+        "test_a_series_is_judged_as_the_engine_judges_it",
+        "whole series in columns (alerts.bulk) = the engine: repeats, conflicts, moved numbers, faults, gaps, every kind of rule",
+        runs=2,
+    ),
+    Suite(
+        BULK,
+        "test_limits_that_changed_judge_each_time_by_its_own",
+        "the same with limits that change and a door that speaks at changes",
+        runs=2,
+    ),
+    Suite(
+        BULK,
+        "test_req_26_the_exposure_of_a_batch_is_the_same_over_columns",
+        "exposures in columns = alerts.exposure.expose",
+        share=0.25,
     ),
     Suite(
         ORDER,
