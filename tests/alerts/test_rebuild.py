@@ -87,7 +87,7 @@ def test_what_was_said_keeps_its_time_and_what_fell_is_withdrawn() -> None:
     facts = [ReadingFact(PLACE, STREAM, i * 15 * MIN, Decimal("9.0" if i < 50 else "5.0")) for i in range(400)]
     now_ms = facts[-1].t_ms
     said = judge(facts, made, 111)
-    denied = replace(said[0], finding_id="HEAT-0", episode_start_ms=1)
+    denied = replace(said[0], finding_id="HEAT-0", code="GONE", episode_start_ms=1)  # nothing joins it
     plan = made.plan(PLACE, STREAM)
     again = rebuild(history(facts), plan, [*said, denied], now_ms - 300 * MIN, now_ms)
     assert [(f.finding_id, f.kind.value) for f in again.findings] == [("HEAT-0", "withdrawn")]
