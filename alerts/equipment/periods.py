@@ -26,7 +26,7 @@ COMPRESSOR_SECONDS = "compressor_run_s"
 @dataclass(frozen=True, slots=True)
 class Doors:
     """The record before: its time, its open seconds, and how long the door had certainly been open at its end if it
-    was open then (``tail_s``: its only piece of open time; 0 where there were several)."""
+    was open then (``tail_s``: its only piece of open time; 0 where there were several, or none)."""
 
     t_ms: int | None = None
     open_s: int = 0
@@ -70,7 +70,7 @@ class Door(Rule[Doors]):
         maybe_episode, maybe_ended = joined(state.maybe, None if sure else flag, moment.t_ms, 0)
         one_piece = openings in (0, 1) and not (openings == 1 and self._carried(state if follows else None))
         before_s = state.tail_s if follows and openings == 0 else 0
-        tail_s = before_s + open_s if one_piece or open_s >= self.period_s else 0
+        tail_s = before_s + open_s if open_s and (one_piece or open_s >= self.period_s) else 0
         closed = [self._finding(sure_ended, about, ended=True)] if sure_ended else []
         closed += [self._maybe(maybe_ended, about, ended=True)] if maybe_ended else []
         return Doors(moment.t_ms, open_s, tail_s, sure_episode, maybe_episode), closed

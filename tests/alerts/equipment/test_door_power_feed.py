@@ -53,6 +53,12 @@ def test_req_30_no_opening_means_that_it_stayed_open_from_the_record_before(hand
     assert hand.found(hand.records([door(0, 0), door(150, 1), door(150, 0)]), "DOOR") == []
 
 
+def test_req_30_a_closed_record_ends_what_came_before_it(hand: Any) -> None:
+    """250 s, half an hour without an open second, then 100 s that no opening began: not 350 s without a break."""
+    facts = hand.records([door(250, 1), door(0, 0), door(0, 0), door(100, 0)])
+    assert hand.found(facts, "DOOR") == []
+
+
 def test_req_30_exactly_300_seconds_are_no_door(hand: Any) -> None:
     facts = hand.records([door(0, 0), door(300, 1)])
     assert [*hand.found(facts, "DOOR"), *hand.found(facts, "DOOR_POSSIBLE")] == []
