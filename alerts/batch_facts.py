@@ -14,6 +14,7 @@ from alerts.rules import ReadingFact
 QUANTITIES = frozenset({"temperature_c"})
 _FOREVER_MS = 1 << 62
 _HELD = 4
+_HELD_FACTS = 100_000  # a year of three loggers at 15 minutes; more only for the place that was asked for last
 
 
 class Facts(Protocol):
@@ -47,7 +48,7 @@ class KnownThen:
 class Round:
     """What is known now, for one round of judging: batches of one refrigerator share its readings.
 
-    Holds the last four places that were asked for; ``end`` lets go of them.
+    Holds the last four places that were asked for, fewer where they are long; ``end`` lets go of them.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -66,9 +67,12 @@ class Round:
             from_ms, to_ms = min(low, from_ms), max(high, to_ms)
             facts = list(self._memory.facts(equipment=equipment, quantities=QUANTITIES, from_ms=from_ms, to_ms=to_ms))
         self._held[equipment] = (from_ms, to_ms, facts)
-        while len(self._held) > _HELD:
+        while len(self._held) > 1 and (len(self._held) > _HELD or self._count() > _HELD_FACTS):
             del self._held[next(iter(self._held))]
         return facts[bisect_left(facts, low, key=_time) : bisect_left(facts, high, key=_time)]
+
+    def _count(self) -> int:
+        return sum(len(facts) for _, _, facts in self._held.values())
 
     def end(self) -> None:
         self._held.clear()

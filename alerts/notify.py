@@ -94,6 +94,8 @@ class Notifier:
         ladders: dict[str, Sequence[Sequence[User]]] = {}
         sent = False
         alarms = self.records.open_alarms()
+        standing = {(a.id, a.opened_ms) for a in alarms}
+        self._told = {t for t in self._told if t[:2] in standing}  # of the others nobody asks again
         for alarm in alarms:
             site = alarm.finding.site
             if site not in ladders:

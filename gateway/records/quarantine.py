@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -123,6 +123,21 @@ class QuarantinePart(Part):
         )
         with self._db.read() as connection:
             return [str(serial) for serial in connection.execute(query).scalars()]
+
+    def refused_times(self, reasons: Collection[str], from_ms: int) -> list[tuple[str, str, int]]:
+        """(serial, reason, received_ms) of what came from then on and was refused so, whatever became of it since.
+
+        In that order, and without reading the messages themselves.
+        """
+        q, s = tables.quarantine, tables.quarantine_serials
+        query = (
+            select(s.c.serial, q.c.reason, q.c.received_ms)
+            .join(q, s.c.item == q.c.id)
+            .where(q.c.reason.in_(reasons), q.c.received_ms >= from_ms)
+            .order_by(s.c.serial, q.c.reason, q.c.received_ms)
+        )
+        with self._db.read() as connection:
+            return [(str(serial), str(reason), int(ms)) for serial, reason, ms in connection.execute(query)]
 
     def waiting_for(self, serial: str) -> list[QuarantineItem]:
         """What waits for this device to be registered, oldest first."""

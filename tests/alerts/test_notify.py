@@ -345,3 +345,20 @@ def test_a_channel_that_hangs_does_not_hold_the_rules_up(world: Any, start: int)
 
     asyncio.run(story())
     assert len(world.found("HEAT", "F2")) == 1
+
+
+def test_who_was_told_of_an_alarm_that_is_no_longer_open_is_not_kept_in_memory(
+    world: Any, person: Callable[..., Any]
+) -> None:
+    """The records know it; the service may run for years."""
+    person("Sari", "json://chat/ward")
+    heat(world)
+    channel = Channel()
+    tell_people = notifier(world, send=channel)
+    assert tell_people()
+    assert len(tell_people._told) == 1
+    for alarm in world.records.open_alarms():
+        world.records.acknowledge(alarm.id, SARI, "moved the vaccine", world.clock.wall_ms)
+    assert not tell_people()
+    assert tell_people._told == set()
+    assert len(channel.sent) == 1

@@ -61,6 +61,17 @@ def test_waiting_for_a_serial(world: Any) -> None:
     assert r.waiting_serials("clock_ahead") == []
 
 
+def test_times_of_refusals_are_read_without_the_messages_and_from_a_day_on(world: Any) -> None:
+    r = world.records
+    ahead = replace(ITEM, reason="clock_ahead", serials=("A-1", "B-1"))
+    _, new = r.quarantine([replace(ahead, received_ms=5), replace(ahead, received_ms=9, payload=b"y")])
+    r.quarantine(replace(ITEM, reason="unknown_device", received_ms=9, serials=("A-1",)))
+    r.settle_quarantine(new, "discarded", world.budi, "clock was set", 10)
+    assert r.refused_times(["clock_ahead"], 6) == [("A-1", "clock_ahead", 9), ("B-1", "clock_ahead", 9)]
+    assert len(r.refused_times(["clock_ahead"], 0)) == 4
+    assert r.refused_times([], 0) == []
+
+
 def test_garbage_is_not_refused_a_second_time(world: Any) -> None:
     """A NUL or a lone surrogate would stop PostgreSQL; the line must not stop."""
     r = world.records
