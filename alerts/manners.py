@@ -42,8 +42,8 @@ class Manners:
 class Asked:
     """An alarm that nobody answered yet, as far as telling needs it. ``end_ms`` None: the episode goes on.
 
-    ``before_ms``: when the episode before it of the same rule and place was over, if its alarm was told and is not
-    answered either; ``start_ms`` is when this one began.
+    ``before_ms``: when the episode before it of the same rule and place was over, if its alarm was told (a message was
+    sent) and is not answered either; ``start_ms`` is when this one began.
     """
 
     opened_ms: int
@@ -65,10 +65,9 @@ def due(alarm: Asked, rung: int, manners: Manners, zone: str, now_ms: int) -> Du
     """When the people of a rung (0: the first) are told of an alarm that is not answered by then."""
     rung_ms = alarm.opened_ms + rung * manners.next_after_s * 1000
     delay_ms = manners.flap_delay_s * 1000
-    over = alarm.end_ms is not None
     if alarm.end_ms is not None and alarm.opened_ms - alarm.end_ms >= manners.past_after_s * 1000:
         return Due(Why.PAST, by_day(max(rung_ms, now_ms), zone, manners), by_day=True)
-    flapped = over and now_ms < alarm.opened_ms + delay_ms
+    flapped = delay_ms > 0 and alarm.end_ms is not None and alarm.end_ms <= alarm.opened_ms + delay_ms
     again = delay_ms > 0 and alarm.before_ms is not None and alarm.start_ms - alarm.before_ms <= delay_ms
     if flapped or again:
         return Due(Why.FLAP, by_day(max(rung_ms + delay_ms, now_ms), zone, manners), by_day=True)

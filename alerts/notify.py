@@ -100,7 +100,7 @@ class Notifier:
             site = alarm.finding.site
             if site not in ladders:
                 ladders[site] = rungs(self.records.people_to_tell(site))
-            zone, asked = self.records.site(site).zone, _asked(alarm, alarms)
+            zone, asked = self.records.site(site).zone, self._asked(alarm, alarms)
             for number, rung in enumerate(ladders[site]):
                 said = due(asked, number, self.manners, zone, now_ms)
                 if said.at_ms > now_ms:
@@ -114,6 +114,23 @@ class Notifier:
         for (_, name, url), found in lists.items():
             sent |= self._tell(found, people[name], url, None)
         return sent | self._take_back(now_ms)
+
+    def _asked(self, alarm: Alarm, alarms: Sequence[Alarm]) -> Asked:
+        """As ``manners`` asks: with the end of the like episode before it that somebody was told of and nobody answered.
+
+        One that nobody was told of yet (a past that waits for the day) does not make the next one old news.
+        """
+        f = alarm.finding
+        ends = [
+            (a.finding.end_ms, a.id)
+            for a in alarms
+            if a.id != alarm.id
+            and a.finding.end_ms is not None
+            and 0 <= f.episode_start_ms - a.finding.end_ms <= self.manners.flap_delay_s * 1000
+            and (a.finding.code, a.finding.equipment, a.finding.batch) == (f.code, f.equipment, f.batch)
+        ]
+        told = (end for end, id_ in sorted(ends, reverse=True) if any(map(_is_sent, self.records.notifications(id_))))
+        return Asked(alarm.opened_ms, f.episode_start_ms, f.end_ms, next(told, None))
 
     def _tell(self, alarms: Sequence[Alarm], person: User, url: str, words: Words | None) -> bool:
         """One message of these alarms (``words`` None: as a list) to one contact; True when it was sent."""
@@ -261,19 +278,6 @@ class Notifier:
         except UnknownRecord:
             pass
         return finding.equipment or finding.batch or finding.device or "–"
-
-
-def _asked(alarm: Alarm, alarms: Sequence[Alarm]) -> Asked:
-    """As ``manners`` asks: with the end of the like episode before it whose alarm waits for an answer too."""
-    f = alarm.finding
-    ends = (
-        a.finding.end_ms
-        for a in alarms
-        if a.id != alarm.id
-        and (a.finding.code, a.finding.equipment, a.finding.batch) == (f.code, f.equipment, f.batch)
-    )
-    before_ms = max((end for end in ends if end is not None and end <= f.episode_start_ms), default=None)
-    return Asked(alarm.opened_ms, f.episode_start_ms, f.end_ms, before_ms)
 
 
 def _is_sent(notification: Notification) -> bool:

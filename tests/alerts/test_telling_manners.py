@@ -200,6 +200,43 @@ def test_an_episode_that_comes_back_within_the_flap_delay_is_the_same_trouble(
     assert "masih berlangsung" in channel.sent[-1][1].body
 
 
+def test_what_goes_on_wakes_a_person_though_the_like_episode_just_before_it_waits_untold_for_the_day(
+    world: Any, person: Callable[..., Any], tell: Callable[..., bool], channel: Channel
+) -> None:
+    """Found at 06:00: HEAT over for ten hours, and HEAT that goes on. Nobody was told of the first: the second is news."""
+    person("Sari", "json://sari")
+    world.alerts.start()
+    world.say(
+        *world.temperatures(0, 10.25, "8.5"),
+        world.reading(world.clock.wall_ms + int(10.5 * HOUR), "7.9"),
+        *world.temperatures(10.75, 21, "9.5"),
+    )
+    world.at(21)  # 06:00 in Jayapura
+    assert len(world.found("HEAT")) == 2
+    assert not tell(flap_delay_s=1800)
+    world.clock.wall_ms += 30 * MIN
+    tell(flap_delay_s=1800)
+    heats = [m for _, m in channel.sent if m.title.startswith("Alarm: Terlalu panas")]
+    assert len(heats) == 1
+    assert "9,5" in heats[0].body
+
+
+def test_an_episode_over_within_the_flap_delay_wakes_nobody_after_it(
+    world: Any, person: Callable[..., Any], tell: Callable[..., bool], channel: Channel
+) -> None:
+    person("Sari", "json://sari")
+    world.alerts.start()
+    world.say(*world.temperatures(5, 15, "8.5"), *world.temperatures(15.25, 15.5, "5.0"))
+    world.at(15.25)  # 00:15 in Jayapura
+    assert not tell(flap_delay_s=1800)
+    world.clock.wall_ms += HOUR
+    assert not tell(flap_delay_s=1800)
+    world.say(*world.temperatures(15.75, 22, "5.0"))
+    world.at(22)
+    assert tell(flap_delay_s=1800)
+    assert channel.sent[-1][1].body.count("Terlalu panas") == 1
+
+
 def test_req_35_answer_and_resolve_times(world: Any) -> None:
     """Alarm 10:00, acknowledged 10:25, resolved 12:00: 25 and 120 minutes."""
     world.alerts.start()
