@@ -103,13 +103,19 @@ def _findings(
 
 
 def _told(findings: Iterable[RuleFinding], manners: Manners, zone: str, contacts: int) -> Messages:
+    """As the notifier would have: an episode makes the next one old news only where its message was sent by then."""
     alarms = sorted((f for f in findings if f.alarms), key=lambda f: f.event_ms)
-    before: dict[str, int] = {}
+    delay_ms = manners.flap_delay_s * 1000
+    before: dict[str, list[tuple[int, int]]] = {}  # rule -> (end of an episode, when its message was sent)
     lists = 0
     for f in alarms:
-        ended = f.end_ms if f.end_ms is not None and f.end_ms <= f.event_ms + manners.flap_delay_s * 1000 else None
-        asked = Asked(f.event_ms, f.episode_start_ms, ended, before.get(f.rule))
-        lists += due(asked, 0, manners, zone, f.event_ms).by_day
+        decided_ms = f.event_ms + delay_ms
+        ended = f.end_ms if f.end_ms is not None and f.end_ms <= decided_ms else None
+        told = (end for end, sent in before.get(f.rule, ()) if sent <= decided_ms and end <= f.episode_start_ms)
+        said = due(
+            Asked(f.event_ms, f.episode_start_ms, ended, max(told, default=None)), 0, manners, zone, f.event_ms
+        )
+        lists += said.by_day
         if f.end_ms is not None:
-            before[f.rule] = f.end_ms
+            before.setdefault(f.rule, []).append((f.end_ms, said.at_ms))
     return Messages(len(alarms) - lists, lists, contacts)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from threading import Lock
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
+from alerts.limit_change import UnsoundLimitError, with_limit
 from alerts.profiles import table_of
 from alerts.rules import Limit, Profile, StreamSettings
 from alerts.what_if import WhatIf
@@ -35,6 +37,10 @@ Degrees = Annotated[Decimal, Query(ge=-120, le=80, decimal_places=3)]
 Minutes = Annotated[int, Query(ge=0, le=44_640)]
 Days = Annotated[int, Query(ge=1, le=MOST_DAYS)]
 _LOW_C, _HIGH_C, _MOST_MIN = Decimal(-120), Decimal(80), Decimal(44_640)
+
+_ASKING = Lock()
+"""A "what if" judges a month of readings twice: one at a time, so that many visitors do not take the machine."""
+_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +76,12 @@ def _limit(book: LimitBook, code: str) -> Limit:
 def _changed(here: Here, code: str, limit_c: Decimal, after_s: int, source: str) -> Profile:
     """The profile with this one limit changed; raises ProblemError where that cannot be meant."""
     _limit(here.book, code)
-    made = limits.with_limit(here.book.profile, code, limit_c, after_s, source)
-    (mine,) = (x for x in made.limits if x.code == code)
-    if not limits.is_sound(made, mine):
+    try:
+        return with_limit(here.book.profile, code, limit_c, after_s, source)
+    except UnsoundLimitError as error:
         raise ProblemError(
-            422,
-            "unsound_limit",
-            f"{code} {limit_c} for {after_s} s does not fit the other limits",
-            "An upper limit lies above every lower one; a sum needs a time.",
-        )
-    return made
+            422, "unsound_limit", str(error), "An upper limit lies above every lower one; a sum needs a time."
+        ) from error
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -127,7 +129,7 @@ def change_limit(
     """Change one limit of the equipment's profile, from now (default) or a later time on, with a reason."""
     here = _here(request, visitor.person, site_id, equipment_id)
     changed = _changed(here, body.code, body.limit_c, body.alarm_after_s, body.reason)
-    _put(here, visitor.person, changed, body.from_ms, body.reason)
+    _put(here, visitor.person, changed, body.from_ms, body.reason, body.supersede)
     return limits_of(request, visitor, site_id, equipment_id)
 
 
@@ -224,7 +226,9 @@ def change_limit_page(
 # --- both ---------------------------------------------------------------------------------------------------------
 
 
-def _put(here: Here, person: Person, changed: Profile, from_ms: int | None, reason: str) -> None:
+def _put(
+    here: Here, person: Person, changed: Profile, from_ms: int | None, reason: str, supersede: bool = False
+) -> None:
     """Keep the new version. What held until now is kept first, as the file has it, where no service has done so yet."""
     records, files = here.desk.records, here.desk.questions.profiles
     if from_ms is not None and from_ms < here.now_ms:
@@ -234,20 +238,35 @@ def _put(here: Here, person: Person, changed: Profile, from_ms: int | None, reas
     with records.together():
         if changed.id in files:
             records.keep_profile(changed.id, files[changed.id].version, table_of(files[changed.id]), here.now_ms)
-        number = len(records.profile_versions(changed.id)) + 1
+        kept = records.profile_versions(changed.id)
+        number = (kept[-1].number if kept else 0) + 1
         version = f"{here.book.versions[-1].profile.version}-{number}"
         records.put_profile(
-            changed.id, version, table_of(changed), from_ms or here.now_ms, actor_of(person), reason, here.now_ms
+            changed.id,
+            version,
+            table_of(changed),
+            from_ms or here.now_ms,
+            actor_of(person),
+            reason,
+            here.now_ms,
+            supersede=supersede,
         )
 
 
 def _ask(here: Here, code: str, limit_c: Decimal, after_min: int, days: int) -> WhatIf:
     """What the last days would have said."""
     changed = _changed(here, code, limit_c, after_min * 60, "asked: what if")
-    facts = here.desk.questions.facts(here.view, here.now_ms - days * DAY_MS, here.now_ms)
     streams = _settings(here.view)
     files = here.desk.questions.profiles
-    return limits.asked(here.desk.records, files, facts, changed, here.view.equipment.id, streams, here.now_ms)
+    if not _ASKING.acquire(timeout=_WAIT_S):
+        raise ProblemError(
+            503, "busy", "others ask what other limits would have said", "Try again in a minute, or fewer days."
+        )
+    try:
+        facts = here.desk.questions.facts(here.view, here.now_ms - days * DAY_MS, here.now_ms)
+        return limits.asked(here.desk.records, files, facts, changed, here.view.equipment.id, streams, here.now_ms)
+    finally:
+        _ASKING.release()
 
 
 def _settings(view: EquipmentView) -> dict[str, StreamSettings]:

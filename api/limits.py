@@ -6,14 +6,14 @@ The rules' own reading of the dates (``alerts.dated``) is used, so that the page
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass
 
+from alerts.bulk import judge_all, points_by_stream
 from alerts.dated import limits_over_time
 from alerts.profiles import profile_of_table
-from alerts.rules import Limit, Mode, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
+from alerts.rules import Limit, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
 from alerts.rules.limits import TEMPERATURE
-from alerts.what_if import WhatIf, what_if, with_profile
+from alerts.what_if import WhatIf, compared, with_profile
 from gateway.records import Records
 from gateway.records.model import AuditRow, ProfileVersion
 from telemetry.errors import ConfigError
@@ -126,27 +126,6 @@ def changeable(profile: Profile) -> tuple[Limit, ...]:
     return tuple(x for x in profile.limits if x.quantity == TEMPERATURE)
 
 
-def with_limit(profile: Profile, code: str, limit_c: Decimal, after_s: int, source: str) -> Profile:
-    """The profile with one limit changed; raises KeyError for a code it does not have."""
-    if code not in {x.code for x in changeable(profile)}:
-        raise KeyError(code)
-    rows = tuple(
-        replace(x, limit_c=limit_c, alarm_after_s=after_s, source=source, verified=False) if x.code == code else x
-        for x in profile.limits
-    )
-    return replace(profile, limits=rows)
-
-
-def is_sound(profile: Profile, limit: Limit) -> bool:
-    """Whether a changed limit can be meant: a sum needs a time, and an upper limit lies above every lower one."""
-    if limit.alarm_after_s == 0 and (limit.mode is Mode.CUMULATIVE or limit.repeats):
-        return False
-    others = [x for x in changeable(profile) if x.comparator.high is not limit.comparator.high]
-    if limit.comparator.high:
-        return all(limit.limit_c > x.limit_c for x in others)
-    return all(limit.limit_c < x.limit_c for x in others)
-
-
 def asked(
     records: Records,
     files: Mapping[str, Profile],
@@ -158,12 +137,15 @@ def asked(
 ) -> WhatIf:
     """Both answers over the facts: by the limits that held, and as if the changed profile had always held its id.
 
+    Judged by columns (``alerts.bulk``: the engine's own findings), for a page may ask for a month.
     Only the alarms by limits of this profile are compared: SMILE's own beside it, silence and conflicts are not asked of.
     """
     over = limits_over_time(files, records.profile_versions(), records.assigned_profiles())
     assigned = {equipment: over.assigned[equipment]} if equipment in over.assigned else {}
     held = Profiles(over.catalogue, {equipment: (changed.id,)}, streams, assigned=assigned, versions=over.versions)
-    answer = what_if(facts, held, with_profile(held, changed), now_ms)
+    points = points_by_stream(facts)
+    both = [judge_all(points, p, now_ms) for p in (held, with_profile(held, changed))]
+    answer = compared(*both)
     return WhatIf(
         _alarms(answer.as_is, changed),
         _alarms(answer.then, changed),

@@ -518,12 +518,16 @@ class AcknowledgeIn(In):
 
 
 class LimitChangeIn(In):
-    """``from_ms`` (default now): from when on; a limit is never dated back."""
+    """``from_ms`` (default now): from when on; never back, and at most a year ahead.
+
+    ``supersede``: also instead of versions that were announced for that time or later and have not begun.
+    """
 
     code: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,31}$")]
     limit_c: Annotated[Decimal, Field(ge=-120, le=80, decimal_places=3)]
     alarm_after_s: Annotated[int, Field(ge=0, le=2_678_400)]
     from_ms: TimeMs | None = None
+    supersede: bool = False
     reason: Reason
 
 

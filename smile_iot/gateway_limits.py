@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import getpass
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from smile_iot.parts import open_records
@@ -44,6 +43,11 @@ def add_action(actions: Any) -> None:
         parser.add_argument("--actor", default=getpass.getuser(), help="who does it (default: the user name)")
         parser.add_argument("--from", dest="start", metavar="TIME", help="with offset; default: now")
         parser.add_argument("--version", metavar="NAME", help="the new version's name (default: its day and time)")
+        parser.add_argument(
+            "--supersede",
+            action="store_true",
+            help="also instead of versions that were announced for that time or later and have not begun",
+        )
     for parser in (show, change, adopt):
         add_config_argument(parser)
 
@@ -81,7 +85,14 @@ def _change(records: Records, catalogue: Mapping[str, Profile], args: argparse.N
     version = args.version or (in_file.version if args.word == "adopt" else iso_utc(from_ms))
     profile_of_table(args.profile, version, body)  # raises ConfigError for what no judgement could read
     made = records.put_profile(
-        args.profile, version, body, from_ms, Actor(args.actor, Role.SUPER_ADMIN), args.reason, now_ms
+        args.profile,
+        version,
+        body,
+        from_ms,
+        Actor(args.actor, Role.SUPER_ADMIN),
+        args.reason,
+        now_ms,
+        supersede=args.supersede,
     )
     if made.number == last.number:
         print(f"{args.profile} {made.version} says so already: nothing changed")
@@ -93,25 +104,30 @@ def _change(records: Records, catalogue: Mapping[str, Profile], args: argparse.N
 def _edited(profile: str, body: Mapping[str, Any], args: argparse.Namespace) -> Profile:
     from decimal import Decimal, InvalidOperation
 
+    from alerts.limit_change import UnsoundLimitError, with_limit
     from alerts.profiles import profile_of_table
     from alerts.rules.facts import milli
 
     held = profile_of_table(profile, "held", dict(body))
-    if args.code not in {x.code for x in held.limits}:
-        raise ConfigError("CODE", f"{profile} has no {args.code}; it has {', '.join(x.code for x in held.limits)}")
-    changes: dict[str, Any] = {}
+    if args.limit is None and args.after_s is None:
+        raise ConfigError("--limit", "say what changes: --limit, --after-s or both")
+    limit_c = None
     if args.limit is not None:
         try:
-            changes["limit_c"] = Decimal(args.limit)
-            milli(changes["limit_c"])
+            limit_c = Decimal(args.limit)
+            milli(limit_c)
         except (InvalidOperation, ValueError) as error:
             raise ConfigError("--limit", f"{args.limit!r} is not a number of at most three places") from error
-    if args.after_s is not None:
-        changes["alarm_after_s"] = args.after_s
-    if not changes:
-        raise ConfigError("--limit", "say what changes: --limit, --after-s or both")
-    limits = tuple(replace(x, **changes) if x.code == args.code else x for x in held.limits)
-    return replace(held, limits=limits)
+    try:
+        return with_limit(held, args.code, limit_c, args.after_s, args.reason)
+    except KeyError as error:
+        raise ConfigError(
+            "CODE", f"{profile} has no {args.code}; it has {', '.join(x.code for x in held.limits)}"
+        ) from error
+    except UnsoundLimitError as error:
+        raise ConfigError(
+            "--limit", str(error), advice="an upper limit lies above every lower one; a sum needs a time"
+        ) from error
 
 
 def _show(records: Records, catalogue: Mapping[str, Profile], profile: str | None) -> int:

@@ -15,6 +15,7 @@ _SHARD = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 
 if TYPE_CHECKING:
     from alerts.config import Config as AlertsConfig
+    from alerts.manners import Manners
     from api.config import Enrolment
     from gateway.records import Records
     from ingest.config import Config as IngestConfig
@@ -116,6 +117,19 @@ def alerts_config(settings: Settings) -> AlertsConfig:
         products_files=(products,) if products else (),
         public_url=settings.text("api.public_url"),
         held_back_s=settings.number("alerts.held_back_s"),
+    )
+
+
+def manners_of(settings: Settings) -> Manners:
+    """How this installation tells people of alarms."""
+    from alerts.manners import Manners
+
+    return Manners(
+        past_after_s=settings.number("alerts.past_after_h") * 3600,
+        night_from_h=settings.number("alerts.night_from_h"),
+        night_to_h=settings.number("alerts.night_to_h"),
+        flap_delay_s=settings.number("alerts.flap_delay_s"),
+        next_after_s=settings.number("alerts.next_person_after_s"),
     )
 
 

@@ -105,7 +105,7 @@ def _tasks(
     from alerts.judgement import Limits
     from alerts.manners import rungs
     from alerts.rulebook import limits_of, rules_of
-    from smile_iot.parts import alerts_config, store_config
+    from smile_iot.parts import alerts_config, manners_of, store_config
     from smile_iot.replay_site import SiteTask
     from smile_iot.replay_source import in_memory, in_store
 
@@ -135,6 +135,7 @@ def _tasks(
             SiteTask(
                 site,
                 registry.sites[site].zone,
+                manners_of(settings),
                 sum(len(set(u.contacts)) for u in first),
                 here,
                 stored.of({*here, *stood}),

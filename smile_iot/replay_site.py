@@ -18,11 +18,12 @@ from smile_iot.replay_source import Stored
 class SiteTask:
     """``profiles`` and ``limits`` (of batches): as they are, as changed. ``span``: [from, now].
 
-    ``contacts``: of the people who are told first.
+    ``manners``: how the installation tells; ``contacts``: of the people who are told first.
     """
 
     site: str
     zone: str
+    manners: Manners
     contacts: int
     equipment: tuple[str, ...]
     stored: Stored
@@ -42,7 +43,7 @@ class SiteAnswer:
 
 def replay_site(task: SiteTask) -> SiteAnswer:
     """No finding and no verdict of a site rests on another, but for a batch's earlier places: its readings are read too."""
-    people = (Manners(), task.zone, task.contacts)
+    people = (task.manners, task.zone, task.contacts)
     with closing(task.stored.open()) as source:
         done = []
         for name in task.equipment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 
-from smile_iot.parts import alerts_config, journal_url, open_records
+from smile_iot.parts import alerts_config, journal_url, manners_of, open_records
 from smile_iot.service import add_config_argument, serve, settings_of
 from telemetry.clock import Clock
 
@@ -16,20 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from alerts import channels, service
-    from alerts.manners import Manners
     from alerts.notify import Notifier
     from api.words import LANGUAGES, Words
     from gateway.journal import open_journal
 
     settings = settings_of(args)
     config = alerts_config(settings)
-    manners = Manners(
-        past_after_s=settings.number("alerts.past_after_h") * 3600,
-        night_from_h=settings.number("alerts.night_from_h"),
-        night_to_h=settings.number("alerts.night_to_h"),
-        flap_delay_s=settings.number("alerts.flap_delay_s"),
-        next_after_s=settings.number("alerts.next_person_after_s"),
-    )
     words = {language: Words(language) for language in LANGUAGES}
 
     async def alerts(clock: Clock, stop: asyncio.Event) -> None:
@@ -43,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
                     lambda ms, zone, language: words[language].time(ms, zone),
                     config.public_url,
                     channels.send,
-                    manners,
+                    manners_of(settings),
                 )
                 await service.run(config, clock, journal, records, notifier, stop)
         finally:

@@ -21,6 +21,7 @@ from gateway.records.part import Part, equal
 from gateway.records.tx import Act
 
 ALERTS = Actor.system("alerts")
+MOST_AHEAD_MS = 366 * 86_400_000
 _KEPT = "as its file had it when it was first used"
 
 
@@ -40,13 +41,25 @@ class ProfilesPart(Part):
             return tx.put(PROFILE, ProfileVersion(profile, 1, version, 0, dict(body)), Act(ALERTS, _KEPT, at_ms))
 
     def put_profile(
-        self, profile: str, version: str, body: Mapping[str, Any], from_ms: int, actor: Actor, reason: str, at_ms: int
+        self,
+        profile: str,
+        version: str,
+        body: Mapping[str, Any],
+        from_ms: int,
+        actor: Actor,
+        reason: str,
+        at_ms: int,
+        *,
+        supersede: bool = False,
     ) -> ProfileVersion:
         """A named person changes limits, from a date on, with a reason.
 
-        Raises Refused: PERSON_REQUIRED, REASON_REQUIRED; BAD_VALUE for a date in the past, or not after that of the
-        version before; ALREADY_REGISTERED for the name of a version that was used. Saying the version that stands
-        again is no change. ``keep_profile`` comes first: what held until now must be known.
+        With ``supersede`` what was announced for this date or later and has not begun will not hold (a mistyped date is
+        put right so); its row and its audit stay. Saying what stands again is no change.
+        Raises Refused: PERSON_REQUIRED, REASON_REQUIRED; BAD_VALUE for a date in the past, more than ``MOST_AHEAD_MS``
+        ahead, or not after that of a version that holds or is announced; ALREADY_REGISTERED for the name of a version
+        that was used.
+        ``keep_profile`` comes first: what held until now must be known.
         """
         if actor.is_system:
             raise Refused(Code.PERSON_REQUIRED, "limits are changed by a named person", field="actor")
@@ -58,15 +71,17 @@ class ProfilesPart(Part):
             if not rows:
                 raise Refused(Code.BAD_VALUE, f"what {profile} meant until now is not kept yet", field="profile")
             new = ProfileVersion(profile, len(rows) + 1, version.strip(), from_ms, dict(body))
-            if replace(new, number=rows[-1].number, version=rows[-1].version, from_ms=rows[-1].from_ms) == rows[-1]:
-                return rows[-1]
-            _check(new, rows, at_ms)
+            last = rows[-1]
+            same = replace(new, number=last.number, version=last.version, from_ms=last.from_ms) == last
+            if same and last.from_ms <= max(from_ms, at_ms):
+                return last
+            _check(new, rows, at_ms, supersede)
             tx.put(PROFILE, new, Act(actor, reason, at_ms), action="profile_changed", first_reason=True)
             return tx.need(PROFILE, profile, new.number)
 
     def profile_versions(self, profile: str | None = None) -> list[ProfileVersion]:
-        """All versions (of one profile), by profile and date."""
-        return self._all(PROFILE, *equal(PROFILE, profile=profile))
+        """All versions (of one profile) that hold, held or will hold, by profile and date; none that was superseded."""
+        return _in_force(self._all(PROFILE, *equal(PROFILE, profile=profile)))
 
     def assigned_profiles(self, audit_id: int | None = None) -> dict[str, list[tuple[int, str]]]:
         """Equipment -> (since when, profile id), oldest first, as the audit (up to ``audit_id``) tells it."""
@@ -84,7 +99,7 @@ class ProfilesPart(Part):
         return found
 
 
-def _check(new: ProfileVersion, rows: list[ProfileVersion], at_ms: int) -> None:
+def _check(new: ProfileVersion, rows: list[ProfileVersion], at_ms: int, supersede: bool) -> None:
     if not new.version:
         raise Refused(Code.BAD_VALUE, "the version has no name", field="version")
     if any(row.version == new.version for row in rows):
@@ -93,5 +108,26 @@ def _check(new: ProfileVersion, rows: list[ProfileVersion], at_ms: int) -> None:
         raise Refused(
             Code.BAD_VALUE, "limits are not dated back: the past is judged by those of then", field="from_ms"
         )
-    if new.from_ms <= rows[-1].from_ms:
-        raise Refused(Code.BAD_VALUE, f"{new.profile} {rows[-1].version} holds from a later date on", field="from_ms")
+    if new.from_ms > at_ms + MOST_AHEAD_MS:
+        raise Refused(Code.BAD_VALUE, "limits are dated at most a year ahead: is the year right?", field="from_ms")
+    in_the_way = [row for row in _in_force(rows) if row.from_ms >= new.from_ms]
+    if in_the_way and (in_the_way[0].from_ms <= at_ms or not supersede):
+        raise Refused(
+            Code.BAD_VALUE,
+            f"{new.profile} {in_the_way[0].version} holds from then or a later date on",
+            field="from_ms",
+        )
+
+
+def _in_force(rows: list[ProfileVersion]) -> list[ProfileVersion]:
+    """Without what was superseded before it began: a version takes the place of those before it from its date on.
+
+    A version that has begun is never superseded: a new one begins now or later (``_check``).
+    """
+    kept: dict[str, list[ProfileVersion]] = {}
+    for row in sorted(rows, key=lambda r: (r.profile, r.number)):
+        before = kept.setdefault(row.profile, [])
+        while before and before[-1].from_ms >= row.from_ms:
+            before.pop()
+        before.append(row)
+    return [row for found in kept.values() for row in found]

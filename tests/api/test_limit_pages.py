@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from api import limit_pages
+
 PAGE = "/sites/PKM-A/equipment/KULKAS-A/limits"
 JSON = f"/api/v1{PAGE}"
 WHAT_IF = "/api/v1/sites/PKM-A/equipment/KULKAS-A/what-if"
@@ -83,6 +85,27 @@ def test_what_if_the_limit_were_another_is_answered_and_changes_nothing(world: A
     assert "Alarms by the limits that held: 1. By this one: 0." in page
     assert "Would not have been: Too warm for too long" in page
     assert world.records.newest_change() == before
+
+
+def test_one_what_if_is_answered_at_a_time_and_the_others_are_told_to_wait(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limit_pages, "_WAIT_S", 0.01)
+    asker = world.as_role("operator")
+    with limit_pages._ASKING:
+        answer = asker.get(f"{WHAT_IF}?code=HEAT&limit_c=8&after_min=600")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "busy")
+    assert asker.get(f"{WHAT_IF}?code=HEAT&limit_c=8&after_min=600").status_code == 200
+
+
+def test_a_limit_announced_for_a_wrong_date_is_put_right_when_asked_for(world: Any) -> None:
+    asker = world.as_role("super_admin")
+    change = {"code": "HEAT", "limit_c": 9, "alarm_after_s": 60, "reason": "x y z"}
+    assert asker.post(JSON, json={**change, "from_ms": world.clock.now + 400 * 24 * HOUR}).status_code == 422
+    assert asker.post(JSON, json={**change, "from_ms": world.clock.now + 300 * 24 * HOUR}).status_code == 201
+    assert asker.post(JSON, json=change).status_code == 422
+    told = asker.post(JSON, json={**change, "supersede": True})
+    assert [v["from_ms"] for v in told.json()["versions"]] == [world.clock.now, 0]
 
 
 def test_only_who_may_sees_the_form(world: Any) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from gateway.records import open_records
 from smile_iot.__main__ import main
+from telemetry.clock import clock_from_environment
+from telemetry.contract import iso_utc
 
 
 @pytest.fixture
@@ -52,3 +54,28 @@ def test_words_that_mean_nothing_are_said(config: str) -> None:
         assert main(["gateway", "limits", "set", *wrong, *words]) != 0
     assert main(["gateway", "limits", "set", "refrigerator", "HEAT", "--limit", "warm", *words]) != 0
     assert main(["gateway", "limits", "set", "refrigerator", "HEAT", *words]) != 0
+
+
+def test_an_unsound_limit_is_refused_as_on_the_page(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """FRZE <= 9.0 lies above HEAT > 8.0: every reading would be beyond one of them."""
+    words = ["--reason", "r", "--config", config]
+    assert main(["gateway", "limits", "set", "refrigerator", "FRZE", "--limit", "9.0", *words]) == 2
+    assert "does not fit the other limits" in capsys.readouterr().err
+    assert main(["gateway", "limits", "set", "refrigerator", "HEAT", "--after-s", "-1", *words]) == 2
+
+
+def test_a_version_with_a_mistyped_date_is_superseded_and_only_when_asked(
+    config: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = ["gateway", "limits", "set", "refrigerator", "HEAT", "--config", config, "--actor", "Budi"]
+    far = ["--limit", "9.0", "--from", "2126-12-01T00:00:00Z", "--reason", "circular 7"]
+    assert main([*change, *far]) != 0
+    assert "at most a year ahead" in capsys.readouterr().err
+    clock = clock_from_environment()
+    later = ["--limit", "9.0", "--from", iso_utc(clock.now_ms() + 300 * 86_400_000), "--reason", "circular 7"]
+    assert main([*change, *later]) == 0
+    now = ["--limit", "9.0", "--reason", "circular 7, the year was wrong"]
+    assert main([*change, *now]) != 0
+    assert main([*change, *now, "--supersede"]) == 0
+    assert main(["gateway", "limits", "show", "refrigerator", "--config", config]) == 0
+    assert capsys.readouterr().out.count("by Budi") == 1

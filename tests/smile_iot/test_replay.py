@@ -118,6 +118,15 @@ def test_the_limits_that_held_say_what_the_service_said(ask: Ask, folder: Path) 
         assert told["batches"][0]["as_is"]["verdict"] == str(records.verdict("B1").verdict)  # type: ignore[union-attr]
 
 
+def test_messages_are_counted_by_this_installations_manners(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The episode was over an hour after its alarm: with a flap delay of two hours nobody is woken by it."""
+    config = folder / "calm.toml"
+    config.write_text(f'[server]\ndata_dir = "{folder}"\n[alerts]\nflap_delay_s = 7200\n')
+    assert main(["replay", "--json", "--config", str(config)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["equipment"][0]["messages"]["as_is"] == {"sent": 0, "alarms_by_day": 1, "contacts": 2}
+
+
 def test_a_changed_profile_adds_an_alarm_messages_and_another_verdict(ask: Ask, folder: Path) -> None:
     told = ask("--profiles", str(folder / "strict.toml"))
     (first, _) = told["equipment"]

@@ -52,12 +52,12 @@ def test_req_37_altering_a_stored_version_breaks_the_chain(world: Any, tamper: A
     assert (found.subject, found.why) == ("profile:refrigerator/2", "the record was altered: body")
 
 
-def test_limits_are_not_dated_back_nor_put_before_what_is_announced(world: Any) -> None:
+def test_limits_are_not_dated_back_nor_put_where_another_version_began(world: Any) -> None:
     world.records.keep_profile("refrigerator", "2026.1", FILE, NOW)
     with pytest.raises(Refused, match="not dated back"):
         _put(world, from_ms=NOW - 1)
-    _put(world, from_ms=NOW + 1000)
-    with pytest.raises(Refused, match="later date"):
+    _put(world)
+    with pytest.raises(Refused, match="a later date"):
         _put(world, version="3", body=FILE)
     with pytest.raises(Refused) as twice:
         _put(world, body=FILE, from_ms=NOW + 2000)
@@ -72,6 +72,50 @@ def test_saying_what_stands_is_no_change_and_what_held_before_must_be_known(worl
     first = _put(world)
     assert _put(world, version="again", from_ms=NOW + 5) == first
     assert len(world.records.profile_versions()) == 2
+
+
+YEAR = 366 * 86_400_000
+
+
+def test_limits_are_dated_at_most_a_year_ahead(world: Any) -> None:
+    """2126 typed for 2026 would have locked the profile for a hundred years."""
+    world.records.keep_profile("refrigerator", "2026.1", FILE, NOW)
+    with pytest.raises(Refused, match="at most a year ahead") as refused:
+        _put(world, from_ms=NOW + YEAR + 1)
+    assert (refused.value.code, refused.value.field) == (Code.BAD_VALUE, "from_ms")
+    assert _put(world, from_ms=NOW + YEAR).number == 2
+
+
+def test_what_has_not_begun_is_superseded_by_a_named_person_with_a_reason_and_stays_in_the_audit(world: Any) -> None:
+    world.records.keep_profile("refrigerator", "2026.1", FILE, NOW)
+    _put(world, from_ms=NOW + YEAR)
+    for wrong in ({"reason": " "}, {"actor": Actor.system("alerts")}):
+        with pytest.raises(Refused):
+            _put(world, **({"version": "3", "from_ms": NOW + 10, "supersede": True} | wrong))
+    with pytest.raises(Refused, match="later date"):  # never unasked
+        _put(world, version="3", from_ms=NOW + 10)
+    made = _put(world, "the month was wrong", version="3", from_ms=NOW + 10, supersede=True)
+    assert (made.number, made.from_ms, made.body) == (3, NOW + 10, NINE)
+    assert [v.version for v in world.records.profile_versions("refrigerator")] == ["2026.1", "3"]
+    assert world.records.audit_of("profile:refrigerator/2")[0].new_value["from_ms"] == NOW + YEAR
+    assert world.records.audit_of("profile:refrigerator/3")[0].reason == "the month was wrong"
+    with pytest.raises(Refused, match="is known"):
+        _put(world, body=FILE, from_ms=NOW + 20)
+    assert _put(world, version="4", body=FILE, from_ms=NOW + 20).number == 4
+    assert [v.number for v in world.records.profile_versions("refrigerator")] == [1, 3, 4]
+    assert _put(world, version="5", body=FILE, from_ms=NOW + 20, at_ms=NOW + 15).number == 4
+    assert world.records.verify_chain(HOUSE).ok
+
+
+def test_what_has_begun_is_not_superseded(world: Any) -> None:
+    world.records.keep_profile("refrigerator", "2026.1", FILE, NOW)
+    _put(world, from_ms=NOW + 10)
+    with pytest.raises(Refused, match="not dated back"):
+        _put(world, version="3", body=FILE, from_ms=NOW + 5, at_ms=NOW + 20, supersede=True)
+    with pytest.raises(Refused, match="later date"):
+        _put(world, version="3", body=FILE, from_ms=NOW + 10, at_ms=NOW + 10, supersede=True)
+    _put(world, version="3", body=FILE, from_ms=NOW + 21, at_ms=NOW + 20)
+    assert [v.version for v in world.records.profile_versions("refrigerator")] == ["2026.1", "2026-11", "3"]
 
 
 def test_a_change_of_limits_is_a_change_of_the_registry(world: Any) -> None:
