@@ -203,7 +203,7 @@ class Alerts:
         more |= self._judge_batches()
         self._forecaster.look(self._profiles, self._clock.now_ms())
         self._sensors.judge(self._profiles, self._clock.now_ms())
-        return more
+        return more | self._sensors.is_behind()
 
     # --- in ---
 

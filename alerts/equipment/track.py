@@ -83,14 +83,20 @@ class Track:
 
     def recall(self, facts: Iterable[ReadingFact]) -> None:
         """The facts from ``missing`` on, as they are on disk (those that ``take`` did not keep are among them)."""
-        since_ms, self.missing = self.missing, None
+        since_ms = self.begin_recall()
         if since_ms is None:
             return
-        self.kept_from_ms = since_ms if self.kept_from_ms is None else min(since_ms, self.kept_from_ms)
-        self._dirty(since_ms)
         for fact in facts:
             if fact.t_ms >= since_ms:
                 self._put(fact)
+
+    def begin_recall(self) -> int | None:
+        """``recall`` in slices: give all facts on disk from this instant on to ``take``, then ask for ``findings``."""
+        since_ms, self.missing = self.missing, None
+        if since_ms is not None:
+            self.kept_from_ms = since_ms if self.kept_from_ms is None else min(since_ms, self.kept_from_ms)
+            self._dirty(since_ms)
+        return since_ms
 
     def _before_all_marks(self, t_ms: int) -> bool:
         return (
@@ -122,11 +128,15 @@ class Track:
 
     # --- walking ---
 
-    def walk(self) -> int | None:
-        """Bring the states up to date; the instant from which on they were walked anew, None where nothing was new."""
-        since_ms, self._dirty_ms = self._dirty_ms, None
-        if since_ms is None:
+    def walk(self, before_ms: int | None = None) -> int | None:
+        """Bring the states up to date; the instant from which on they were walked anew, None where nothing was new.
+
+        ``before_ms``: no further than this, because facts from there on are still being read; the next call goes on.
+        """
+        since_ms = self._dirty_ms
+        if since_ms is None or (before_ms is not None and since_ms >= before_ms):
             return None
+        self._dirty_ms = None
         i = bisect_left(self.marks, since_ms, key=_when)
         walked_to_ms = self._walked_to_ms()
         if walked_to_ms is not None and since_ms <= walked_to_ms:
@@ -141,8 +151,11 @@ class Track:
         else:
             from_ms = None if walked_to_ms is None else walked_to_ms + 1
         start = 0 if from_ms is None else bisect_left(self.times, from_ms)
-        for t_ms in self.times[start:]:
+        stop = len(self.times) if before_ms is None else bisect_left(self.times, before_ms)
+        for t_ms in self.times[start:stop]:
             self._step(t_ms)
+        if stop < len(self.times):
+            self._dirty(self.times[stop])
         return since_ms
 
     def _walked_to_ms(self) -> int | None:
@@ -197,7 +210,12 @@ class Track:
     # --- letting go ---
 
     def forget(self, now_ms: int) -> None:
-        """Let go of instants older than ``keep_ms``, of most marks before them, and of all older than ``MARKS_MS``."""
+        """Let go of instants older than ``keep_ms``, of most marks before them, and of all older than ``MARKS_MS``.
+
+        Not while ``missing`` stands: the mark that it goes on from must stay.
+        """
+        if self.missing is not None:
+            return
         self.walk()
         newest_ms = min(now_ms, self.times[-1]) if self.times else now_ms
         cut = bisect_left(self.marks, newest_ms - self.keep_ms, key=_when) - 1

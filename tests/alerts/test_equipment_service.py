@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alerts import equipment_judge
 from gateway.records import Actor, FindingKind, QuarantineItem, Role
 from telemetry.errors import NeighbourDownError
 from telemetry.readings import Quality, Reading, Stamp, Sync
@@ -111,6 +112,63 @@ def test_late_facts_from_a_time_that_was_let_go_of_are_judged_by_what_the_memory
     world.at(96)
     (fault,) = world.found("SENSOR_FAULT")
     assert fault.episode_start_ms == start + 30 * HOUR
+
+
+def test_req_35_after_a_start_the_temperature_alarm_does_not_wait_for_the_past_of_sensors(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alarm comes in the next turn, while the look-back is read slice by slice; then the same stands as before."""
+    monkeypatch.setattr(equipment_judge, "_FACTS_A_TURN", 60)
+    world.device("LOG-C", "F1")
+    world.alerts.start()
+    world.say(*calm(start, 0, 48), *calm(start, 0, 20, "LOG-C"), *calm(start, 0, 30, "LOG-B"))
+    world.say(said(start + HOUR, "temperature_c", None), said(start + 49 * HOUR, "battery_percent", "5"))
+    world.at(49)
+    before = [(f.id, f.kind, f.event_ms, f.end_ms) for f in world.records.findings()]
+    assert {"SENSOR_FAULT", "BATTERY_LOW", "OFFLINE"} <= {f.code for f in world.records.findings()}
+    again = world.again(start=False)
+    again.start()
+    assert again.turn()
+    assert [(f.id, f.kind, f.event_ms, f.end_ms) for f in world.records.findings()] == before
+    world.say(*world.temperatures(48.25, 59, "8.5"))
+    world.clock.wall_ms = start + 59 * HOUR
+    turns = 0
+    while not world.found("HEAT"):
+        assert again.turn()
+        turns += 1
+    assert turns <= 8  # the 44 readings are an upload; whatever the rest of the past, this many turns are enough
+    assert again._sensors.is_behind()
+    world.turn()
+    assert not again._sensors.is_behind()
+    known = {i: end for i, _, _, end in before if end is not None}
+    assert known.items() <= {f.id: f.end_ms for f in world.records.findings()}.items()
+    assert [f.kind for f in world.found("SENSOR_FAULT")] == [FindingKind.CONFIRMED]
+
+
+def test_a_past_whose_reading_broke_off_is_read_again(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(equipment_judge, "_FACTS_A_TURN", 20)
+    world.alerts.start()
+    world.say(*calm(start, 0, 24), said(start + 23 * HOUR + MIN, "temperature_c", None))
+    again = world.again(start=False)
+    again.start()
+    world.clock.wall_ms = start + 24 * HOUR
+    assert again.turn()
+    reads = 0
+
+    def breaks(*_: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        raise NeighbourDownError("alerts' memory", "gone", advice="")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(equipment_judge, "islice", breaks)
+        with pytest.raises(NeighbourDownError):
+            again.turn()
+    world.turn()
+    assert reads == 1
+    assert [f.episode_start_ms for f in world.found("SENSOR_FAULT")] == [start + 23 * HOUR + MIN]
 
 
 def test_req_38_an_expired_certificate_is_said_and_over_with_the_next_one(world: Any, start: int) -> None:

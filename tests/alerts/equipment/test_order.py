@@ -99,6 +99,50 @@ def test_a_track_that_lets_go_of_the_past_and_recalls_it_says_the_same(
         track.forget(NOW)
 
 
+@EXAMPLES
+@given(facts_of(), st.randoms(use_true_random=False), st.integers(1, 7), st.integers(1, 5), st.integers(0, 6))
+def test_a_past_that_is_read_in_slices_while_news_comes_is_the_same_as_from_scratch(
+    facts: list[ReadingFact], chance: Any, slice_facts: int, mark_every: int, keep_h: int
+) -> None:
+    """First as after a start, then as for late facts from a time that was let go of; news may be read twice."""
+    mixed = [f for f in facts if f.device_seq is None]
+    chance.shuffle(mixed)
+    third = len(mixed) // 3
+    first, news, late = mixed[:third], mixed[third : 2 * third], mixed[2 * third :]
+    track = new_track(SETTINGS)
+    track.mark_every, track.keep_ms = mark_every, keep_h * 60 * MIN
+
+    def read(disk: list[ReadingFact], meanwhile: list[ReadingFact]) -> list[ReadingFact]:
+        """In time order and by slices; the news between two of them that were judged."""
+        disk.sort(key=lambda f: f.t_ms)
+        judged = []
+        for at in range(0, len(disk), slice_facts):
+            part = disk[at : at + slice_facts]
+            track.take(part)
+            track.walk(before_ms=part[-1].t_ms)
+            if meanwhile:
+                fact = meanwhile.pop()
+                judged += [fact] * (1 - track.take([fact]))
+        judged += [f for f in meanwhile if not track.take([f])]
+        return judged
+
+    judged = first + read(list(first), news)
+    disk = list(mixed[: 2 * third])
+    while track.missing is not None:
+        since_ms = track.begin_recall() or 0
+        read([f for f in disk if f.t_ms >= since_ms], [])
+    assert track.findings(NOW) == scratch(judged, NOW)
+    track.forget(NOW)
+    for fact in late:
+        disk.append(fact)
+        judged += [fact] * (1 - track.take([fact]))
+        track.forget(NOW)
+    while track.missing is not None:
+        since_ms = track.begin_recall() or 0
+        read([f for f in disk if f.t_ms >= since_ms], [])
+    assert track.findings(NOW) == scratch(judged, NOW)
+
+
 def days_of_readings(days: int) -> list[ReadingFact]:
     """Two probes; one falls silent for half a day, one sticks, and the door stays open now and then."""
     made = []
