@@ -194,7 +194,8 @@ def main() -> None:
             shutil.rmtree(folder)
         cells = (
             f"{days}", f"{days * 1440 * PLACES:,}", f"{size_mb:.0f}", f"{one['first_s']:.1f}", f"{two['start_s']:.1f}",
-            f"{two['turn_max_s']:.2f}", f"{two['caught_up_s']:.0f}", f"{two['turns']}", f"{two['later_max_s']:.2f}", f"{two['late_fact_s']:.2f}", f"{two['rss_started_mb']:.0f}", f"{two['rss_max_mb']:.0f}",
+            f"{two['turn_max_s']:.2f}", f"{two['caught_up_s']:.0f}", f"{two['turns']}",
+            f"{two['later_max_s']:.2f}", f"{two['late_fact_s']:.2f}", f"{two['rss_started_mb']:.0f}", f"{two['rss_max_mb']:.0f}",
         )  # fmt: skip
         print("| " + " | ".join(cells) + " |", flush=True)
 
