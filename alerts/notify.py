@@ -21,15 +21,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from alerts.manners import Asked, Manners, by_day, due, rungs
+from alerts.manners import Asked, Manners, by_day, due, recovery_c, rungs
 from gateway.records import Alarm, FindingKind, Notification, Records, UnknownRecord, User
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
+from telemetry.quantities import parse_stream_id
 
 log = logging.getLogger(__name__)
 TAKEN_BACK = "taken_back"
 """Marks the channel of a message that takes an alarm back."""
 _LATELY_MS = 30 * 86_400_000
+_BAND_MS = 86_400_000  # longer apart, two episodes are two troubles however little the value came back
+_CUT_OFF = ("sensor_lost", "limit_changed")  # an episode that ended so did not end by a recovery
 
 Say = Callable[..., str]
 """``say("message.title", equipment=...)``: a text of one language."""
@@ -46,6 +49,8 @@ Send = Callable[[str, Message], bool]
 """Send a message to one Apprise URL; False (or an exception of the library) means: not sent."""
 TellTime = Callable[[int, str, str], str]
 """(ms, zone, language) -> the site's wall clock in that language."""
+Values = Callable[[str, str, int, int], Sequence[Decimal]]
+"""(equipment, stream, from_ms, to_ms) -> its good values. Raises NeighbourDownError."""
 
 
 def apprise_send(url: str, message: Message) -> bool:
@@ -84,6 +89,7 @@ class Notifier:
     public_url: str
     send: Send = apprise_send
     manners: Manners = field(default_factory=Manners)
+    values: Values = lambda *_: ()
     _told: set[tuple[str, int, str, str]] = field(default_factory=set)
 
     def __call__(self) -> bool:
@@ -130,7 +136,8 @@ class Notifier:
             and (a.finding.code, a.finding.equipment, a.finding.batch) == (f.code, f.equipment, f.batch)
         ]
         told = (end for end, id_ in sorted(ends, reverse=True) if any(map(_is_sent, self.records.notifications(id_))))
-        return Asked(alarm.opened_ms, f.episode_start_ms, f.end_ms, next(told, None))
+        recovered_c = self._recovered(alarm, alarms) if self.manners.hysteresis_c > 0 else None
+        return Asked(alarm.opened_ms, f.episode_start_ms, f.end_ms, next(told, None), recovered_c)
 
     def _tell(self, alarms: Sequence[Alarm], person: User, url: str, words: Words | None) -> bool:
         """One message of these alarms (``words`` None: as a list) to one contact; True when it was sent."""
@@ -184,6 +191,44 @@ class Notifier:
             self.records.notification_done(told.finding, person.name, channel, ok, self.clock.now_ms(), detail)
             sent |= ok
         return sent
+
+    def _recovered(self, alarm: Alarm, alarms: Sequence[Alarm]) -> Decimal | None:
+        """How far the value came back since the last like episode whose alarm was told and waits for an answer.
+
+        None, so that the alarm is told, wherever this is not known.
+        """
+        f = alarm.finding
+        stream, limit_c = f.evidence.get("stream"), f.evidence.get("limit_c")
+        if f.equipment is None or f.batch is not None or not stream or limit_c is None:
+            return None
+        if not parse_stream_id(str(stream)).quantity.endswith("temperature_c"):
+            return None
+        like = (f.rule, f.equipment, stream, limit_c)
+        ends = (
+            a.finding.end_ms
+            for a in alarms
+            if a.id != alarm.id
+            and (
+                a.finding.rule,
+                a.finding.equipment,
+                a.finding.evidence.get("stream"),
+                a.finding.evidence.get("limit_c"),
+            )
+            == like
+            and a.finding.end_ms is not None
+            and f.episode_start_ms - _BAND_MS <= a.finding.end_ms <= f.episode_start_ms
+            and a.finding.evidence.get("reason") not in _CUT_OFF
+            and any(_is_sent(n) for n in self.records.notifications(finding=a.id))
+        )
+        end_ms = max((end for end in ends if end is not None), default=None)
+        if end_ms is None:
+            return None
+        try:
+            values = self.values(f.equipment, str(stream), end_ms, f.episode_start_ms)
+        except NeighbourDownError as error:
+            log.warning("how far %s came back is not known, so it is told: %s", f.equipment, error)
+            return None
+        return recovery_c(values, Decimal(str(limit_c)), str(f.evidence.get("comparator")))
 
     def _send(self, message: Message, url: str) -> tuple[bool, str]:
         try:

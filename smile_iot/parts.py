@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -130,6 +131,7 @@ def manners_of(settings: Settings) -> Manners:
         night_to_h=settings.number("alerts.night_to_h"),
         flap_delay_s=settings.number("alerts.flap_delay_s"),
         next_after_s=settings.number("alerts.next_person_after_s"),
+        hysteresis_c=degrees_setting("alerts.hysteresis_c", settings.text("alerts.hysteresis_c")),
     )
 
 
@@ -187,3 +189,14 @@ def ingest_config(settings: Settings) -> IngestConfig:
         linger_s=settings.number("ingest.linger_ms") / 1000,
         receipt_linger_s=settings.number("ingest.receipt_linger_s"),
     )
+
+
+def degrees_setting(key: str, text: str) -> Decimal:
+    """A width in degrees, 0 or more; raises ConfigError."""
+    try:
+        degrees = Decimal(text)
+    except InvalidOperation as error:
+        raise ConfigError(key, f"{text!r} is not a number", advice='write degrees as "0.5"') from error
+    if not degrees.is_finite() or degrees < 0:
+        raise ConfigError(key, f"{text!r} is no width in degrees", advice='write degrees as "0.5"')
+    return degrees

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from alerts import channels, service
     from alerts.notify import Notifier
+    from alerts.recovery import MemoryValues
     from api.words import LANGUAGES, Words
     from gateway.journal import open_journal
 
@@ -36,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
                     config.public_url,
                     channels.send,
                     manners_of(settings),
+                    MemoryValues(config.memory_path),
                 )
                 await service.run(config, clock, journal, records, notifier, stop)
         finally:

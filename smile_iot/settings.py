@@ -118,6 +118,11 @@ SETTINGS: tuple[Setting, ...] = (
         "alerts.flap_delay_s", 0, "seconds a message waits, and within which an episode that comes back is the same"
     ),
     Setting(
+        "alerts.hysteresis_c",
+        "0",
+        "degrees; came the value back by less since an alarm that waits for an answer, the next is told in the morning's list",
+    ),
+    Setting(
         "alerts.next_person_after_s", 1800, "seconds without an answer after which the people of the region are told"
     ),
     Setting(

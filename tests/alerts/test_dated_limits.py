@@ -48,6 +48,31 @@ def test_req_37_a_limit_changed_at_noon_judges_from_noon_on(world: Any, start: i
     assert world.found("HEAT") == [heat]
 
 
+def test_req_37_a_limit_edited_today_leaves_yesterdays_findings_as_they_are(world: Any, start: int) -> None:
+    """Yesterday 8.5 for eleven hours was HEAT above 8.0. Today's 9.0 changes no word of it: not now, not after a start,
+    and late readings of yesterday are judged by yesterday's 8.0 too (F2); the same 8.5 is no HEAT from today on."""
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "8.5"), *world.temperatures(11.25, 30, "5.0"))
+    world.say(*world.temperatures(22, 30, "5.0", "LOG-B"))
+    world.at(30)
+    (yesterday,) = world.found("HEAT")
+    assert (str(yesterday.kind), yesterday.profile_version) == ("confirmed", "2026.1")
+    rows = [(s.number, s.state) for s in world.records.finding_history(yesterday.id)]
+    world.records.put_profile(
+        "refrigerator", "2026-9", nine(), world.clock.wall_ms, BUDI, "new vaccine list", world.clock.wall_ms
+    )
+    world.say(*world.temperatures(30.25, 42, "8.5"), *world.temperatures(0, 11, "8.5", "LOG-B"))
+    world.at(42)
+    assert world.found("HEAT") == [yesterday]
+    (late,) = world.found("HEAT", "F2")
+    assert (late.profile_version, late.evidence["limit_c"], late.event_ms) == ("2026.1", "8.0", yesterday.event_ms)
+    world.again()
+    world.at(42.1)
+    assert world.found("HEAT") == [yesterday]
+    assert world.found("HEAT", "F2") == [late]
+    assert [(s.number, s.state) for s in world.records.finding_history(yesterday.id)] == rows
+
+
 def test_a_profile_is_kept_as_its_file_has_it_when_it_is_first_used(world: Any) -> None:
     world.alerts.start()
     kept = {v.profile: v for v in world.records.profile_versions()}

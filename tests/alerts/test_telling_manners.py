@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from alerts.manners import Manners
 from alerts.notify import Message, Notifier
+from alerts.recovery import MemoryValues
 from api.words import Words
 from gateway.records import Actor, Role, User
 
@@ -40,7 +42,7 @@ def channel() -> Channel:
 def tell(world: Any, channel: Channel) -> Callable[..., bool]:
     words = {language: Words(language) for language in ("id", "en")}
 
-    def make(**manners: int) -> bool:
+    def make(**manners: Any) -> bool:
         return Notifier(
             world.records,
             world.clock,
@@ -49,6 +51,7 @@ def tell(world: Any, channel: Channel) -> Callable[..., bool]:
             "https://iot.example",
             channel,
             Manners(**manners),
+            MemoryValues(world.folder / "alerts.db"),
         )()
 
     return make
@@ -249,3 +252,47 @@ def test_req_35_answer_and_resolve_times(world: Any) -> None:
     world.at(12.25)
     alarm = world.records.alarm(heat.id)
     assert (alarm.answer_ms, alarm.resolve_ms) == (25 * MIN, 120 * MIN)
+
+
+@pytest.mark.parametrize(("lowest", "told"), [("7.6", False), ("7.5", True)])
+def test_a_recovery_by_less_than_the_band_is_the_same_trouble(
+    world: Any, person: Callable[..., Any], tell: Callable[..., bool], channel: Channel, lowest: str, told: bool
+) -> None:
+    """Band 0.5 below 8.0: back to 7.6 is none, to 7.5 is one. Findings and open alarms are the same in both."""
+    person("Sari", "json://sari")
+    band = Decimal("0.5")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 10, "8.5"))
+    world.at(10)
+    assert tell(hysteresis_c=band)
+    world.say(*world.temperatures(10.25, 10.25, "7.9"), *world.temperatures(10.5, 10.5, lowest))
+    world.say(*world.temperatures(10.75, 21, "8.5"))
+    world.at(21)  # 06:00 in Jayapura
+    heats = world.found("HEAT")
+    assert len(heats) == 2
+    assert {f.id for f in heats} <= {a.id for a in world.records.open_alarms()}
+    first = len(channel.sent)
+    tell(hysteresis_c=band)
+    assert len([m for _, m in channel.sent[first:] if m.title.startswith("Alarm: Terlalu panas")]) == int(told)
+    world.say(*world.temperatures(21.25, 22, "8.5"))
+    world.at(22)  # 07:00
+    assert tell(hysteresis_c=band) is not told
+    assert not tell(hysteresis_c=band)
+
+
+def test_a_second_episode_is_told_when_the_first_was_answered_whatever_the_band(
+    world: Any, person: Callable[..., Any], tell: Callable[..., bool], channel: Channel
+) -> None:
+    person("Sari", "json://sari")
+    band = Decimal("0.5")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 10, "8.5"))
+    world.at(10)
+    assert tell(hysteresis_c=band)
+    (heat,) = world.found("HEAT")
+    world.records.acknowledge(heat.id, SARI, "door closed", world.clock.wall_ms)
+    world.say(*world.temperatures(10.25, 10.25, "7.9"), *world.temperatures(10.5, 21, "8.5"))
+    world.at(21)
+    first = len(channel.sent)
+    tell(hysteresis_c=band)
+    assert [m for _, m in channel.sent[first:] if m.title.startswith("Alarm: Terlalu panas")]
