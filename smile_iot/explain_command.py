@@ -32,14 +32,14 @@ def run(args: argparse.Namespace) -> int:
     from alerts.memory import Memory
     from alerts.rulebook import rules_of
     from api.words import Words
-    from smile_iot.parts import alerts_config, open_records
+    from smile_iot.parts import alerts_config, never_ran, open_kept_records
     from telemetry.clock import clock_from_environment
 
     settings = settings_of(args)
     config = alerts_config(settings)
     if not config.memory_path.exists():
-        raise ConfigError("server.data_dir", f"no {config.memory_path}: alerts never ran here")
-    with open_records(settings) as records:
+        raise never_ran(config.memory_path, "alerts")
+    with open_kept_records(settings) as records:
         memory = Memory(config.memory_path, read_only=True)
         try:
             now_ms = clock_from_environment().now_ms()

@@ -63,11 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ingest.ledger import read_clocks, read_identities, read_ledger
     from ingest.undated import read_undated
-    from smile_iot.parts import ingest_config, ledger_files
+    from smile_iot.parts import ingest_config, ledger_files, never_ran
     from telemetry.clock import clock_from_environment
 
     settings = settings_of(args)
     files = ledger_files(settings)
+    if not any(file.exists() for file in files):
+        raise never_ran(files[0], "ingest")
     book = Book(
         [line for file in files for line in read_ledger(file)],
         {(u.site, u.edge): u.waiting for u in read_undated(ingest_config(settings).filler_file)},

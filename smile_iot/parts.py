@@ -49,6 +49,21 @@ def journal_url(settings: Settings) -> str:
     return _with_password(url, settings.secret("records.password_file"))
 
 
+def never_ran(path: Path, what: str) -> ConfigError:
+    """The refusal of a command that only looks, where nothing is to be looked at: "nothing waits" would be a false calm."""
+    return ConfigError(
+        "server.data_dir", f"no {path}: {what} never ran here", advice="name the server's settings with --config"
+    )
+
+
+def open_kept_records(settings: Settings) -> Records:
+    """The records, which must be there already; raises ConfigError where they are a file that nobody made."""
+    url = records_url(settings)
+    if "://" not in url and not Path(url).exists():
+        raise never_ran(Path(url), "the server")
+    return open_records(settings)
+
+
 def open_records(settings: Settings) -> Records:
     from gateway.records import open_records
 

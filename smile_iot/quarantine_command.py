@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smile_iot.parts import open_records
+from smile_iot.parts import open_kept_records
 from smile_iot.service import add_config_argument, settings_of
 from telemetry.clock import clock_from_environment
 from telemetry.errors import ConfigError, ContractError
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    with open_records(settings_of(args)) as records:
+    with open_kept_records(settings_of(args)) as records:
         for line in _ACTIONS[args.action](args, records):
             print(line)
     return 0

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from api.words import Words
     from smile_iot.country import each_site
-    from smile_iot.parts import open_records
+    from smile_iot.parts import open_kept_records
     from smile_iot.replay_site import replay_site
     from telemetry.clock import clock_from_environment
 
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--days", f"{args.days} is no span", advice="at least 1")
     settings = settings_of(args)
     now_ms = clock_from_environment().now_ms()
-    with open_records(settings) as records:
+    with open_kept_records(settings) as records:
         tasks, registry = _tasks(args, settings, records, now_ms)
     answers = []
     for answer in each_site(replay_site, tasks, workers=args.workers, scheduler=args.scheduler):

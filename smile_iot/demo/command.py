@@ -103,10 +103,16 @@ def _report(play: Any, folder: Path | None, steps: list[dict[str, Any]], say: An
 
 def _stay_up(play: Any, say: Any) -> None:
     """The world goes on, slower; a person may look."""
+    from smile_iot.demo.script import BATCH
+    from telemetry.clock import ENVIRONMENT_KEY
+
     say("the script is over and every step happened; the site lives on (Ctrl-C ends it)")
     say(f"pages: http://127.0.0.1:{play.world.api_port}")
     for name, level in zip(play.passwords, ("operator", "manager", "super admin"), strict=True):
         say(f"log in as {name} ({level}) with {play.passwords[name]}")
+    config, clock = play.world.folder / "server.toml", play.world.clock
+    say("commands look at its data by its own clock, for example:")
+    say(f"{ENVIRONMENT_KEY}='{clock.to_environment()}' .venv/bin/smile-iot explain {BATCH.id} --config {config}")
     while True:
         play.turn()
         time.sleep(0.5)

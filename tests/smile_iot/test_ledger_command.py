@@ -80,7 +80,10 @@ def test_json_gives_the_same_numbers(config: Path, ledger: None, capsys: pytest.
     assert now["numbered"] == now["received"] + now["quarantined"] + now["thinned"] + now["missing"]
 
 
-def test_before_any_edge_was_heard_it_says_so(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_before_any_edge_was_heard_it_says_so(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ledger(tmp_path / "ledger.db").close()  # ingest runs, and nobody spoke yet
     assert main(["ledger", "--config", str(config)]) == 0
     assert "No edge has been heard yet" in capsys.readouterr().out
     assert main(["ledger", "--config", str(config), "--json"]) == 0
