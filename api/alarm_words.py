@@ -88,12 +88,19 @@ def times(words: Words, site: Site, alarm: Alarm) -> list[tuple[str, str]]:
         (words("alarm_page.detected"), after(f.detected_ms, f.event_ms, "after_event")),
         (words("alarm_page.opened"), words.time(alarm.opened_ms, zone)),
         (words("alarm_page.answered"), after(alarm.acknowledged_ms, alarm.opened_ms, "after_opened")),
-        (words("alarm_page.ended"), words("batch.goes_on") if f.end_ms is None else words.time(f.end_ms, zone)),
+        (words("alarm_page.ended"), _ended(words, zone, f)),
         (words("alarm_page.resolved"), after(alarm.resolved_ms, alarm.opened_ms, "after_opened")),
     ]
     if alarm.closed_ms is not None:
         rows.append((words("alarm_page.closed"), words.time(alarm.closed_ms, zone)))
     return rows
+
+
+def _ended(words: Words, zone: str, finding: Finding) -> str:
+    """When it ended; of a finding that was withdrawn nothing can go on."""
+    if finding.end_ms is None:
+        return "–" if finding.kind == FindingKind.WITHDRAWN else words("batch.goes_on")
+    return words.time(finding.end_ms, zone)
 
 
 def steps(words: Words, site: Site, history: Sequence[FindingState]) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ A profile is the same for every equipment that has it. A change holds from now o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from threading import Lock
 from typing import Annotated
@@ -27,6 +27,7 @@ from api.questions import DAY_MS, EquipmentView
 from api.roles import Person, Right
 from api.security import Visitor
 from api.shapes import LimitChangeIn, LimitOut, LimitsOut, ProfileVersionOut, SaidOut, WhatIfOut
+from api.words import Words
 from gateway.records import Site
 
 page_router = APIRouter(include_in_schema=False)
@@ -52,6 +53,7 @@ class Here:
     view: EquipmentView
     book: LimitBook
     now_ms: int
+    words: Words
 
 
 def _here(request: Request, person: Person, site_id: str, equipment_id: str) -> Here:
@@ -61,7 +63,7 @@ def _here(request: Request, person: Person, site_id: str, equipment_id: str) -> 
     book = limits.read_book(desk.records, desk.questions.profiles, equipment_id, view.equipment.profile, now_ms)
     if book is None:
         raise not_found("profile", view.equipment.profile)
-    return Here(desk, site, view, book, now_ms)
+    return Here(desk, site, view, book, now_ms, words_for(request, person))
 
 
 def _limit(book: LimitBook, code: str) -> Limit:
@@ -82,6 +84,30 @@ def _changed(here: Here, code: str, limit_c: Decimal, after_s: int, source: str)
         raise ProblemError(
             422, "unsound_limit", str(error), "An upper limit lies above every lower one; a sum needs a time."
         ) from error
+
+
+def _wanted(
+    here: Here,
+    code: str,
+    limit_c: Decimal,
+    after_s: int,
+    from_ms: int | None,
+    reason: str,
+    *,
+    supersede: bool,
+) -> Profile:
+    """The profile from ``from_ms`` (None: now) on: what will hold just before, with this one limit changed.
+
+    Raises ProblemError where that changes nothing (to ``supersede`` what is scheduled is a change), and what ``_changed`` raises.
+    """
+    base = replace(here, book=replace(here.book, profile=here.book.before(from_ms or here.now_ms, here.now_ms)))
+    was = _limit(base.book, code)
+    instead = supersede and here.book.versions[0].from_ms > here.now_ms
+    if not instead and (was.limit_c, was.alarm_after_s) == (limit_c, after_s):
+        raise ProblemError(
+            422, "nothing_changes", f"{code} is {limit_c} for {after_s} s already", "Change the limit or its time."
+        )
+    return _changed(base, code, limit_c, after_s, reason)
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -128,7 +154,9 @@ def change_limit(
 ) -> LimitsOut:
     """Change one limit of the equipment's profile, from now (default) or a later time on, with a reason."""
     here = _here(request, visitor.person, site_id, equipment_id)
-    changed = _changed(here, body.code, body.limit_c, body.alarm_after_s, body.reason)
+    changed = _wanted(
+        here, body.code, body.limit_c, body.alarm_after_s, body.from_ms, body.reason, supersede=body.supersede
+    )
     _put(here, visitor.person, changed, body.from_ms, body.reason, body.supersede)
     return limits_of(request, visitor, site_id, equipment_id)
 
@@ -196,6 +224,7 @@ def limits_page(
         assignments=[assignment_item(words, here.site, a) for a in here.book.assignments[:20]],
         offered=offered,
         sharing=sharing,
+        scheduled_ms=here.book.versions[0].from_ms if here.book.versions[0].from_ms > here.now_ms else None,
         asked=asked,
         wish={"code": code, "limit_c": limit, "after_min": after, "days": days},
         now_local=local_time(here.now_ms, here.site.zone),
@@ -219,7 +248,9 @@ def change_limit_page(
     since_ms, reason = form.moment("since", here.site.zone), form.text("reason", 3)
     if since_ms is not None and since_ms // 60_000 == here.now_ms // 60_000:
         since_ms = None  # the form knows minutes: this minute is now
-    _put(here, visitor.person, _changed(here, code, limit_c, after_s, reason), since_ms, reason)
+    supersede = form.fields.get("supersede") == "yes"
+    changed = _wanted(here, code, limit_c, after_s, since_ms, reason, supersede=supersede)
+    _put(here, visitor.person, changed, since_ms, reason, supersede)
     return back_to(f"/sites/{here.site.id}/equipment/{equipment_id}/limits", "limit_changed")
 
 
@@ -231,6 +262,16 @@ def _put(
 ) -> None:
     """Keep the new version. What held until now is kept first, as the file has it, where no service has done so yet."""
     records, files = here.desk.records, here.desk.questions.profiles
+    last_ms = here.book.versions[0].from_ms
+    if not supersede and here.now_ms < last_ms and (from_ms or here.now_ms) <= last_ms:
+        at = here.words.time(last_ms, here.site.zone)
+        raise ProblemError(
+            422,
+            "limit_scheduled",
+            f"a change is scheduled from {at} on",
+            "Choose a later time, or replace that change.",
+            Wrong("scheduled", "since", {"time": at}),
+        )
     if from_ms is not None and from_ms < here.now_ms:
         raise ProblemError(
             422, "limit_in_the_past", "limits are not dated back", "The past is judged by the limits of then."

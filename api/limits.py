@@ -58,6 +58,11 @@ class LimitBook:
     versions: tuple[Version, ...]
     assignments: tuple[Assignment, ...]
 
+    def before(self, from_ms: int, now_ms: int) -> Profile:
+        """What holds until ``from_ms``, with the changes scheduled before it; never older than what holds now."""
+        known = (v.profile for v in self.versions if v.from_ms < from_ms or v.from_ms <= now_ms)
+        return next(known, self.profile)
+
 
 def read_book(
     records: Records, files: Mapping[str, Profile], equipment: str, profile_id: str, now_ms: int

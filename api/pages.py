@@ -229,6 +229,7 @@ def alarms_page(request: Request, visitor: Looker, site_id: str) -> Response:
     items = [item(words, site, places, a.finding, a) for a in alarms]
     gone = any(a.finding.kind == FindingKind.WITHDRAWN or a.finding.superseded_by for a in alarms)
     after = replaced_by(desk.records.findings(site.id, limit=_REMEMBERED)) if gone else {}
+    done = [i for i, a in zip(items, alarms, strict=True) if a.state != AlarmState.OPEN]
     return page(
         request,
         "alarms.html",
@@ -236,7 +237,8 @@ def alarms_page(request: Request, visitor: Looker, site_id: str) -> Response:
         site=site,
         here="alarms",
         open=[i for i, a in zip(items, alarms, strict=True) if a.state == AlarmState.OPEN][:_LISTED],
-        answered=[i for i, a in zip(items, alarms, strict=True) if a.state != AlarmState.OPEN][:20],
+        answered=[i for i in done if i.finding.kind != FindingKind.WITHDRAWN][:20],
+        withdrawn=[i for i in done if i.finding.kind == FindingKind.WITHDRAWN][:20],
         fates={a.id: became(a.finding, after.get(a.id, [])).fate for a in alarms},
     )
 

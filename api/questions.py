@@ -559,7 +559,7 @@ def shown_state(
 def finding_state(finding: Finding, alarm: Alarm | None) -> Shown:
     """How a finding is shown in a list."""
     if finding.kind == FindingKind.WITHDRAWN:
-        return Shown("ok", "withdrawn")
+        return Shown("gone", "withdrawn")
     if alarm is None:
         return Shown("out", "out") if finding.end_ms is None else Shown("ok", "closed")
     if alarm.state == AlarmState.OPEN:

@@ -105,3 +105,17 @@ def test_an_alarm_from_late_data_says_that_it_was_found_late(world: Any) -> None
 def test_an_alarm_of_another_site_is_not_reached_through_ones_own_address(world: Any) -> None:
     assert world.as_role("manager").get("/api/v1/sites/PKM-A/alarms/HEAT-9").status_code == 404
     assert world.log_in("manager").get("/sites/PKM-A/alarms/HEAT-9").status_code == 404
+
+
+def test_a_withdrawn_alarm_stands_apart_without_a_green_tick_and_does_not_go_on(world: Any) -> None:
+    world.records.acknowledge("HEAT-1", SARI, "door closed", world.clock.now)
+    save(world, withdrawn(world))
+    asker = world.log_in("operator", "id")
+    listed = asker.get("/sites/PKM-A/alarms").text
+    answered, _, apart = listed.partition("<h2>Ditarik</h2>")
+    assert "HEAT-1" not in answered
+    assert "HEAT-1" in apart
+    assert '<span class="state gone">' in apart
+    page = text_of(asker.get("/sites/PKM-A/alarms/HEAT-1").text)
+    assert "Kejadian berakhir –" in page
+    assert "masih berlangsung" not in page

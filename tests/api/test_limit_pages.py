@@ -112,3 +112,53 @@ def test_only_who_may_sees_the_form(world: Any) -> None:
     assert "Save the new limit" in world.log_in("super_admin").get(PAGE).text
     assert "Save the new limit" not in world.log_in("manager").get(PAGE).text
     assert "Only a super admin" in world.log_in("manager").get(PAGE).text
+
+
+def _change(world: Any, code: str, limit_c: float, after_s: int, from_ms: int | None = None) -> Any:
+    body = {"code": code, "limit_c": limit_c, "alarm_after_s": after_s, "from_ms": from_ms, "reason": "by the test"}
+    return world.as_role("super_admin").post(JSON, json=body)
+
+
+def test_a_later_change_is_made_upon_the_one_that_is_scheduled_before_it(world: Any) -> None:
+    """Both hold in the end: the second is not made of what held when the form was sent."""
+    assert _change(world, "HEAT", 9, 3600, world.clock.now + HOUR).status_code == 201
+    assert _change(world, "FRZE", -1, 3600, world.clock.now + 2 * HOUR).status_code == 201
+    world.clock.now += 3 * HOUR
+    told = world.as_role("operator").get(JSON).json()
+    now = {x["code"]: x["limit_c"] for x in told["limits"]}
+    assert (now["HEAT"], now["FRZE"]) == (9.0, -1.0)
+    assert [v["changed"] for v in told["versions"]] == [["FRZE"], ["HEAT"], []]
+
+
+def test_a_change_that_changes_nothing_makes_no_version(world: Any) -> None:
+    before = world.records.newest_change()
+    answer = _change(world, "HEAT", 8, 36_000)
+    assert (answer.status_code, answer.json()["reason"]) == (422, "nothing_changes")
+    assert world.records.newest_change() == before
+    assert _change(world, "HEAT", 9, 36_000, world.clock.now + HOUR).status_code == 201
+    assert _change(world, "HEAT", 9, 36_000, world.clock.now + 2 * HOUR).json()["reason"] == "nothing_changes"
+
+
+def test_a_change_before_a_scheduled_one_is_refused_with_its_time_and_a_way_out(world: Any) -> None:
+    assert _change(world, "HEAT", 9, 3600, world.clock.now + HOUR).status_code == 201
+    form = {"rule": "HEAT", "limit_c": "10", "after_min": "60", "reason": "too soon", "since": ""}
+    sent = world.log_in("super_admin", "id").post(PAGE, form)
+    assert sent.status_code == 422
+    page = text_of(sent.text)
+    assert "Sudah ada perubahan terjadwal mulai 20 Nov 2026 18.00 WIT." in page
+    assert "Pilih waktu sesudahnya, atau batalkan dulu perubahan itu." in page
+    assert 'name="since"' in sent.text
+    boss = world.log_in("super_admin", "id")
+    assert "Batalkan perubahan yang terjadwal mulai 20 Nov 2026 18.00 WIT" in boss.get(PAGE).text
+    back = {**form, "limit_c": "8", "after_min": "600", "supersede": "yes"}
+    assert boss.post(PAGE, back).status_code == 303
+    assert world.as_role("operator").get(JSON).json()["versions"][0]["from_ms"] == world.clock.now
+
+
+def test_the_time_of_a_change_is_empty_until_somebody_gives_one(world: Any) -> None:
+    """Filled with the minute of loading, a slow typist would be told that limits are never dated back."""
+    page = world.log_in("super_admin", "id").get(PAGE).text
+    field = re.search(r'<input id="since"[^>]*>', page)
+    assert field is not None
+    assert "value=" not in field[0]
+    assert "Kosong = mulai sekarang" in page
