@@ -31,10 +31,11 @@ from alerts.equipment import (
     watched_quantities,
 )
 from alerts.equipment.calibration import Certificate, Lapse, calibration_findings, lapses
-from alerts.equipment.clock import Refusal, clock_findings
+from alerts.equipment.clock import Refusal, clock_findings, with_beginnings
+from alerts.equipment.homes import Stay, home_at, stays, within
 from alerts.equipment.track import DAY_MS, MARKS_MS
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, reconcile
-from gateway.records import Equipment, FindingKind, Records, Refused, Registry, UnknownRecord
+from gateway.records import AuditRow, Equipment, FindingKind, Records, Refused, Registry, UnknownRecord
 from telemetry.errors import NeighbourDownError
 from telemetry.quantities import parse_stream_id
 
@@ -42,9 +43,7 @@ log = logging.getLogger(__name__)
 LOOK_BACK_MS = MARKS_MS
 _LOOK_EVERY_MS = 60_000  # what time alone brings (silence, the end of a day) is looked for this often
 _FORGET_EVERY_MS = 3_600_000
-_LEARNT_MS = 30 * DAY_MS  # the longest that a rule looks back to judge by (DRIFT: 28 days)
 _LEFT = "device_left"
-_TOLD_BY_PEOPLE = ("UNCALIBRATED", "CLOCK")  # from the records, which keep all: no window bounds them
 _FACTS_A_TURN = 1_000  # read and judged again before the turn gives way: 0.14 s of a core (benchmarks/alerts.md)
 _OPENING = 50  # what opening an equipment counts for among them: it asks the records a few questions
 _REFUSED_FOR_CLOCK = frozenset({"clock_ahead", "clock_behind"})
@@ -93,13 +92,14 @@ class EquipmentJudge:
         self._queue: dict[str, None] = {}  # equipment whose past is to be read, the first of them now
         self._looked_ms: int | None = None
         self._refusals: dict[str, list[Refusal]] = {}
-        self._refused: dict[str, int] | None = None
+        self._refused_from_ms = 0
+        self._stays: dict[str, list[Stay]] = {}
 
     def start(self) -> None:
         """Start over: each equipment is read again from the memory."""
         self._tracks.clear()
         self._queue = dict.fromkeys(self._settings)
-        self._looked_ms = self._refused = None
+        self._looked_ms = None
 
     def load(self, facts: Iterable[ReadingFact]) -> None:
         """As ``start``; the facts are read from the memory when their equipment's turn comes."""
@@ -129,7 +129,7 @@ class EquipmentJudge:
         self._read_registry(profiles)
         look = self._looked_ms is None or not self._looked_ms <= now_ms < self._looked_ms + _LOOK_EVERY_MS
         if look:
-            self._read_refusals()
+            self._read_refusals(now_ms)
         self._read_pasts(now_ms)
         changed: list[RuleFinding] = []
         for equipment, watched in self._tracks.items():
@@ -155,6 +155,7 @@ class EquipmentJudge:
                 watched.site = registry.equipment[equipment].site
                 watched.news = True
         self._registry, self._settings = registry, made
+        self._stays.clear()
         unread = [e for e in made if e not in self._tracks and e not in self._queue]
         self._queue = dict.fromkeys(e for e in (*self._queue, *unread) if e in made)
 
@@ -166,28 +167,25 @@ class EquipmentJudge:
         return Settings(equipment.id, ZoneInfo(registry.sites[equipment.site].zone), tuple(known), deep)
 
     def _lapses(self, registry: Registry, equipment: str) -> dict[str, list[Lapse]]:
-        return {d.serial: lapses(self._certificates(d.serial)) for d in registry.devices_of(equipment)}
+        """Of the devices that stand here: what of their time without a certificate they stood here."""
+        found = {}
+        for device in registry.devices_of(equipment):
+            rows = self._records.audit_of(f"device:{device.serial}")
+            gone = lapses(Certificate(row.at_ms, row.new_value.get("calibrated_until_ms")) for row in rows)
+            found[device.serial] = within(gone, _stays_of(rows), equipment)
+        return found
 
-    def _certificates(self, serial: str) -> list[Certificate]:
-        """What people said, as the audit chain has it."""
-        return [
-            Certificate(row.at_ms, row.new_value.get("calibrated_until_ms"))
-            for row in self._records.audit_of(f"device:{serial}")
-        ]
-
-    def _read_refusals(self) -> None:
-        """Messages that ingest refused for their time, by the equipment of the device they speak of."""
+    def _read_refusals(self, now_ms: int) -> None:
+        """Messages that ingest refused for their time, by the equipment that their device stood in when they came."""
+        self._refused_from_ms = now_ms - LOOK_BACK_MS
         found: dict[str, list[Refusal]] = defaultdict(list)
-        counts = self._records.quarantine_counts()
-        waiting = {reason: n for reason, n in counts.items() if reason in _REFUSED_FOR_CLOCK}
-        if waiting == self._refused:
-            return
-        for item in self._records.quarantine_items(state=None):
-            for serial in item.serials if item.reason in _REFUSED_FOR_CLOCK else ():
-                home = self._registry.equipment_of(serial)
-                if home is not None:
-                    found[home.id].append(Refusal(home.id, serial, item.reason, item.received_ms))
-        self._refusals, self._refused = dict(found), waiting
+        for serial, reason, received_ms in self._records.refused_times(_REFUSED_FOR_CLOCK, self._refused_from_ms):
+            if serial not in self._stays:
+                self._stays[serial] = _stays_of(self._records.audit_of(f"device:{serial}"))
+            home = home_at(self._stays[serial], received_ms)
+            if home is not None:
+                found[home].append(Refusal(home, serial, reason, received_ms))
+        self._refusals = dict(found)
 
     # --- reading the past ---
 
@@ -229,7 +227,7 @@ class EquipmentJudge:
             for f in self._records.findings(equipment=equipment, standing=True)
             if f.profile == RULES and f.batch is None and f.kind != FindingKind.WITHDRAWN
         ]
-        open_since = [f.episode_start_ms - DAY_MS for f in kept if f.end_ms is None and f.code != "UNCALIBRATED"]
+        open_since = [f.episode_start_ms - DAY_MS for f in kept if f.end_ms is None and not _is_of_records(f)]
         from_ms = min((now_ms - LOOK_BACK_MS, *open_since))
         site = self._registry.equipment[equipment].site
         said = {f.finding_id: f for f in kept}
@@ -245,7 +243,12 @@ class EquipmentJudge:
             calibration_findings(equipment, serial, gone, now_ms, self._thresholds)
             for serial, gone in watched.lapses.items()
         )
-        refused = clock_findings(self._refusals.get(equipment, ()), now_ms, self._thresholds)
+        refused = with_beginnings(
+            clock_findings(self._refusals.get(equipment, ()), now_ms, self._thresholds),
+            (f for f in watched.said.values() if _is_refusal(f)),
+            self._refused_from_ms,
+            self._thresholds,
+        )
         found = [*track.findings(now_ms), *certificates, *refused]
         changed = self._say(watched, found, now_ms)
         watched.news = False
@@ -256,12 +259,13 @@ class EquipmentJudge:
         return changed
 
     def _say(self, watched: Watched, found: Iterable[RuleFinding], now_ms: int) -> Sequence[RuleFinding]:
-        here = {serial for serial, _ in watched.track.settings.devices}
+        here = {None, *(serial for serial, _ in watched.track.settings.devices)}
+        left_ids = {i for i, f in watched.said.items() if f.reason == _LEFT}
         # Of a device that stands elsewhere now nothing goes on here; what went on ends, it was not wrong.
-        found = [f for f in found if f.end_ms is not None or device_of(f) in {None, *here}]
+        found = [f for f in found if device_of(f) in here or (f.end_ms is not None and f.finding_id not in left_ids)]
         ids = {f.finding_id for f in found}
-        said = {i: f for i, f in watched.said.items() if i in ids or self._is_asked(watched, f)}
-        left = [f for f in said.values() if f.end_ms is None and device_of(f) not in {None, *here}]
+        said = {i: f for i, f in watched.said.items() if i in ids or self._is_asked(watched, f, device_of(f) in here)}
+        left = [f for f in said.values() if f.end_ms is None and device_of(f) not in here]
         found += [replace(f, end_ms=max(now_ms, f.event_ms), reason=_LEFT) for f in left]
         changed, _ = reconcile(said.values(), found, now_ms)
         news = [f for f in changed if f.finding_id not in said or not only_longer(said[f.finding_id], f)]
@@ -275,13 +279,23 @@ class EquipmentJudge:
                 watched.said[f.finding_id] = f
         return news
 
-    def _is_asked(self, watched: Watched, finding: RuleFinding) -> bool:
-        """Whether what we know now can speak of a finding. What ended before that is history, and stays said."""
+    def _is_asked(self, watched: Watched, finding: RuleFinding, is_here: bool) -> bool:
+        """Whether what we know now can speak of a finding. What ended before that is history, and stays said.
+
+        So is what ended of a device that stands elsewhere now (``is_here`` False): its settings and certificates are
+        judged there.
+        """
         horizon_ms = watched.track.horizon_ms()
         since_ms = watched.from_ms if horizon_ms is None else max(watched.from_ms, horizon_ms)
         if finding.reason == _LEFT:
             return False
-        if finding.end_ms is None or finding.code in _TOLD_BY_PEOPLE:
+        if finding.end_ms is None:
+            return True
+        if not is_here:
+            return False
+        if _is_refusal(finding):
+            return finding.end_ms >= self._refused_from_ms
+        if finding.code == "UNCALIBRATED":
             return True
         return finding.episode_start_ms >= since_ms and finding.end_ms > since_ms
 
@@ -300,11 +314,23 @@ class EquipmentJudge:
             self._on_alarm()
 
 
+def _stays_of(rows: Iterable[AuditRow]) -> list[Stay]:
+    """Where a device stood, by its audit rows (oldest first)."""
+    return stays((row.at_ms, row.new_value.get("equipment")) for row in rows)
+
+
+def _is_refusal(finding: RuleFinding) -> bool:
+    return finding.code == "CLOCK" and finding.reason in _REFUSED_FOR_CLOCK
+
+
+def _is_of_records(finding: RuleFinding) -> bool:
+    """Whether the records say it: no reading has to be read again for it."""
+    return finding.code == "UNCALIBRATED" or _is_refusal(finding)
+
+
 def _is_recent(finding: RuleFinding, now_ms: int) -> bool:
     """Whether the facts that are kept can still say it."""
-    return (
-        finding.end_ms is None or finding.code in _TOLD_BY_PEOPLE or finding.end_ms > now_ms - LOOK_BACK_MS - DAY_MS
-    )
+    return finding.end_ms is None or finding.code == "UNCALIBRATED" or finding.end_ms > now_ms - LOOK_BACK_MS - DAY_MS
 
 
 def _with_past(finding: RuleFinding, said: RuleFinding | None) -> RuleFinding:

@@ -233,6 +233,67 @@ def test_what_goes_on_of_a_device_ends_when_it_is_moved_and_is_not_called_wrong(
     assert {str(f.kind) for code in ("OFFLINE", "BATTERY_LOW") for f in world.found(code)} == {"confirmed"}
 
 
+def test_what_was_over_of_a_device_stays_said_when_it_is_moved_and_does_not_rise_where_it_goes(
+    world: Any, start: int
+) -> None:
+    """LOG-A's lapse and its refused message were over in F1: moving it to F2 withdraws neither and opens none there."""
+    world.records.quarantine(
+        QuarantineItem("", "S1", "E1", "ep1", "t", "clock_ahead", "", start + HOUR, b"x", serials=("LOG-A",))
+    )
+    device = replace(world.records.device("LOG-A"), calibrated_until_ms=start + 2 * HOUR)
+    world.records.upsert_device(device, SARI, "certificate 2025-17", world.clock.wall_ms)
+    world.alerts.start()
+    world.say(*calm(start, 0, 3))
+    world.at(3)
+    device = replace(device, calibrated_until_ms=start + 400 * DAY)
+    world.records.upsert_device(device, SARI, "calibrated anew", world.clock.wall_ms)
+    world.at(26)
+    before = [f for code in ("UNCALIBRATED", "CLOCK") for f in world.found(code)]
+    assert [(f.kind, f.end_ms) for f in before] == [("confirmed", start + 3 * HOUR), ("confirmed", start + HOUR)]
+    world.records.upsert_device(replace(device, equipment="F2"), SARI, "moved", world.clock.wall_ms)
+    world.at(27)
+    world.again()
+    world.at(28)
+    assert [f for code in ("UNCALIBRATED", "CLOCK") for f in world.found(code)] == before
+    assert [*world.found("UNCALIBRATED", "F2"), *world.found("CLOCK", "F2")] == []
+    assert [a for a in world.alarms() if a[0] == "CLOCK"] == [("CLOCK", "F1", None, "open")]
+
+
+def test_a_lapse_that_goes_on_is_said_where_the_device_comes_to_from_its_coming(world: Any, start: int) -> None:
+    device = replace(world.records.device("LOG-A"), calibrated_until_ms=start + 2 * HOUR)
+    world.records.upsert_device(device, SARI, "certificate 2025-17", world.clock.wall_ms)
+    world.alerts.start()
+    world.at(5)
+    world.records.upsert_device(replace(device, equipment="F2"), SARI, "moved", world.clock.wall_ms)
+    world.at(5.1)
+    (left,), (here,) = world.found("UNCALIBRATED"), world.found("UNCALIBRATED", "F2")
+    assert (left.event_ms, left.kind, left.end_ms is None) == (start + 2 * HOUR, "confirmed", False)
+    assert (here.event_ms, here.end_ms) == (start + 5 * HOUR, None)
+
+
+def test_refusals_are_read_without_their_messages_and_an_old_one_stays_said(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty days on nobody asks the records for them, and the alarm that they were is history, not wrong."""
+    item = QuarantineItem("", "S1", "E1", "ep1", "t", "clock_ahead", "", start + HOUR, b"x", serials=("LOG-A",))
+    world.records.quarantine(item)
+    monkeypatch.setattr(world.records, "quarantine_items", None)
+    asked: list[int] = []
+    times = world.records.refused_times
+    monkeypatch.setattr(
+        world.records, "refused_times", lambda reasons, from_ms: asked.append(from_ms) or times(reasons, from_ms)
+    )
+    world.alerts.start()
+    world.at(2)
+    assert [f.end_ms for f in world.found("CLOCK")] == [None]
+    for hour in (26, 24 * 61, 24 * 90):
+        world.at(hour)
+        assert [(f.kind, f.end_ms) for f in world.found("CLOCK")] == [("confirmed", start + HOUR)]
+    world.again()
+    assert [(f.kind, f.end_ms) for f in world.found("CLOCK")] == [("confirmed", start + HOUR)]
+    assert asked[-1] == start + 30 * DAY
+
+
 def test_what_ended_is_not_said_again_and_again(world: Any, start: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Days later, with the past let go of, a look that finds nothing new writes nothing and asks the records for nothing."""
     world.alerts.start()

@@ -18,7 +18,8 @@ from alerts.equipment.calibration import (
     lapses,
     mark,
 )
-from alerts.equipment.clock import Refusal, clock_fault, clock_findings
+from alerts.equipment.clock import Refusal, clock_fault, clock_findings, with_beginnings
+from alerts.equipment.homes import home_at, stays, within
 from alerts.rules import Level
 
 MIN, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -47,6 +48,45 @@ def test_req_10_refusals_of_a_day_are_one_alarm_whatever_their_order() -> None:
     assert (over.finding_id, over.end_ms) == (found.finding_id, 20 * HOUR)
     later = Refusal("F1", "LOG-A", "clock_ahead", 20 * HOUR + DAY)
     assert len(clock_findings([*told, later], 3 * DAY, NUMBERS)) == 2
+
+
+def test_req_10_a_run_of_refusals_keeps_its_name_when_its_beginning_is_no_longer_read() -> None:
+    """One every 20 h for 100 days, of which 60 are read: one alarm all the time, over when they stop, then history."""
+    told = [Refusal("F1", "LOG-A", "clock_ahead", i * 20 * HOUR) for i in range(120)]
+    (first,) = said = clock_findings(told[:1], HOUR, NUMBERS)
+    for day in range(1, 190):
+        from_ms, now_ms = (day - 60) * DAY, day * DAY
+        known = [r for r in told if from_ms <= r.received_ms <= now_ms]
+        said = with_beginnings(clock_findings(known, now_ms, NUMBERS), said, from_ms, NUMBERS)
+        if day <= 159:
+            (found,) = said
+            assert found.finding_id == first.finding_id
+            assert found.end_ms == (None if day < 101 else told[-1].received_ms)
+    assert said == []
+
+
+def test_req_10_a_run_said_before_a_long_stop_ends_with_its_last_refusal() -> None:
+    told = [Refusal("F1", "LOG-A", "clock_ahead", t) for t in (HOUR, 2 * HOUR)]
+    said = clock_findings(told, 3 * HOUR, NUMBERS)
+    later = clock_findings([Refusal("F1", "LOG-A", "clock_ahead", 95 * DAY)], 95 * DAY, NUMBERS)
+    new, old = with_beginnings(later, said, 40 * DAY, NUMBERS)
+    assert (old.finding_id, old.end_ms) == (said[0].finding_id, 2 * HOUR)
+    assert [new] == later
+
+
+def test_a_lapse_belongs_to_where_the_device_stood() -> None:
+    """F1 until day 10 (and before anybody said so), nowhere until day 12, F2 until day 20, F1 again."""
+    there = stays(
+        [(DAY, None), (2 * DAY, "F1"), (5 * DAY, "F1"), (10 * DAY, None), (12 * DAY, "F2"), (20 * DAY, "F1")]
+    )
+    assert [home_at(there, t * DAY) for t in (0, 9, 10, 11, 12, 19, 20, 99)] == [
+        "F1", "F1", None, None, "F2", "F2", "F1", "F1",
+    ]  # fmt: skip
+    gone = [Lapse(3 * DAY, 4 * DAY), Lapse(9 * DAY, None)]
+    assert within(gone, there, "F1") == [Lapse(3 * DAY, 4 * DAY), Lapse(9 * DAY, 10 * DAY), Lapse(20 * DAY, None)]
+    assert within(gone, there, "F2") == [Lapse(12 * DAY, 20 * DAY)]
+    assert within(gone, there, "F3") == []
+    assert stays([]) == []
 
 
 def test_req_38_a_certificate_is_good_for_12_months_by_default_and_24_at_most() -> None:
