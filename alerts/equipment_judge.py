@@ -202,15 +202,18 @@ class EquipmentJudge:
                 since_ms = watched.track.begin_recall()
                 watched.reading = None if since_ms is None else iter(self._recall(equipment, since_ms))
             try:
-                left -= self._read_on(watched, max(left, _OPENING))
+                left -= self._read_on(watched, max(left, _OPENING), now_ms)
             except NeighbourDownError:
                 del self._tracks[equipment]  # the place that was read to is lost
                 raise
             if watched.reading is None and watched.track.missing is None:
                 del self._queue[equipment]
 
-    def _read_on(self, watched: Watched, most: int) -> int:
-        """Read at most so many facts more, and walk over those whose instants are complete; how many were read."""
+    def _read_on(self, watched: Watched, most: int, now_ms: int) -> int:
+        """Read at most so many facts more, and walk over those whose instants are complete; how many were read.
+
+        Of a past from before the look-back (read because a finding of then is still open) only the states are kept.
+        """
         if watched.reading is None:
             return 0
         facts = list(islice(watched.reading, most))
@@ -219,6 +222,8 @@ class EquipmentJudge:
             watched.reading, watched.news = None, True
         else:
             watched.track.walk(before_ms=facts[-1].t_ms)
+            if facts[-1].t_ms < now_ms - LOOK_BACK_MS:
+                watched.track.forget(facts[-1].t_ms)
         return len(facts)
 
     def _open(self, equipment: str, settings: Settings, now_ms: int) -> Watched:

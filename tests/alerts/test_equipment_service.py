@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from alerts import equipment_judge
+from alerts.equipment_judge import EquipmentJudge, Watched
 from gateway.records import Actor, FindingKind, QuarantineItem, Role
 from telemetry.errors import NeighbourDownError
 from telemetry.readings import Quality, Reading, Stamp, Sync
@@ -330,3 +331,35 @@ def test_records_that_do_not_answer_get_it_at_the_next_turn(
     world.at(0.2)
     (fault,) = world.found("SENSOR_FAULT")
     assert fault.episode_start_ms == start
+
+
+def test_a_device_offline_for_a_year_does_not_bring_the_year_into_memory(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LOG-A is silent since day 0 and LOG-C says a value every 4 hours for 400 days: 60 days are held, not all."""
+    world.device("LOG-C", "F1", 4 * 3600)
+    world.alerts.start()
+    world.say(*calm(start, 0, 1))
+    world.at(4)
+    (silent,) = (f for f in world.found("OFFLINE") if f.device == "LOG-A")
+    times = [start + i * 4 * HOUR for i in range(400 * 6)]
+    world.clock.wall_ms = times[-1]
+    world.say(
+        *(said(t, "temperature_c", str(Decimal("4.0") + i % 7 / Decimal(10)), "LOG-C") for i, t in enumerate(times))
+    )
+    world.turn()
+    held: list[int] = []
+    read_on = EquipmentJudge._read_on
+
+    def counted(self: EquipmentJudge, watched: Watched, *rest: Any) -> int:
+        read = read_on(self, watched, *rest)
+        held.append(len(watched.track.times))
+        return read
+
+    monkeypatch.setattr(EquipmentJudge, "_read_on", counted)
+    rows = world.records.newest_change()
+    world.again()
+    world.turn()
+    assert max(held) <= 1_500 < len(times)
+    assert world.records.newest_change() == rows
+    assert [(f.id, f.end_ms) for f in world.found("OFFLINE") if f.device == "LOG-A"] == [(silent.id, None)]
