@@ -115,6 +115,10 @@ def _tasks(
     known = {**rules.catalogue, **{p.id: p for p in changed}}
     if args.profile is not None and args.profile not in known:
         raise ConfigError("--profile", f"{args.profile!r} is not known", advice=f"one of {', '.join(sorted(known))}")
+    idle = sorted({p.id for p in changed} - set(rules.catalogue) - {args.profile})
+    if idle:  # a slip of the pen would answer "no finding differs"
+        known_ids = ", ".join(sorted(rules.catalogue))
+        raise ConfigError("--profiles", f"nothing is judged by {', '.join(idle)}", advice=f"known are {known_ids}")
     chosen = _chosen(args, registry)
     stored = in_store(store_config(settings), registry) if args.source == "store" else in_memory(config.memory_path)
     both = _profiles(

@@ -188,6 +188,13 @@ def test_a_wrong_call_is_exit_2_and_named(
     assert told in capsys.readouterr().err
 
 
+def test_a_slip_of_the_pen_in_a_profile_is_no_all_clear(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slip = folder / "slip.toml"
+    slip.write_text((folder / "strict.toml").read_text().replace("[refrigerator]", "[refigerator]"))
+    assert main(["replay", "--profiles", str(slip), "--config", str(folder / "server.toml")]) == 2
+    assert "nothing is judged by refigerator" in capsys.readouterr().err
+
+
 def test_progress_is_a_line_that_a_terminal_overwrites(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
