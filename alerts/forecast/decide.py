@@ -42,8 +42,8 @@ def look(situation: Situation, now_ms: int) -> Forecast | Silence:
     newest_m = sorted(v for _, v in readings[-3:])[len(readings[-3:]) // 2]
     if readings[-1][1] > limit_m:
         return Silence.ABOVE
-    if s.door_ms is not None and not s.door_open and now_ms - s.door_ms < SETTLE_MS:
-        return Silence.DOOR
+    if s.door_open or (s.door_ms is not None and now_ms - s.door_ms < SETTLE_MS):
+        return Silence.DOOR  # an open door leads to no temperature that a curve of the closed one would know
     by_curve = _by_curve(s, readings, newest_m, now_ms)
     before = _before(s, limit_m, newest_m, now_ms)
     if before is None:

@@ -26,7 +26,7 @@ class Silence(StrEnum):
 
     NO_READINGS = "no_readings"  # none, or the last is older than the gap rule bridges
     ABOVE = "above"  # the limit is passed already: that is a finding's business
-    DOOR = "door"  # a door was opened or shut a moment ago
+    DOOR = "door"  # a door is open, or was opened or shut a moment ago
     POWER_BACK = "power_back"  # mains came back a moment ago
     NOT_RISING = "not_rising"
     USUAL = "usual"  # no warmer than this equipment gets between two runs of its compressor

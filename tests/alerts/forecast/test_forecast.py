@@ -72,6 +72,7 @@ def test_one_wild_reading_changes_little() -> None:
         (Silence.TOO_FEW, replace(CUT, readings=warming(4.5, 30, 5, 10)), 10),
         (Silence.TOO_FEW, replace(CUT, readings=warming(4.5, 30, 5, 20, 10)), 20),
         (Silence.DOOR, replace(CUT, door_ms=15 * MIN), 20),
+        (Silence.DOOR, replace(CUT, door_ms=-60 * MIN, door_open=True), 20),
         (Silence.POWER_BACK, replace(CUT, mains_off_ms=None, mains_on_ms=10 * MIN), 20),
         (Silence.USUAL, replace(CUT, mains_off_ms=None), 20),
         (Silence.USUAL, replace(CUT, mains_off_ms=None, usual_high_m=6100), 20),

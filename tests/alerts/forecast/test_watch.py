@@ -99,6 +99,12 @@ def test_a_door_that_was_open_a_moment_ago_silences_it() -> None:
     assert seen.look(DAY + H) is Silence.DOOR
 
 
+def test_a_door_that_stands_open_silences_it() -> None:
+    door = [switch(DAY - 60 * MIN, "door_open", True), switch(DAY + 55 * MIN, "door_open", True)]
+    seen = watch(switch(0, "door_open", False), *cycling(0, DAY), *rising(DAY, 13), *door)
+    assert seen.look(DAY + H) is Silence.DOOR
+
+
 def test_memory_stays_bounded_and_other_quantities_are_none_of_its_business() -> None:
     seen = Watch(Decimal("8.0"))
     for day in range(0, 30, 5):
