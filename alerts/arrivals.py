@@ -33,8 +33,8 @@ class Arrivals:
     weighings: list[WeighingRecord] = field(default_factory=list)
 
 
-def arrivals(entries: Sequence[tuple[int, Entry]], home: Callable[[str], str]) -> Arrivals:
-    """``home`` names the equipment that a stream's device stands in, "" where it stands in none."""
+def arrivals(entries: Sequence[tuple[int, Entry]], home: Callable[[str, int], str]) -> Arrivals:
+    """``home`` names the equipment that a stream's device stood in at a time, "" where it stood in none."""
     found = Arrivals()
     for offset, entry in entries:
         try:
@@ -46,7 +46,7 @@ def arrivals(entries: Sequence[tuple[int, Entry]], home: Callable[[str], str]) -
     return found
 
 
-def _sort(offset: int, entry: Entry, numbered: Numbered, home: Callable[[str], str], found: Arrivals) -> None:
+def _sort(offset: int, entry: Entry, numbered: Numbered, home: Callable[[str, int], str], found: Arrivals) -> None:
     fact = numbered.fact
     source = Source(entry.site, entry.edge, entry.epoch, numbered.seq)
     match fact:
@@ -54,7 +54,8 @@ def _sort(offset: int, entry: Entry, numbered: Numbered, home: Callable[[str], s
             if fact.sampled_at_ms is None:
                 found.clockwork.append((offset, source, fact))
             else:
-                place, t_ms = home(fact.stream_id), fact.sampled_at_ms
+                t_ms = fact.sampled_at_ms
+                place = home(fact.stream_id, t_ms)
                 made = ReadingFact(place, fact.stream_id, t_ms, fact.value, fact.quality, fact.device_seq)
                 found.facts.append((offset, made))
         case Weighing():

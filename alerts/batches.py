@@ -128,6 +128,10 @@ class BatchJudge:
         order = sorted(self._batches, key=lambda b: [p.equipment for p in self._stays.get(b.id, [])])
         self._due = {b.id: b for b in order}
 
+    def of_profiles(self, profiles: Set[str]) -> set[str]:
+        """The batches whose product is judged by one of these profiles."""
+        return {b.id for b in self._batches if profile_id_of(self._products.get(b.product_kfa)) in profiles}
+
     def mark(
         self,
         touched: Mapping[str, int],

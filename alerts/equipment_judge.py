@@ -124,6 +124,10 @@ class EquipmentJudge:
         """Whether a past is still being read: call ``judge`` again soon."""
         return bool(self._queue)
 
+    def read_again(self, equipment: str) -> None:
+        """Facts are no longer in this equipment: it is read again from the memory."""
+        self._tracks.pop(equipment, None)
+
     def judge(self, profiles: Profiles, now_ms: int) -> list[RuleFinding]:
         """Look at what is new, and once a minute at all; what was said anew, changed or withdrawn."""
         self._read_registry(profiles)

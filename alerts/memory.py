@@ -12,10 +12,11 @@ the nearest anchor known, once and for ever (design.md, promise 8). So alerts an
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from heapq import merge
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from alerts.homes import Spans
 from alerts.memory_schema import NOBODY, prepare
 from alerts.rebuild import History
 from alerts.rules.facts import ReadingFact, milli
@@ -36,6 +38,26 @@ _NO_VALUE = -(1 << 40)
 _PAGE = 4000
 _COLUMN_ROWS = 50_000
 _FOREVER_MS = 1 << 62
+_KEPT = (
+    "SELECT t_ms, device_seq, value_m, quality FROM kept WHERE stream = ?1"
+    " AND (t_ms, device_seq, value_m, quality) > (?2,?3,?4,?5) AND t_ms < ?6"
+    " AND equipment = ?7 AND learnt_offset <= ?8 AND housed_audit <= ?9"
+)
+_KEPT_BEFORE = f"{_KEPT.replace(' kept ', ' kept_before ')} AND until_audit > ?9"
+_IN_ORDER = " ORDER BY t_ms, device_seq, value_m, quality LIMIT ?10"
+_ELSEWHERE = (
+    "SELECT t_ms, device_seq, value_m, quality, equipment FROM kept"
+    " WHERE stream = ?1 AND t_ms >= ?2 AND t_ms < ?3 AND equipment <> ?4"
+)
+_KEEP_BEFORE = (
+    "INSERT OR IGNORE INTO kept_before"
+    " SELECT equipment, stream, t_ms, device_seq, value_m, quality, learnt_offset, housed_audit, ?5 FROM kept"
+    " WHERE stream = ?1 AND t_ms >= ?2 AND t_ms < ?3 AND equipment <> ?4 AND equipment <> 0 AND housed_audit < ?5"
+)
+_HOUSE = (
+    "UPDATE kept SET equipment = ?4, housed_audit = ?5"
+    " WHERE stream = ?1 AND t_ms >= ?2 AND t_ms < ?3 AND equipment <> ?4"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +205,10 @@ class Memory:
         """One stream in one equipment, a page at a time, so that nothing is held open between two pages."""
         place, subject = self._number(equipment), self._number(stream)
         after: tuple[int, ...] = (span[0], -(1 << 62), 0, 0)
+        then = known[1] != _FOREVER_MS
+        query = f"{_KEPT} UNION ALL {_KEPT_BEFORE}{_IN_ORDER}" if then else _KEPT + _IN_ORDER
         while True:
-            rows = self._rows(
-                "SELECT t_ms, device_seq, value_m, quality FROM kept WHERE stream = ?"
-                " AND (t_ms, device_seq, value_m, quality) > (?,?,?,?) AND t_ms < ?"
-                " AND equipment = ? AND learnt_offset <= ? AND housed_audit <= ?"
-                " ORDER BY t_ms, device_seq, value_m, quality LIMIT ?",
-                (subject, *after, span[1], place, *known, _PAGE),
-            )
+            rows = self._rows(query, (subject, *after, span[1], place, *known, _PAGE))
             for t_ms, seq, value_m, quality in rows:
                 seq = None if seq == _NO_SEQ else seq
                 yield ReadingFact(equipment, stream, t_ms, _degrees(value_m), Quality(self._texts[quality]), seq)
@@ -237,20 +255,44 @@ class Memory:
         """The streams that facts are of."""
         return {stream for _, stream in self.homes()} | set(self.homeless())
 
-    def house(self, stream: str, equipment: str, audit_id: int = 0) -> list[ReadingFact]:
-        """Give an equipment to the facts of a stream that had none yet; returns them.
+    def house(self, stream: str, stays: Spans, audit_id: int = 0) -> tuple[set[str], list[ReadingFact]]:
+        """Give the facts of a stream the equipment that its device stood in at their time (inside a transaction).
 
-        ``audit_id``: up to where people's changes were read, which told so.
+        ``audit_id``: up to where people's changes were read, which told so. Returns the equipment that facts were taken
+        from, and the facts that have another one now. Costs nothing where the stays are those of the last time.
         """
-        subject, place = self._number(stream), self._number(equipment)
-        found = list(self._read("", stream, (0, _FOREVER_MS), (_FOREVER_MS, _FOREVER_MS)))
-        if found:
-            self._db.execute(
-                "UPDATE kept SET equipment = ?, housed_audit = ? WHERE stream = ? AND equipment = 0",
-                (place, audit_id, subject),
-            )
+        subject, text = self._number(stream), json.dumps(stays)
+        if self._rows("SELECT 1 FROM housed WHERE stream = ? AND stays = ?", (subject, text)):
+            return set(), []
+        left: set[str] = set()
+        found: list[ReadingFact] = []
+        for low, high, equipment in stays:
+            place = self._number(equipment)
+            here = (subject, low, high, place)
+            rows = self._rows(_ELSEWHERE, here)
+            if not rows:
+                continue
+            self._db.execute(_KEEP_BEFORE, (*here, audit_id))
+            self._db.execute(_HOUSE, (*here, audit_id))
             self._settle(place, subject)
-        return [replace(f, equipment=equipment) for f in found]
+            left |= {self._texts[row[4]] for row in rows if row[4] != NOBODY}
+            for t_ms, seq, value_m, quality, _ in rows:
+                number = None if seq == _NO_SEQ else seq
+                value_c = _degrees(value_m)
+                found.append(ReadingFact(equipment, stream, t_ms, value_c, Quality(self._texts[quality]), number))
+        self._db.execute("INSERT OR REPLACE INTO housed VALUES (?,?)", (subject, text))
+        return left, found
+
+    def learnt_at(self, fact: ReadingFact, offset: int) -> bool:
+        """Whether a fact was kept from the journal entry at this offset."""
+        key = (self._number(fact.stream_id), fact.t_ms, _seq(fact.device_seq), _value(fact.value_c))
+        query = "SELECT 1 FROM kept WHERE (stream, t_ms, device_seq, value_m, quality, learnt_offset) = (?,?,?,?,?,?)"
+        return bool(self._rows(query, (*key, self._number(fact.quality.value), offset)))
+
+    def start_of(self, stream: str) -> int | None:
+        """The time of a stream's oldest fact, whatever equipment it is in."""
+        found = self._rows("SELECT t_ms FROM kept WHERE stream = ? ORDER BY t_ms LIMIT 1", (self._number(stream),))
+        return int(found[0][0]) if found else None
 
     def homeless(self) -> list[str]:
         """Streams with facts that have no equipment."""
@@ -324,6 +366,19 @@ class Memory:
                 number = None if device_seq == _NO_SEQ else device_seq
                 found.append(ReadingFact("", stream, t_ms, _degrees(value_m), Quality(quality), number))
         return found
+
+    def dated_of(self, source: Source, fact: Fact) -> list[ReadingFact]:
+        """All readings of this fact's boot that were kept undated and have a date now, without an equipment."""
+        boot = fact.stamp.boot_id.encode("utf-8", "surrogatepass")
+        rows = self._rows(
+            "SELECT stream, t_ms, value_m, quality, device_seq FROM undated_facts"
+            " WHERE (site, edge, boot_id) = (?,?,?) AND t_ms IS NOT NULL AND stream IS NOT NULL ORDER BY epoch, seq",
+            (source.site, source.edge, boot),
+        )
+        return [
+            ReadingFact("", stream, t_ms, _degrees(value_m), Quality(quality), None if seq == _NO_SEQ else seq)
+            for stream, t_ms, value_m, quality, seq in rows
+        ]
 
     def dated_weighings(self) -> list[tuple[str, int]]:
         """(id, t_ms) of weighings that were kept undated, have a date now, and were not marked ``weighing_done``."""

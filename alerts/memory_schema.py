@@ -2,14 +2,16 @@
 
 Names (streams, equipment, qualities) are kept once and meant by number: a fact takes about 30 bytes, so that years of a
 site stay a file that a small server can hold. ``home`` says which streams were ever read in an equipment; with it a
-range of an equipment is read by the primary key and needs no second index.
+range of an equipment is read by the primary key and needs no second index. ``kept_before`` holds the facts that were
+in another equipment until people's changes were read up to ``until_audit``; ``housed``: by which stays a stream's facts
+were given their equipment last.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-VERSION = 2
+VERSION = 3
 NOBODY = 0
 """The number of the empty name: a fact of a device that stands in no equipment."""
 
@@ -27,6 +29,12 @@ CREATE TABLE IF NOT EXISTS kept(
   PRIMARY KEY(stream, t_ms, device_seq, value_m, quality)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS kept_homeless ON kept(stream) WHERE equipment = 0;
 CREATE INDEX IF NOT EXISTS kept_number ON kept(stream, device_seq) WHERE device_seq >= 0;
+CREATE TABLE IF NOT EXISTS kept_before(
+  equipment INTEGER NOT NULL, stream INTEGER NOT NULL, t_ms INTEGER NOT NULL, device_seq INTEGER NOT NULL,
+  value_m INTEGER NOT NULL, quality INTEGER NOT NULL, learnt_offset INTEGER NOT NULL, housed_audit INTEGER NOT NULL,
+  until_audit INTEGER NOT NULL,
+  PRIMARY KEY(equipment, stream, t_ms, device_seq, value_m, quality, until_audit)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS housed(stream INTEGER PRIMARY KEY, stays TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS home(
   equipment INTEGER NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(equipment, stream)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS anchors(

@@ -1,4 +1,4 @@
-"""The registry as alerts need it: which equipment a stream is read in, its site, and the limits that watch it."""
+"""The registry as alerts need it: which equipment a stream was read in when, its site, and the limits that watch it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from alerts.dated import LimitsOverTime, read_limits
+from alerts.homes import Homes, Spans
 from alerts.rules import Profile, Profiles, StreamSettings
 from gateway.records import AuditRow, Records, Registry
 from telemetry.quantities import parse_stream_id
@@ -26,22 +27,41 @@ class Registered:
         self._now_ms = now_ms
         self._limits = LimitsOverTime(catalogue, {}, {})
         self._registry = Registry(-1, {}, {}, {})
+        self._homes = Homes({})
 
     def read(self) -> bool:
         """Read again where something changed; whether it did. Raises NeighbourDownError."""
         if self._registry.version == self._records.registry_version():
             return False
         self._registry = self._records.registry()
+        self._homes = Homes(self._records.assigned_equipment())
         self._limits = read_limits(self._records, self._catalogue, self._now_ms())
         for equipment in self._registry.equipment.values():
             if equipment.profile not in self._catalogue:
                 log.error("equipment %s: no profile %r; judged as a refrigerator", equipment.id, equipment.profile)
         return True
 
-    def home(self, stream_id: str) -> str:
-        """The equipment that a stream's device stands in, "" where it stands in none."""
-        equipment = self._registry.equipment_of(parse_stream_id(stream_id).serial)
-        return "" if equipment is None else equipment.id
+    @property
+    def version(self) -> int:
+        """The newest row of the audit that this knows of the registry."""
+        return self._registry.version
+
+    def home(self, stream_id: str, t_ms: int) -> str:
+        """The equipment that a stream's device stood in at a time, "" where it stood in none."""
+        return self._homes.at(stream_id, t_ms)
+
+    def stays(self, stream_id: str) -> Spans:
+        """Where a stream's device stood when."""
+        return self._homes.spans(stream_id)
+
+    def of_site(self, site: str) -> set[str]:
+        """The equipment of a site."""
+        return {e.id for e in self._registry.equipment.values() if e.site == site}
+
+    def watched_by(self, profile: str) -> set[str]:
+        """The equipment that a profile watches, or watched once."""
+        rows = self._limits.assigned.items()
+        return {name for name, spans in rows if any(profile in assigned.profiles for assigned in spans)}
 
     def site(self, equipment: str) -> str | None:
         found = self._registry.equipment.get(equipment)
@@ -64,12 +84,21 @@ def batches_in(rows: Iterable[AuditRow]) -> set[str]:
     return {row.key if row.kind == "batch" else str(row.new_value.get("batch")) for row in told}
 
 
-def equipment_in(rows: Iterable[AuditRow]) -> set[str]:
-    """The equipment whose settings, or whose devices' settings, changed."""
+def equipment_in(rows: Iterable[AuditRow], registry: Registered) -> set[str]:
+    """The equipment whose settings, or whose devices', site's or profile's settings, changed."""
     found: set[str] = set()
     for row in rows:
         if row.kind == "equipment":
             found.add(row.key)
         elif row.kind == "device":
             found |= {str(v["equipment"]) for v in (row.old_value, row.new_value) if v.get("equipment")}
+        elif row.kind == "site":
+            found |= registry.of_site(row.key)
+        elif row.kind == "profile":
+            found |= registry.watched_by(str(row.new_value.get("profile")))
     return found
+
+
+def profiles_in(rows: Iterable[AuditRow]) -> set[str]:
+    """The profiles whose limits changed."""
+    return {str(row.new_value.get("profile")) for row in rows if row.kind == "profile"}

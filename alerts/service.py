@@ -29,10 +29,10 @@ from alerts.config import Config
 from alerts.equipment_judge import EquipmentJudge
 from alerts.fingerprint import fingerprint
 from alerts.forecaster import LOOK_BACK_MS, QUANTITIES, Forecaster
-from alerts.memory import Memory, Place
+from alerts.memory import Memory, Place, Source
 from alerts.products import load_products
 from alerts.profiles import load_profiles
-from alerts.registered import Registered, batches_in, equipment_in
+from alerts.registered import Registered, batches_in, equipment_in, profiles_in
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding
 from alerts.rules.limits import MIN_GAP_MS
 from alerts.sayings import Sayings
@@ -44,6 +44,7 @@ from gateway.records import AuditRow, Records
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
 from telemetry.quantities import parse_stream_id
+from telemetry.readings import Fact
 
 log = logging.getLogger(__name__)
 _SILENT = "SILENT"
@@ -126,6 +127,8 @@ class Alerts:
         self._quantities = {TEMPERATURE} | {limit.quantity for p in catalogue.values() for limit in p.limits}
         self._streams: set[str] = set()
         self._profiles = Profiles(catalogue)
+        self._unhoused = True
+        self._heard: list[AuditRow] = []  # read, and not looked into yet: the registry was away
         self._todo = _Todo()
         self._lost: dict[str, int] = {}
         self._cursor = Place(0, 0)
@@ -170,9 +173,9 @@ class Alerts:
         self._todo = _Todo(replan=True)
         self._rules.forget_all()
         self._batches.start(self._memory.ends())
+        self._unhoused, self._heard = True, []
         while self._read_people():
             pass
-        self._find_homes()
         while self._read_journal():
             pass
         self._rules.start(key for key in self._memory.homes() if self._is_watched(key[1]))
@@ -227,17 +230,18 @@ class Alerts:
 
     def _read_people(self) -> bool:
         """The next rows of what others wrote; True when there may be more."""
-        rows = self._people_changed()
-        for equipment in equipment_in(rows):
+        read = len(self._people_changed())
+        if self._registry.read():  # after the feed: it knows all that the feed told so far
+            self._todo.replan = self._unhoused = True
+        rows, self._heard = self._heard, []
+        for equipment in equipment_in(rows, self._registry):
             self._todo.touch(equipment, 0)
             self._todo.stirred.add(equipment)
-        named = batches_in(rows)
+        named = batches_in(rows) | self._batches.of_profiles(profiles_in(rows))
         if named:
             self._todo.named = named | (self._todo.named or set())
-        if self._registry.read():
-            self._todo.replan = True
-            self._find_homes()
-        return len(rows) == _FEED_ROWS
+        self._find_homes()
+        return read == _FEED_ROWS
 
     def _people_changed(self) -> list[AuditRow]:
         rows = self._records.changes_after(self._cursor.audit_id, _FEED_ROWS)
@@ -245,17 +249,37 @@ class Alerts:
             self._cursor = replace(self._cursor, audit_id=rows[-1].id)
             with self._memory.transaction():
                 self._memory.set_audit_id(max(self._cursor.audit_id, self._memory.place().audit_id))
+        self._heard += rows
         return rows
 
     def _find_homes(self) -> None:
-        """The kept facts of devices that have an equipment now and had none before."""
-        homes = {stream: self._registry.home(stream) for stream in self._memory.homeless()}
+        """Each kept fact to the equipment that its device stood in at its time, where people said it anew.
+
+        Not before the feed was read up to what the registry knows: the place in it tells an explanation of then which
+        homes held.
+        """
+        audit_id = self._memory.place().audit_id
+        if not self._unhoused or audit_id < self._registry.version:
+            return
+        left: dict[tuple[str, str], None] = {}
         found: list[ReadingFact] = []
         with self._memory.transaction():
-            for stream, equipment in homes.items():
-                if equipment:
-                    found += self._memory.house(stream, equipment, self._memory.place().audit_id)
+            for stream in sorted(self._memory.streams()):
+                gone, moved = self._memory.house(stream, self._registry.stays(stream), audit_id)
+                left |= dict.fromkeys((equipment, stream) for equipment in gone)
+                found += moved
+        self._unhoused = False
+        self._taken_from(left)
         self._arrived(found)
+
+    def _taken_from(self, left: Iterable[tuple[str, str]]) -> None:
+        """Facts are no longer in these equipments: what was said of them there is judged anew from disk."""
+        for equipment, stream in left:
+            self._todo.touch(equipment, 0)
+            self._todo.stirred.add(equipment)
+            self._sensors.read_again(equipment)
+            if self._is_watched(stream):
+                self._rules.make_again((equipment, stream))
 
     def _read_journal(self) -> bool:
         """The next entries of the journal into memory; True when there may be more."""
@@ -275,14 +299,22 @@ class Alerts:
             for offset, fact in arrived.facts:
                 added = self._memory.add((fact,), offset)
                 fresh += added or ((fact,) if offset <= known else ())  # read again: was it judged before the kill?
+            again: dict[tuple[int, str, str, str], tuple[Source, Fact]] = {}
             for offset, source, undated in arrived.clockwork:
                 dated = self._memory.learn(source, undated)
-                homes = (replace(f, equipment=self._registry.home(f.stream_id)) for f in dated)
-                fresh += self._memory.add(homes, offset)
+                fresh += self._memory.add(map(self._housed, dated), offset)
+                if offset <= known:
+                    again.setdefault((offset, source.site, source.edge, undated.stamp.boot_id), (source, undated))
+            for (offset, *_), told in again.items():  # as above: dated before the kill, and maybe not judged
+                dated = self._memory.dated_of(*told)
+                fresh += [self._housed(f) for f in dated if self._memory.learnt_at(f, offset)]
             self._memory.set_journal_offset(max(last, known))
         self._cursor = replace(self._cursor, journal_offset=last)
         self._weighings.take(arrived.weighings)
         return fresh
+
+    def _housed(self, fact: ReadingFact) -> ReadingFact:
+        return replace(fact, equipment=self._registry.home(fact.stream_id, fact.t_ms))
 
     def _arrived(self, facts: Sequence[ReadingFact]) -> None:
         known = len(self._streams)
@@ -336,7 +368,14 @@ class Alerts:
     def _finish(self) -> None:
         """Note on disk that all that was read before this turn is done. Where it is not, a start does it again."""
         todo, parts = self._todo, (self._rules, self._sayings, self._weighings, self._batches)
-        if todo.touched or todo.stirred or todo.named or todo.replan or not all(part.has_all() for part in parts):
+        if (
+            self._heard
+            or todo.touched
+            or todo.stirred
+            or todo.named
+            or todo.replan
+            or not all(part.has_all() for part in parts)
+        ):
             return
         if (self._memory.done(), self._memory.judged_by()) == (self._cursor, self._judged_by):
             return

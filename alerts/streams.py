@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from alerts.memory import Memory
 from alerts.rebuild import rebuild
-from alerts.rules import Profiles, ReadingFact, RuleFinding, State, step
+from alerts.rules import Profiles, ReadingFact, RuleFinding, State, reconcile, step
 
 Key = tuple[str, str]  # (equipment, stream id)
 Said = Callable[[str, str], Iterable[RuleFinding]]
@@ -47,6 +47,11 @@ class StreamJudge:
     def start(self, keys: Iterable[Key]) -> None:
         """These streams are made from disk at the next ``judge``, with all that arrived meanwhile."""
         self._due, self._started = dict.fromkeys(keys), True
+
+    def make_again(self, key: Key) -> None:
+        """Facts of a stream are no longer where they were: it is made from disk at the next ``judge``."""
+        if self._started:
+            self._due[key] = None
 
     def add(self, facts: Iterable[ReadingFact]) -> None:
         """Facts that the memory holds already, to be judged."""
@@ -100,12 +105,17 @@ class StreamJudge:
 
     def _make(self, key: Key, profiles: Profiles, now_ms: int) -> None:
         history = self._memory.columns(*key)
+        # What was said of times before all facts of the stream is history: none of ours can deny it. What was said of
+        # facts that are in another equipment now is denied by their going.
+        first_ms = self._memory.start_of(key[1])
+        said = [] if first_ms is None else [f for f in self._said(*key) if f.episode_start_ms >= first_ms]
         if history.t_ms.size:
-            first_ms = int(history.t_ms[0])  # what was said of older times is history: no facts of ours can deny it
-            said = [f for f in self._said(*key) if f.episode_start_ms >= first_ms]
             made = rebuild(history, profiles.plan(*key), said, now_ms - self._keep_ms, now_ms)
             self.state = replace(self.state, streams={**self.state.streams, key: made.state})
             self._found += made.findings
+        else:
+            self.state = replace(self.state, streams={k: s for k, s in self.state.streams.items() if k != key})
+            self._found += reconcile(said, (), now_ms)[0]
         del self._due[key]
 
     def _forget(self, now_ms: int) -> None:

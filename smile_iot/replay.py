@@ -120,7 +120,12 @@ def _tasks(
         known_ids = ", ".join(sorted(rules.catalogue))
         raise ConfigError("--profiles", f"nothing is judged by {', '.join(idle)}", advice=f"known are {known_ids}")
     chosen = _chosen(args, registry)
-    stored = in_store(store_config(settings), registry) if args.source == "store" else in_memory(config.memory_path)
+    from_store = args.source == "store"
+    stored = (
+        in_store(store_config(settings), records.assigned_equipment())
+        if from_store
+        else in_memory(config.memory_path)
+    )
     both = _profiles(
         args, records, registry, rules.catalogue, changed, {e.id for e in chosen}, stored, config.held_back_s
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from alerts.bulk import NO_SEQ, Points, points_of
+from alerts.homes import Homes
 from alerts.rules import ReadingFact
 from telemetry.errors import ConfigError
 from telemetry.quantities import parse_stream_id
@@ -16,7 +19,6 @@ from telemetry.readings import Quality
 if TYPE_CHECKING:
     from alerts.exposure import Placement
     from alerts.memory import Memory
-    from gateway.records import Registry
     from ingest.store import Store, StoreConfig
 
 _FOREVER_MS = 1 << 42
@@ -39,12 +41,13 @@ class Source(Protocol):
 class Stored:
     """Where the readings are, so that another process can open them too. ``homes``: (equipment, stream) of all there are.
 
-    ``memory``: alerts' file; else ``store``.
+    ``memory``: alerts' file; else ``store``, with where each device stood when.
     """
 
     homes: tuple[tuple[str, str], ...]
     memory: Path | None = None
     store: StoreConfig | None = None
+    stood: Homes = field(default_factory=lambda: Homes({}))
 
     def of(self, equipment: Collection[str]) -> Stored:
         """Those of some equipment only."""
@@ -57,7 +60,7 @@ class Stored:
             return FromMemory(Memory(self.memory, read_only=True))
         from ingest.store import StoreConfig, open_store
 
-        return FromStore(open_store(self.store or StoreConfig(), read_only=True), self.homes)
+        return FromStore(open_store(self.store or StoreConfig(), read_only=True), self.homes, self.stood)
 
 
 def in_memory(path: Path) -> Stored:
@@ -73,20 +76,21 @@ def in_memory(path: Path) -> Stored:
         memory.close()
 
 
-def in_store(config: StoreConfig, registry: Registry) -> Stored:
-    """A stream is at home where its device stands today."""
+def in_store(config: StoreConfig, since: Mapping[str, Sequence[tuple[int, str]]]) -> Stored:
+    """``since``: ``Records.assigned_equipment()``. A stream is at home in each equipment its device ever stood in."""
     from ingest.store import open_store
 
+    stood = Homes(since)
     store = open_store(config, read_only=True)
     try:
-        found = ((registry.equipment_of(parse_stream_id(s).serial), s) for s in store.streams())
-        return Stored(tuple((home.id, s) for home, s in found if home is not None), store=config)
+        found = sorted({(place, s) for s in store.streams() for *_, place in stood.spans(s) if place})
+        return Stored(tuple(found), store=config, stood=stood)
     finally:
         store.close()
 
 
 class FromMemory:
-    """Each reading in the equipment its device stood in when it came."""
+    """Each reading in the equipment its device stood in at its time, as alerts house it."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
@@ -105,13 +109,14 @@ class FromMemory:
 
 
 class FromStore:
-    """Each reading in the equipment its device stands in today: the store does not know where it stood before."""
+    """Each reading in the equipment its device stood in at its time."""
 
-    def __init__(self, store: Store, homes: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, store: Store, homes: Iterable[tuple[str, str]], stood: Homes) -> None:
         self._store = store
         self._homes = list(homes)
+        self._stood = stood
 
-    def points(self, equipment: str, stream: str) -> Points:  # noqa: ARG002  (a stream has one home here)
+    def points(self, equipment: str, stream: str) -> Points:
         series = self._store.read_columns(stream, 0, _FOREVER_MS)
         n = len(series.t_ms)
         missing, numbers = [False] * n, [NO_SEQ] * n
@@ -119,7 +124,13 @@ class FromStore:
             missing[i] = milli is None or quality is not Quality.GOOD
         for i, number in series.device_seq.items():
             numbers[i] = number
-        return points_of(series.t_ms, series.milli, missing, numbers)
+        t_ms = np.asarray(series.t_ms, dtype=np.int64)
+        here = np.zeros(n, dtype=np.bool_)
+        for low, high, place in self._stood.spans(stream):
+            if place == equipment:
+                here |= (t_ms >= low) & (t_ms < high)
+        columns = (np.asarray(column)[here] for column in (t_ms, series.milli, missing, numbers))
+        return points_of(*columns)
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         from alerts.judgement import spans_of
@@ -132,6 +143,7 @@ class FromStore:
             for t_ms, value_c, quality, number in self._store.read_columns(
                 stream, max(low, 0), _FOREVER_MS if high is None else high + 1
             ).facts()
+            if self._stood.at(stream, t_ms) == equipment
         ]
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from sqlalchemy import Connection, func, select
@@ -82,6 +83,26 @@ class RegistryPart(Part):
 
     def batches(self, site: str | None = None) -> list[Batch]:
         return self._all(BATCH, *equal(BATCH, site=site))
+
+    def assigned_equipment(self, audit_id: int | None = None) -> dict[str, list[tuple[int, str]]]:
+        """Serial -> (since when, equipment id or "" for none), oldest first, as the audit (up to ``audit_id``) tells it.
+
+        What was said later holds from its date on, whatever was said of later dates before.
+        """
+        a = tables.audit
+        query = select(a.c.at_ms, a.c.new).where(a.c.kind == DEVICE.name, a.c.new.is_not(None)).order_by(a.c.id)
+        if audit_id is not None:
+            query = query.where(a.c.id <= audit_id)
+        found: dict[str, list[tuple[int, str]]] = {}
+        with self._db.read() as connection:
+            for at_ms, text in connection.execute(query):
+                row = json.loads(text)
+                since, equipment = found.setdefault(row["serial"], []), row.get("equipment") or ""
+                while since and since[-1][0] >= at_ms:
+                    since.pop()
+                if not since or since[-1][1] != equipment:
+                    since.append((at_ms, equipment))
+        return found
 
     def registry_version(self) -> int:
         """Rises with every change of a site, an equipment or a device; one cheap query."""

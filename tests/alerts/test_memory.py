@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from alerts.homes import EVER_MS, FOREVER_MS, Spans
 from alerts.memory import Memory, Source
 from alerts.rules import ReadingFact
 from ingest.undated import FillerState
@@ -18,6 +19,10 @@ from telemetry.errors import NeighbourDownError
 from telemetry.readings import Event, Numbered, Quality, Reading, Stamp, Sync, Weighing
 
 S = 1_000_000_000
+
+
+def in_one(equipment: str) -> Spans:
+    return ((EVER_MS, FOREVER_MS, equipment),)
 
 
 @pytest.fixture
@@ -59,7 +64,7 @@ def test_a_fact_is_kept_once_and_comes_back_as_it_was(memory: Memory) -> None:
     assert memory.streams() == {"L/temperature_c", "M/temperature_c"}
     assert memory.homeless() == ["M/temperature_c"]
     with memory.transaction():
-        (housed,) = memory.house("M/temperature_c", "F2")
+        _, (housed,) = memory.house("M/temperature_c", in_one("F2"))
     assert housed in list(memory.facts())
     assert memory.homeless() == []
 
@@ -184,7 +189,7 @@ def test_what_was_known_at_a_place_of_the_journal_can_be_read_again(memory: Memo
         memory.add([at(2000)], 9)
         memory.add([at(1000)], 12)  # said again: known since 5
         memory.add([at(1500, "M/temperature_c", "")], 4)
-        memory.house("M/temperature_c", "F1", audit_id=77)
+        memory.house("M/temperature_c", in_one("F1"), audit_id=77)
 
     def known(offset: int | None, audit: int | None = None) -> list[int]:
         return [f.t_ms for f in memory.facts(equipment="F1", up_to_offset=offset, up_to_audit=audit)]
@@ -193,6 +198,28 @@ def test_what_was_known_at_a_place_of_the_journal_can_be_read_again(memory: Memo
     assert known(4, 77) == [1500]
     assert known(8, 76) == [1000, 3000]
     assert known(9) == known(None) == [1000, 1500, 2000, 3000]
+
+
+def test_a_fact_that_moves_is_where_it_was_for_a_question_of_before(memory: Memory) -> None:
+    """Review of issue 4, item 1: an explanation of then finds each fact in the equipment that held then."""
+    moved = ((EVER_MS, 2000, "F1"), (2000, FOREVER_MS, "F2"))
+    with memory.transaction():
+        memory.add([at(1000), at(3000), at(4000)], 5)
+        assert memory.house("L/temperature_c", moved, 70) == (
+            {"F1"},
+            [at(3000, equipment="F2"), at(4000, equipment="F2")],
+        )
+        assert memory.house("L/temperature_c", moved, 71) == (set(), [])
+        memory.house("L/temperature_c", ((EVER_MS, 3500, "F1"), (3500, FOREVER_MS, "F2")), 80)
+
+    def known(equipment: str, audit: int | None, offset: int | None = None) -> list[int]:
+        return [f.t_ms for f in memory.facts(equipment=equipment, up_to_audit=audit, up_to_offset=offset)]
+
+    assert (known("F1", 69), known("F2", 69)) == ([1000, 3000, 4000], [])
+    assert (known("F1", 70), known("F2", 70)) == ([1000], [3000, 4000])
+    assert (known("F1", 80), known("F2", 80)) == ([1000, 3000], [4000])
+    assert (known("F1", None), known("F2", None)) == ([1000, 3000], [4000])
+    assert known("F1", 69, 4) == []
 
 
 def test_a_transaction_that_came_to_nothing_leaves_no_name_behind(memory: Memory) -> None:
