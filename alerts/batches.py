@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from alerts.batch_facts import Round
-from alerts.convert import only_longer, record_of, rule_finding_of
+from alerts.convert import only_longer, record_of, rule_finding_of, with_past
 from alerts.document import AsOf, document
 from alerts.exposure import Placement
 from alerts.judgement import REACH_MS, Judged, Limits, Told, judge_told, profile_id_of
@@ -24,8 +24,9 @@ from alerts.memory import Memory
 from alerts.products import Products, builtin_table
 from alerts.rulebook import limits_of
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
-from alerts.rules.limits import MIN_GAP_MS
-from alerts.storage import Place, may_freeze
+from alerts.rules.facts import milli
+from alerts.rules.limits import MIN_GAP_MS, thresholds
+from alerts.storage import Place, plain_range, range_in
 from alerts.told import ancestors, inherited, place_of, told_now
 from alerts.verdicts import (
     WENT_ON,
@@ -148,7 +149,7 @@ class BatchJudge:
         """
         if named is not None:
             self._read()
-        if named is not None or stirred:
+        if named is not None or stirred or touched:
             self._read_places()
         news, self._news = self._news, {}
         first: dict[str, Batch] = {}
@@ -209,14 +210,12 @@ class BatchJudge:
         if self._registry.version == self._records.registry_version():
             return
         self._registry = self._records.registry()
+        self._limits_now = limits_of(self._records, self._catalogue)
         sites = self._registry.sites
         self._places = {e.id: place_of(e, sites[e.site], self._catalogue) for e in self._registry.equipment.values()}
 
     def _limits(self, batch: Batch, now_ms: int) -> Profile:
         return self._limits_now.at(profile_id_of(self._products.get(batch.product_kfa)), now_ms)
-
-    def _rightly_cold(self, batch: Batch, equipment: str) -> bool:
-        return may_freeze(self._products.get(batch.product_kfa), self._places.get(equipment))
 
     def _goes_on_well(
         self,
@@ -239,16 +238,30 @@ class BatchJudge:
             told = news.get(equipment)
             if told is None or equipment in stirred or not told.plain:
                 return False
-            too_low = limits.low_c is not None and told.low_c < limits.low_c
-            if too_low and not self._rightly_cold(batch, equipment):
-                return False
-            if limits.high_c is not None and told.high_c > limits.high_c:
+            sigmas = (profiles.settings(stream).sigma_c for stream in told.step_ms)
+            sigma_c = max((s for s in sigmas if s is not None), default=None)
+            if not self._is_fine(batch, equipment, told, limits, sigma_c):
                 return False
             for stream, step_ms in told.step_ms.items():
                 interval_s = profiles.settings(stream).interval_s or 0
                 if step_ms > max(MIN_GAP_MS, 2000 * interval_s):
                     return False
         return True
+
+    def _is_fine(self, batch: Batch, equipment: str, told: News, limits: Profile, sigma_c: Decimal | None) -> bool:
+        """Whether the new readings are in the product's range where it stands, and beyond no limit of its profile.
+
+        A person may set a limit inside the range, and a sensor's guard may reach into it.
+        """
+        product = self._products.get(batch.product_kfa)
+        here, plain = range_in(product, self._places.get(equipment), limits), plain_range(limits)
+        low_m, high_m = milli(told.low_c), milli(told.high_c)
+        if here.low_m is not None and low_m < here.low_m:
+            return False
+        if here.high_m is not None and high_m > here.high_m:
+            return False
+        seen = [here.judged_m(v, plain) for v in (low_m, high_m)]
+        return not any(t.comparator.beyond(v, t.limit_m) for t in thresholds(limits, sigma_c) for v in seen)
 
     def _judge_one(self, batch: Batch, now_ms: int) -> bool:
         latest = self._records.verdict(batch.id)
@@ -284,7 +297,7 @@ class BatchJudge:
             return
         said = {i: rule_finding_of(f) for i, f in kept.items()}
         changed, _ = reconcile(said.values(), found, now_ms)
-        news = [_with_past(f, said.get(f.finding_id)) for f in changed]
+        news = [with_past(f, said.get(f.finding_id)) for f in changed]
         rows = {
             f.finding_id: record_of(f, batch.site)
             for f in news
@@ -343,11 +356,6 @@ def _meets(stay: Placement, touched: Mapping[str, int]) -> bool:
     return earliest_ms is not None and (stay.to_ms is None or earliest_ms <= stay.to_ms + REACH_MS)
 
 
-def _with_past(finding: RuleFinding, said: RuleFinding | None) -> RuleFinding:
-    """What a finding once took the place of stays said, also when it goes on."""
-    return replace(finding, supersedes=said.supersedes) if said is not None and not finding.supersedes else finding
-
-
 def _asking(found: Iterable[RuleFinding], made: BatchVerdict) -> set[str]:
     """The alarms among the findings on which the verdict rests for more than "no action"."""
     for_more = {i for r in made.reasons if r.asks_for is not VerdictWord.NO_ACTION for i in r.findings}
@@ -386,11 +394,15 @@ def _share_time(*spans: tuple[int, int | None]) -> bool:
     return (left_ms is None or latest_ms < left_ms) and all(to is None or latest_ms <= to for _, to in episodes)
 
 
+_GROWS = ("unknown_s", "level_warm_s")
+
+
 def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the last verdict still stands.
 
-    What a person decided covers the unknown time and the excursions up to then, not more. That an excursion went on
-    after a release is said once of each release, and that it no longer does (after the next one) takes nothing back.
+    What a person decided covers the unknown time, the time too warm for the level and the excursions up to then, not
+    more. That an excursion went on after a release is said once of each release, and that it no longer does (after the
+    next one) takes nothing back.
     """
     if (latest.verdict, tuple(sorted(latest.findings))) != (made.verdict.value, tuple(sorted(made.findings))):
         return False
@@ -401,5 +413,5 @@ def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mappin
         return False
     if set(old) != set(new):
         return False
-    grown = any(int(r.get("unknown_s", 0)) > int(old[code].get("unknown_s", 0)) for code, r in new.items())
+    grown = any(int(r.get(name, 0)) > int(old[code].get(name, 0)) for code, r in new.items() for name in _GROWS)
     return not (grown and latest.state == VerdictState.DECIDED)

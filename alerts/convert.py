@@ -134,3 +134,8 @@ def weighing_record(entry: Entry, weighing: Weighing) -> WeighingRecord:
         edge=entry.edge,
         received_ms=entry.received_at_ms,
     )
+
+
+def with_past(finding: RuleFinding, said: RuleFinding | None) -> RuleFinding:
+    """What a finding once took the place of stays said, also when it goes on."""
+    return replace(finding, supersedes=said.supersedes) if said is not None and not finding.supersedes else finding

@@ -28,7 +28,7 @@ from alerts.vvm import used
 from telemetry.contract import iso_utc
 
 VERSION = 1
-ENGINE = "1"
+ENGINE = "2"
 """Version of the judgement's code: raised when the same facts and limits may give another verdict."""
 
 _DAY_MS = 86_400_000
@@ -307,18 +307,21 @@ _WORSE = (RangeState.IN, RangeState.UNKNOWN, RangeState.OUT)
 
 
 def timeline_json(
-    line: Sequence[Segment], stays: Sequence[Placement], profile: Profile, read: Sequence[Segment] | None = None
+    line: Sequence[Segment],
+    stays: Sequence[Placement],
+    profile: Profile,
+    ranges: Sequence[tuple[int | None, int | None]] = (),
 ) -> list[dict[str, Any]]:
     """The history as stretches of one state in one place, none longer than a step of the picture.
 
     A step is an hour, longer where the history has more than 240 of them. A history that went in and out too often
-    to be told is told by the step: the worst state of each (out, unknown, in), never a better one. ``read``: the same
-    stretches with the temperatures to show, where ``line`` has lifted ones.
+    to be told is told by the step: the worst state of each (out, unknown, in), never a better one. ``ranges``: of each
+    stretch the range that holds there, where it is not the profile's all along.
     """
     if not line:
         return []
     step_ms = max(1, -(-(line[-1].to_ms - line[0].from_ms) // (_STEPS * _HOUR_MS))) * _HOUR_MS
-    pieces = list(_pieces(line, stays, profile, step_ms, line if read is None else read))
+    pieces = list(_pieces(line, stays, ranges or [_plain(profile)] * len(line), step_ms))
     made = _joined(pieces, step_ms, lambda a, b: a.state is b.state and a.equipment == b.equipment)
     if len(made) > _MOST_SPANS:
         made = _joined(pieces, step_ms, lambda a, b: a.equipment == b.equipment)
@@ -328,21 +331,27 @@ def timeline_json(
 
 
 def _history(judged: Judged, e: Exposure) -> list[dict[str, Any]]:
-    """States as judged (cold in its right place is in range), temperatures as read."""
-    return timeline_json(e.line, judged.told.stays, judged.profile, e.timeline)
+    """States by the range where it stood (cold in its right place is in range), temperatures as read."""
+    return timeline_json(e.timeline, judged.told.stays, judged.profile, e.ranges)
+
+
+def _plain(profile: Profile) -> tuple[int | None, int | None]:
+    low_m, high_m = (None if c is None else milli(c) for c in (profile.low_c, profile.high_c))
+    return low_m, high_m
 
 
 def _pieces(
-    line: Sequence[Segment], stays: Sequence[Placement], profile: Profile, step_ms: int, read: Sequence[Segment]
+    line: Sequence[Segment],
+    stays: Sequence[Placement],
+    ranges: Sequence[tuple[int | None, int | None]],
+    step_ms: int,
 ) -> Iterable[_Span]:
-    low_m = None if profile.low_c is None else milli(profile.low_c)
-    high_m = None if profile.high_c is None else milli(profile.high_c)
-    for s, shown in zip(line, read, strict=True):
-        state, a = state_of(s, low_m, high_m), s.from_ms
+    for s, edges in zip(line, ranges, strict=True):
+        state, a = state_of(s, *edges), s.from_ms
         here = "+".join(sorted({p.equipment for p in stays if p.from_ms <= a and (p.to_ms is None or a < p.to_ms)}))
         while a < s.to_ms:
             b = min(s.to_ms, (a // step_ms + 1) * step_ms)
-            yield _Span(a, b, state, shown.low_m, shown.high_m, here)
+            yield _Span(a, b, state, s.low_m, s.high_m, here)
             a = b
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from zoneinfo import ZoneInfo
 
-from alerts.convert import device_of, only_longer, record_of, rule_finding_of
+from alerts.convert import device_of, only_longer, record_of, rule_finding_of, with_past
 from alerts.equipment import (
     RULES,
     DeviceSettings,
@@ -309,7 +309,7 @@ class EquipmentJudge:
         return finding.episode_start_ms >= since_ms and finding.end_ms > since_ms
 
     def _save(self, site: str, news: Sequence[RuleFinding], said: Mapping[str, RuleFinding], now_ms: int) -> None:
-        rows = [record_of(_with_past(f, said.get(f.finding_id)), site) for f in news]
+        rows = [record_of(with_past(f, said.get(f.finding_id)), site) for f in news]
         try:
             opened = self._records.save_findings(rows, now_ms).opened
         except (Refused, UnknownRecord) as error:
@@ -340,8 +340,3 @@ def _is_of_records(finding: RuleFinding) -> bool:
 def _is_recent(finding: RuleFinding, now_ms: int) -> bool:
     """Whether the facts that are kept can still say it."""
     return finding.end_ms is None or finding.code == "UNCALIBRATED" or finding.end_ms > now_ms - LOOK_BACK_MS - DAY_MS
-
-
-def _with_past(finding: RuleFinding, said: RuleFinding | None) -> RuleFinding:
-    """What a finding once took the place of stays said, also when it goes on."""
-    return replace(finding, supersedes=said.supersedes) if said is not None and not finding.supersedes else finding

@@ -58,6 +58,9 @@ class Today:
 class Explanation:
     """``differences`` empty: the stored facts and rules give the same document, hash and all.
 
+    ``rule_changes``: today's limits or product row say otherwise than those it was judged by. The recomputation goes by
+    the latter, so they alone are no difference: what matters of them today is in ``today``.
+
     ``document`` None: judged before documents were kept, nothing can be recomputed. ``rebuilt`` is the document that
     comes out now, by the rules of then.
     """
@@ -67,6 +70,7 @@ class Explanation:
     differences: tuple[Difference, ...]
     rebuilt: dict[str, Any] | None = None
     today: Today | None = None
+    rule_changes: tuple[Difference, ...] = ()
 
     @property
     def same(self) -> bool:
@@ -84,10 +88,13 @@ def explain(records: Records, memory: Memory, rules: Rules, verdict_id: str, now
     found = [
         *_sealed(verdict, kept, records.audit_of(f"verdict:{verdict_id}")),
         *_inputs(kept, rebuilt),
-        *_rules(kept, rules, limits_of(records, rules.catalogue), rebuilt["batch"]["product_kfa"]),
+        *_engine(kept),
+        *_outcome(kept, rebuilt),
     ]
-    found += list(_outcome(kept, rebuilt))
-    return Explanation(verdict, kept, tuple(found), rebuilt, today)
+    if not found and document_hash(rebuilt) != document_hash(kept):
+        found.append(Difference("document", verdict.id, "comes out with another hash"))
+    changed = _rules(kept, rules, limits_of(records, rules.catalogue), rebuilt["batch"]["product_kfa"])
+    return Explanation(verdict, kept, tuple(found), rebuilt, today, tuple(changed))
 
 
 def _no_document(verdict: Verdict) -> Iterator[Difference]:
@@ -141,7 +148,7 @@ def _sealed(verdict: Verdict, kept: Mapping[str, Any], rows: Sequence[AuditRow])
 def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
     yield from _fields("batch", kept["batch"], now["batch"])
     yield from _rows("placement", _by("id", kept["placements"]), _by("id", now["placements"]))
-    yield from _rows("vvm", _by("at", kept["vvm_readings"]), _by("at", now["vvm_readings"]))
+    yield from _rows("vvm", _readings(kept["vvm_readings"]), _readings(now["vvm_readings"]))
     if kept["released_at"] != now["released_at"]:
         yield Difference("release", kept["batch"]["id"], _was(kept["released_at"], now["released_at"]))
     yield from _rows("place", kept["places"], now["places"])
@@ -151,6 +158,16 @@ def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Differe
 
 def _by(key: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     return {str(row[key]): row for row in rows}
+
+
+def _readings(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """By time; several of one time each by their number too."""
+    out: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        at_time = str(row["at"])
+        more = sum(key.partition(" ")[0] == at_time for key in out)
+        out[f"{at_time} ({more + 1})" if more else at_time] = row
+    return out
 
 
 def _fields(part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
@@ -204,10 +221,14 @@ def _days(old: Sequence[Sequence[Any]], new: Sequence[Sequence[Any]]) -> str:
     return "; ".join([*said[:_MOST_DAYS], *([f"{more} more days"] if more > 0 else [])])
 
 
-def _rules(kept: Mapping[str, Any], rules: Rules, limits: Limits, kfa: str) -> Iterator[Difference]:
-    """The rules of then against today's. The recomputation goes by those of then, so this alone changes no outcome."""
+def _engine(kept: Mapping[str, Any]) -> Iterator[Difference]:
+    """The code of then is not here: another engine is another document."""
     if kept["rules"]["engine"] != ENGINE:
         yield Difference("rule", "engine", _was(kept["rules"]["engine"], ENGINE))
+
+
+def _rules(kept: Mapping[str, Any], rules: Rules, limits: Limits, kfa: str) -> Iterator[Difference]:
+    """The rules of then against today's. The recomputation goes by those of then, so this alone changes no outcome."""
     for old in kept["rules"]["profiles"]:
         profile = _meant(limits, old)
         new = None if profile is None else profile_json(profile)

@@ -43,7 +43,9 @@ class Exposure:
     ``above_s``/``below_s`` are beyond the product's range, ``freezing_s`` at or below -0.5 C, ``freeze_possible_s`` at
     or below the guarded freezing limit (with the sensor's sigma; never less than ``freezing_s``); known time only.
     Known is what is in range or out of it: where one source says nothing, out is known and in range is not. ``line`` is
-    the history as it was judged: where cold is right for the product (``alerts.storage``) it is lifted to the range.
+    the history as it was judged: what is right for the product where it stood (``alerts.storage``) is put at the edge of
+    its profile's range. ``ranges``: of each stretch the range (low, high) that holds there, empty: the profile's all along.
+    ``level_warm_s``: time above the range of its level in spells as long as a heat alarm's.
     """
 
     batch: str
@@ -60,6 +62,8 @@ class Exposure:
     min_c: Decimal | None
     max_c: Decimal | None
     line: tuple[Segment, ...] = ()
+    ranges: tuple[tuple[int | None, int | None], ...] = ()
+    level_warm_s: int = 0
 
 
 def timeline(
@@ -158,11 +162,17 @@ def relieved(
     product_profile: Profile,
     sigma_c: Decimal | None,
     later: Iterable[Dated] = (),
+    ranges: Sequence[tuple[int | None, int | None]] = (),
 ) -> Exposure:
-    """The exposure judged by another line (cold lifted where it is right); history and extremes stay as they were."""
+    """The exposure judged by another line (what is right where it stood is no excursion); history and extremes stay.
+
+    ``ranges``: of each stretch the range (low, high) that its sums go by; they look at the history itself.
+    """
     first, changes = limits_in_time(product_profile, later, sigma_c)
     plan = Plan("", "", None, first, exposure.batch, changes=changes)
     known_s, unknown_s, above_s, below_s, freezing_s, possible_s = _sums(line, product_profile, sigma_c)
+    if ranges:
+        known_s, unknown_s, above_s, below_s = _range_sums(exposure.timeline, ranges)
     return replace(
         exposure,
         findings=tuple(judge_timeline(line, plan)),
@@ -173,6 +183,7 @@ def relieved(
         freezing_s=freezing_s,
         freeze_possible_s=possible_s,
         line=tuple(line),
+        ranges=tuple(ranges),
     )
 
 
@@ -181,15 +192,24 @@ def _sums(line: Sequence[Segment], profile: Profile, sigma_c: Decimal | None) ->
     low_m = None if profile.low_c is None else milli(profile.low_c)
     high_m = None if profile.high_c is None else milli(profile.high_c)
     guarded_m = milli(guard_limit(degrees(FREEZING_M), sigma_c or Decimal(0)))
-    known = [s for s in line if s.low_m is not None]
-    states = [(s, state_of(s, low_m, high_m)) for s in line]
+    return (
+        *_range_sums(line, [(low_m, high_m)] * len(line)),
+        _sum_s(s for s in line if s.low_m is not None and s.low_m <= FREEZING_M),
+        _sum_s(s for s in line if s.low_m is not None and s.low_m <= guarded_m),
+    )
+
+
+def _range_sums(
+    line: Sequence[Segment], ranges: Sequence[tuple[int | None, int | None]]
+) -> tuple[int, int, int, int]:
+    """known, unknown, above, below; seconds. ``ranges``: (low, high) of each stretch."""
+    rows = list(zip(line, ranges, strict=True))
+    states = [(s, state_of(s, *edges)) for s, edges in rows]
     return (
         _sum_s(s for s, state in states if state is not RangeState.UNKNOWN),
         _sum_s(s for s, state in states if state is RangeState.UNKNOWN),
-        _sum_s(s for s in known if high_m is not None and s.high_m is not None and s.high_m > high_m),
-        _sum_s(s for s in known if low_m is not None and s.low_m is not None and s.low_m < low_m),
-        _sum_s(s for s in known if s.low_m is not None and s.low_m <= FREEZING_M),
-        _sum_s(s for s in known if s.low_m is not None and s.low_m <= guarded_m),
+        _sum_s(s for s, (_, high_m) in rows if high_m is not None and s.high_m is not None and s.high_m > high_m),
+        _sum_s(s for s, (low_m, _) in rows if low_m is not None and s.low_m is not None and s.low_m < low_m),
     )
 
 

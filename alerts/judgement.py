@@ -19,7 +19,7 @@ from alerts.bulk import expose_points, points_by_stream
 from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used
 from alerts.products import UNKNOWN_PRODUCT, Product
 from alerts.rules import Dated, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
-from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
+from alerts.storage import Place, by_place, wrong_storage
 from alerts.verdicts import (
     BatchVerdict,
     VerdictWord,
@@ -151,11 +151,6 @@ def _eras(limits: Limits, profile: str, now_ms: int) -> tuple[Dated, ...]:
     return (Dated(0, limits.catalogue[profile]), *limits.later(profile, now_ms))
 
 
-def rightly_cold(told: Told, product: Product | None) -> list[Placement]:
-    """The stays where cold is no excursion for the product."""
-    return [p for p in told.stays if may_freeze(product, told.places.get(p.equipment))]
-
-
 def _expose(
     told: Told,
     product: Product | None,
@@ -163,18 +158,17 @@ def _expose(
     facts: Sequence[ReadingFact],
     now_ms: int,
 ) -> Exposure | None:
-    """What the batch lived through; cold is no excursion where its product may freeze (cold-chain 6, 27)."""
+    """What the batch lived through, by the range of its product where it stood (cold-chain 6, 27)."""
     streams = {s: told.devices.get(parse_stream_id(s).serial, StreamSettings()) for s in {f.stream_id for f in facts}}
     # In columns: the same exposure as ``alerts.exposure.expose``, for histories of years (tests/alerts/bulk).
     eras = _eras(limits, profile_id_of(product), now_ms)
     profile, profiles = eras[-1].profile, Profiles(limits.catalogue, streams=streams)
     lived = expose_points(told.batch.id, told.stays, points_by_stream(facts), profiles, profile, now_ms, eras)
     exposure = None if lived is None else lived.exposure()
-    cold = rightly_cold(told, product)
-    if exposure is None or not cold:
-        return exposure
+    if exposure is None:
+        return None
     sigma_c = max((s.sigma_c for s in streams.values() if s.sigma_c is not None), default=None)
-    return without_right_cold(exposure, cold, profile, sigma_c, eras)
+    return by_place(exposure, told.stays, told.places, product, profile, sigma_c, eras)
 
 
 def _used(product: Product | None, exposure: Exposure | None) -> Decimal | None:

@@ -18,7 +18,7 @@ from alerts.exposure import Exposure, Placement, relieved
 from alerts.products import FreezeClass, Product
 from alerts.rules.facts import milli
 from alerts.rules.finding import Kind, Level, RuleFinding, finding_id
-from alerts.rules.limits import Dated, Profile
+from alerts.rules.limits import TEMPERATURE, Dated, Mode, Profile
 from alerts.rules.spans import Segment
 from alerts.verdicts import IN_FREEZER, NOT_FROZEN, WRONG_STORAGE
 
@@ -84,25 +84,108 @@ def may_freeze(product: Product | None, place: Place | None) -> bool:
     return product.freeze_class is FreezeClass.TOLERANT and not product.has_diluent
 
 
-def without_right_cold(
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The range of a product in a place, thousandths (None: no such edge). ``any_cold``: no cold is an excursion there."""
+
+    low_m: int | None
+    high_m: int | None
+    any_cold: bool = False
+
+    def judged_m(self, value_m: int, plain: Allowed) -> int:
+        """The value as the profile's limits see it: what is allowed here and not by the ``plain`` range stands at its edge."""
+        cold_ok = self.any_cold or self.low_m is None or value_m >= self.low_m
+        if plain.low_m is not None and value_m < plain.low_m and cold_ok:
+            return plain.low_m
+        warm_ok = self.high_m is None or value_m <= self.high_m
+        if plain.high_m is not None and value_m > plain.high_m and warm_ok:
+            return plain.high_m
+        return value_m
+
+
+def plain_range(profile: Profile) -> Allowed:
+    """What the product's profile says, wherever it stands."""
+    low_m, high_m = (None if c is None else milli(c) for c in (profile.low_c, profile.high_c))
+    return Allowed(low_m, high_m)
+
+
+def range_in(product: Product | None, place: Place | None, profile: Profile) -> Allowed:
+    """The range by level of site (cold-chain 2.5; requirement 27), the profile's where the table has none.
+
+    A frozen range is of what stores there, not of a box on its way. A room's range (HepB with a village midwife, +15 to
+    +30) forbids no refrigerator: it begins where the profile's begins. Freezing stays by freeze class (``may_freeze``).
+    """
+    plain, cold = plain_range(profile), may_freeze(product, place)
+    told = None if product is None or place is None else product.range_at(place.level)
+    if told is None or place is None or (told.high_c < 0 and not (place.freezes or place.chills)):
+        return replace(plain, low_m=None, any_cold=True) if cold else plain
+    low_m, high_m = milli(told.low_c), milli(told.high_c)
+    if plain.high_m is not None and low_m > plain.high_m:
+        return replace(plain, high_m=high_m)
+    return Allowed(None if cold and high_m >= 0 else low_m, high_m, cold)
+
+
+def by_place(
     exposure: Exposure,
-    rightly_cold: Sequence[Placement],
+    stays: Sequence[Placement],
+    places: Mapping[str, Place],
+    product: Product | None,
     profile: Profile,
     sigma_c: Decimal | None,
     later: Sequence[Dated] = (),
 ) -> Exposure:
-    """The exposure as it is when cold in these stays is no excursion; history and extremes stay."""
-    if not rightly_cold or profile.low_c is None:
+    """The exposure by the range that holds where it stood; history and extremes stay.
+
+    What is right there is no excursion of the profile's limits; what is in the profile's range and too warm there
+    counts as out of range, and holds the batch (``level_warm_s``) once it lasted as long as the profile's heat alarm.
+    """
+    plain = plain_range(profile)
+    ranges = [(p, range_in(product, places.get(p.equipment), profile)) for p in stays]
+    if all(allowed == plain for _, allowed in ranges):
         return exposure
-    low_m = milli(profile.low_c)
-    line = [_lifted(s, low_m) if any(_covers(p, s) for p in rightly_cold) else s for s in exposure.timeline]
-    return relieved(exposure, line, profile, sigma_c, later)
+    spans = [_strictest([a for p, a in ranges if _covers(p, s)], plain) for s in exposure.timeline]
+    line = [_seen(s, allowed, plain) for s, allowed in zip(exposure.timeline, spans, strict=True)]
+    edges = [(a.low_m, a.high_m) for a in spans]
+    made = relieved(exposure, line, profile, sigma_c, later, edges)
+    return replace(made, level_warm_s=_warm_s(exposure.timeline, spans, plain, _heat_after_ms(profile)))
+
+
+def _strictest(here: Sequence[Allowed], plain: Allowed) -> Allowed:
+    """Of several places at once what all of them allow; cold that is right in one of them is none in the other."""
+    if not here:
+        return plain
+    lows = [a.low_m for a in here]
+    low_m = None if None in lows else max(v for v in lows if v is not None)
+    high_m = min((a.high_m for a in here if a.high_m is not None), default=None)
+    return Allowed(low_m, high_m, any(a.any_cold for a in here))
 
 
 def _covers(stay: Placement, s: Segment) -> bool:
     return stay.from_ms <= s.from_ms and (stay.to_ms is None or s.from_ms < stay.to_ms)
 
 
-def _lifted(s: Segment, low_m: int) -> Segment:
-    """No colder than the range: high limits look at ``high_m`` alone, low limits at ``low_m`` alone."""
-    return s if s.low_m is None else replace(s, low_m=max(s.low_m, low_m))
+def _seen(s: Segment, allowed: Allowed, plain: Allowed) -> Segment:
+    low_m, high_m = (None if v is None else allowed.judged_m(v, plain) for v in (s.low_m, s.high_m))
+    return s if (low_m, high_m) == (s.low_m, s.high_m) else replace(s, low_m=low_m, high_m=high_m)
+
+
+def _heat_after_ms(profile: Profile) -> int:
+    alarms = [
+        x.need_ms
+        for x in profile.limits
+        if x.comparator.high and x.level is Level.ALARM and x.mode is Mode.SINGLE and x.quantity == TEMPERATURE
+    ]
+    return min(alarms, default=0)
+
+
+def _warm_s(line: Sequence[Segment], spans: Sequence[Allowed], plain: Allowed, after_ms: int) -> int:
+    """Time above a range that is stricter than the profile's, of spells without a break that lasted ``after_ms``."""
+    total_ms = spell_ms = 0
+    for s, allowed in zip(line, spans, strict=True):
+        strict = allowed.high_m is not None and (plain.high_m is None or allowed.high_m < plain.high_m)
+        if strict and s.high_m is not None and allowed.high_m is not None and s.high_m > allowed.high_m:
+            spell_ms += s.length_ms
+            continue
+        total_ms += spell_ms if spell_ms >= after_ms else 0
+        spell_ms = 0
+    return (total_ms + (spell_ms if spell_ms >= after_ms else 0)) // 1000

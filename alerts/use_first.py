@@ -1,7 +1,8 @@
 """In which order the batches of a store are used: VVM stage B before A even if its expiry is later, then first expiry.
 
 Source: WHO's order of use as recorded in facts/cold-chain.md 2.4 (VVM C and D never). What waits for a person (hold, shake test,
-a proposed discard) has no turn, and what is expired never has one: nothing clears itself. Pure; the day is an argument.
+a proposed discard) has no turn, nor has what nobody judged (never placed: unknown is not safe), and what is expired never has
+one: nothing clears itself. Pure; the day is an argument.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ class Why(StrEnum):
     USE_FIRST = "use_first"  # the verdict asks for it
     FIRST_EXPIRY = "first_expiry"
     WAITS = "waits"  # a person has to decide first
+    NOT_JUDGED = "not_judged"  # nothing is known of it
     VVM_END = "vvm_end"  # stage C or D was read
     EXPIRED = "expired"
     DISCARDED = "discarded"
@@ -82,6 +84,8 @@ def _barred(s: Stock, today: date) -> Why | None:
         return Why.EXPIRED
     if s.stage in (VvmStage.C, VvmStage.D):
         return Why.VVM_END
+    if s.verdict is None:
+        return Why.NOT_JUDGED
     return Why.WAITS if s.verdict in _WAITS and not s.released else None
 
 

@@ -2,7 +2,8 @@
 
     discard proposed > shake test > hold and inspect > use first > no action
 
-VVM stage C or D: discard proposed. VVM stage B: use first. HEAT confirmed: hold and inspect (read the VVM). Any
+VVM stage C or D: discard proposed. VVM stage B: use first. HEAT confirmed: hold and inspect (read the VVM); so does
+an alarm at a low limit that is none of freezing's (LOW, COLD, a site's own). Any
 possible or unknown exposure: hold and inspect. Freezing by freeze class (cold-chain 6, 23): sensitive with a valid
 shake test -> shake test; sensitive without -> hold and inspect; tolerant -> no action, but never its diluent. A
 model of VVM life may add a hold and never takes one away (cold-chain 6, 22). Release and discard are a named
@@ -85,8 +86,10 @@ class BatchVerdict:
 # --- verdict ----------------------------------------------------------------------------------------------
 
 # Heat is told by the rule's shape and not by its code, so that a limit somebody adds to a profile cannot alarm and yet
-# be forgotten by the verdict. A new code of freezing must be named here: each asks for a verdict of its own.
+# be forgotten by the verdict. The codes of freezing that ask for a verdict of their own (a shake test) are named; any other
+# alarm at a low limit holds the batch.
 _UPWARD = frozenset(str(c) for c in Comparator if c.high)
+_DOWNWARD = frozenset(str(c) for c in Comparator if not c.high)
 _FREEZE_CODES = frozenset({"FRZE", "FREEZE_POSSIBLE", "STOCK_CHECK"})
 _MODEL_FULL_PERCENT = Decimal(100)
 
@@ -121,6 +124,11 @@ def judge_batch(
         standing = [f for f in exposure.findings if f.kind is not Kind.WITHDRAWN]
         reasons += _heat_reasons(standing)
         reasons += _freeze_reasons(standing, item)
+        reasons += _cold_reasons(standing)
+        if exposure.level_warm_s > 0:
+            text = f"{exposure.level_warm_s // 60} minutes warmer than it may be stored at this level: read the VVM"
+            params: dict[str, str | int] = {"level_warm_s": exposure.level_warm_s}
+            reasons.append(Reason("above_level_range", VerdictWord.HOLD_AND_INSPECT, text, (), params))
         if exposure.unknown_s > 0:
             text = f"{exposure.unknown_s // 60} minutes of its history are unknown; unknown is never called in range"
             reasons.append(
@@ -234,6 +242,23 @@ def _heat_reasons(standing: Sequence[RuleFinding]) -> list[Reason]:
 
 def _is_heat(f: RuleFinding) -> bool:
     return f.level is Level.ALARM and f.comparator in _UPWARD
+
+
+def _cold_reasons(standing: Sequence[RuleFinding]) -> list[Reason]:
+    """An alarm at a low limit by another code than freezing's own asks for a look, whatever the product may stand."""
+    out: list[Reason] = []
+    for kind, code, text in (
+        (Kind.CONFIRMED, "cold_confirmed", "alarm at a low limit in its history: look at the stock"),
+        (Kind.POSSIBLE, "cold_possible", "an alarm at a low limit cannot be excluded: look at the stock"),
+    ):
+        ids = tuple(f.finding_id for f in standing if _is_cold(f) and f.kind is kind)
+        if ids:
+            out.append(Reason(code, VerdictWord.HOLD_AND_INSPECT, text, ids))
+    return out
+
+
+def _is_cold(f: RuleFinding) -> bool:
+    return f.level is Level.ALARM and f.comparator in _DOWNWARD and f.code not in _FREEZE_CODES
 
 
 def _freeze_reasons(standing: Sequence[RuleFinding], product: Product) -> list[Reason]:

@@ -71,6 +71,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
         "verdict": found.verdict.id,
         "same": found.same,
         "differences": differences(found.differences),
+        "rule_changes": differences(found.rule_changes),
         "document": found.document,
         "hash_now": None if found.rebuilt is None else found.rebuilt["hash"],
         "today": None
@@ -96,6 +97,9 @@ def as_text(found: Explanation, records: Records, words: Words) -> str:
         ]
     lines.append("the same: recomputed from the stored facts, hash and all" if found.same else "NOT the same:")
     lines += [f"  {d.part} {d.subject}: {d.text}" for d in found.differences]
+    if found.rule_changes:
+        lines.append("the rules have changed since (recomputed by those of then):")
+        lines += [f"  {d.part} {d.subject}: {d.text}" for d in found.rule_changes]
     if found.today is not None:
         lines.append(f"with today's facts and rules: {words.known('verdict', found.today.word)}")
         lines += _reasons(found.today.reasons, site.zone, places, words)

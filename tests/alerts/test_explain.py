@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import alerts.explain as explain_module
 from alerts.config import Config
 from alerts.explain import Explanation, explain
 from alerts.memory import Memory
@@ -157,10 +158,10 @@ def test_a_changed_rule_version_is_named_and_the_old_verdict_still_comes_out_by_
     with sqlite3.connect(hot.folder / "records.db") as db:
         db.execute("DELETE FROM profile_versions")  # the file is followed where nobody keeps versions
     found = ask(rules=replace(rules, catalogue=other))
-    (rule,) = found.differences
+    (rule,) = found.rule_changes
     assert (rule.part, rule.subject) == ("rule", "refrigerator")
     assert rule.text == f"version {fridge.version} then, 2027.1 now; HEAT: limit_c was 8.0, is 9.5"
-    assert (found.same, found.rebuilt) == (False, found.document)
+    assert (found.same, found.rebuilt) == (True, found.document)
     assert found.today is not None
     assert found.today.word == "use_first"
 
@@ -194,8 +195,38 @@ def test_a_changed_product_row_is_named(hot: Any, ask: Ask) -> None:
     rules = rules_of(Config())
     kfa = hot.records.batch("B1").product_kfa
     other = {**rules.products, kfa: replace(rules.products[kfa], vvm_type="VVM30")}
-    (rule,) = ask(rules=replace(rules, products=other)).differences
+    found = ask(rules=replace(rules, products=other))
+    (rule,) = found.rule_changes
+    assert found.same
     assert (rule.subject, rule.text.endswith("vvm_type was VVM7, is VVM30")) == (f"product {kfa}", True)
+
+
+def test_a_footnote_in_the_product_table_is_a_change_of_rules_and_no_difference(hot: Any, ask: Ask) -> None:
+    rules = rules_of(Config())
+    kfa = hot.records.batch("B1").product_kfa
+    row = rules.products[kfa]
+    found = ask(rules=replace(rules, products={**rules.products, kfa: replace(row, sources=(*row.sources, "also"))}))
+    assert (found.same, parts(found)) == (True, [])
+    assert [d.subject for d in found.rule_changes] == [f"product {kfa}"]
+
+
+def test_a_document_of_another_engine_is_not_the_same(hot: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alerts.document.ENGINE", "next")
+    monkeypatch.setattr("alerts.explain.ENGINE", "next")
+    assert (ask().same, parts(ask())) == (False, [("rule", "engine")])
+
+
+def test_the_hash_has_the_last_word(hot: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of the document that no comparison names comes out another."""
+    document = explain_module.document
+    monkeypatch.setattr(explain_module, "document", lambda *a, **k: {**document(*a, **k), "v": 99})
+    assert (ask().same, parts(ask())) == (False, [("document", "B1.v2")])
+
+
+def test_two_vvm_readings_of_one_time_are_two() -> None:
+    """A batch's own, and one of the batch it came from."""
+    rows = [{"at": "T", "stage": "B"}, {"at": "T", "stage": "C"}, {"at": "U", "stage": "C"}]
+    assert list(explain_module._readings(rows).values()) == rows
 
 
 def test_a_release_and_what_went_on_after_it_come_out_the_same(world: Any, ask: Ask, start: int) -> None:

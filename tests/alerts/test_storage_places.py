@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from alerts.exposure import Placement, expose
+from alerts.judgement import BatchInfo, Told, judge_told
 from alerts.products import builtin_products, parse_products
 from alerts.profiles import builtin_profiles
 from alerts.rules import Level, Profiles, ReadingFact
-from alerts.storage import Place, may_freeze, without_right_cold, wrong_storage
+from alerts.storage import Place, by_place, may_freeze, range_in, wrong_storage
 from alerts.verdicts import WRONG_STORAGE
 from api.words import catalogue
 from gateway.records import Actor, Role, SiteLevel
@@ -94,13 +96,15 @@ def test_req_27_cold_in_the_freezer_is_none_and_cold_in_the_refrigerator_after_i
     stays = [Placement("B", "Z", 0, 2 * HOUR), Placement("B", "F", 2 * HOUR)]
     whole = expose("B", stays, facts, Profiles(CATALOGUE), CATALOGUE["refrigerator"], 4 * HOUR)
     assert whole is not None
-    spared = without_right_cold(whole, stays[:1], CATALOGUE["refrigerator"], None)
+    places = {"Z": place("puskesmas", "freezer"), "F": place("puskesmas", "refrigerator")}
+    spared = by_place(whole, stays, places, PRODUCTS[BOPV], CATALOGUE["refrigerator"], None)
     cold = {f.code: f.episode_start_ms for f in spared.findings}
     assert set(cold) == {"EXCURSION_LOW", "WARNING_LOW", "FRZE", "STOCK_CHECK"}
     assert set(cold.values()) == {2 * HOUR}
     assert {f.code: f.episode_start_ms for f in whole.findings}["FRZE"] == 0
     assert (spared.min_c, spared.timeline) == (whole.min_c, whole.timeline)
-    assert without_right_cold(whole, stays, CATALOGUE["refrigerator"], Decimal("0.25")).findings == ()
+    both = {e: place("puskesmas", "freezer") for e in places}
+    assert by_place(whole, stays, both, PRODUCTS[BOPV], CATALOGUE["refrigerator"], Decimal("0.25")).findings == ()
 
 
 def test_req_27_warmth_in_the_freezer_is_still_warmth() -> None:
@@ -108,8 +112,32 @@ def test_req_27_warmth_in_the_freezer_is_still_warmth() -> None:
     stays = [Placement("B", "Z", 0)]
     whole = expose("B", stays, facts, Profiles(CATALOGUE), CATALOGUE["refrigerator"], 11 * HOUR)
     assert whole is not None
-    assert without_right_cold(whole, stays, CATALOGUE["refrigerator"], None) == whole
+    spared = by_place(
+        whole, stays, {"Z": place("puskesmas", "freezer")}, PRODUCTS[BOPV], CATALOGUE["refrigerator"], None
+    )
+    assert (spared.findings, spared.above_s) == (whole.findings, whole.above_s)
     assert "HEAT" in {f.code for f in whole.findings}
+
+
+@pytest.mark.parametrize(
+    ("kfa", "level", "what", "edges"),
+    [
+        (BOPV, "kabupaten", "freezer", (-25_000, -15_000)),
+        (BOPV, "provinsi", "refrigerator", (-25_000, -15_000)),
+        (BOPV, "provinsi", "cold_box", (2_000, 8_000)),
+        (BOPV, "puskesmas", "freezer", (None, 8_000)),
+        (BOPV, "puskesmas", "refrigerator", (2_000, 8_000)),
+        (HEPB, "puskesmas", "freezer", (2_000, 8_000)),
+        (HEPB, "bidan_desa", "room", (2_000, 30_000)),
+        (HEPB, "bidan_desa", "refrigerator", (2_000, 30_000)),
+        ("93999999", "provinsi", "refrigerator", (2_000, 8_000)),
+    ],
+)
+def test_req_27_the_range_of_a_product_is_that_of_the_level_it_stands_at(
+    kfa: str, level: str, what: str, edges: tuple[int | None, int]
+) -> None:
+    here = range_in(PRODUCTS.get(kfa), place(level, what), CATALOGUE["refrigerator"])
+    assert (here.low_m, here.high_m) == edges
 
 
 # --- through the service ------------------------------------------------------------------------------------
@@ -186,10 +214,13 @@ def test_req_27_polio_vaccine_at_5_c_in_a_store_is_noticed_and_no_heat_alarm(wor
     level(world, store)
     world.batch("OPV", BOPV)
     world.alerts.start()
-    world.say(*world.temperatures(0, 12, "5.0"))
+    world.say(*world.temperatures(0, 9, "5.0"))
+    world.at(9)
+    assert world.verdict("OPV") == ("no_action", ["wrong_storage_not_frozen"])
+    world.say(*world.temperatures(9.25, 12, "5.0"))
     world.at(12)
     assert world.alarms() == []
-    assert world.verdict("OPV") == ("no_action", ["wrong_storage_not_frozen"])
+    assert world.verdict("OPV") == ("hold_and_inspect", ["above_level_range", "wrong_storage_not_frozen"])
     (told,) = world.found(WRONG_STORAGE, equipment=None, batch="OPV")
     assert (told.alarms, told.evidence["level"]) == (False, "warning")
 
@@ -206,6 +237,41 @@ def test_req_27_polio_vaccine_in_its_range_has_no_finding_at_all(world: Any, sto
     world.at(24)
     assert world.records.findings(batch="OPV") == []
     assert world.verdict("OPV") == ("no_action", [])
+
+
+@pytest.mark.parametrize("value", ["7.0", "-5.0", "9.0"])
+def test_req_27_polio_vaccine_in_a_stores_freezer_that_is_too_warm_is_held(world: Any, value: str) -> None:
+    """bOPV at kabupaten, freezer at +7 or -5 for 72 h: its range there is -25 to -15. Read the VVM."""
+    level(world, "kabupaten")
+    freezer(world, "F1")
+    world.batch("OPV", BOPV)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 9, value))
+    world.at(9)
+    assert world.verdict("OPV") == ("no_action", [])  # as short as no heat alarm would be
+    world.say(*world.temperatures(9.25, 72, value))
+    world.at(72)
+    word, reasons = world.verdict("OPV")
+    assert (word, "above_level_range" in reasons) == ("hold_and_inspect", True)
+    body = world.records.verdict_document(world.records.verdict("OPV").id)
+    assert (body["exposure"]["above_s"], {s["state"] for s in body["timeline"]}) == (72 * 3600, {"out"})
+    world.records.decide("OPV", "released", SARI, "VVM at A", world.clock.wall_ms)
+    world.say(*world.temperatures(72.25, 74, value))
+    world.at(74)
+    assert world.records.verdict("OPV").state == "proposed"  # it went on: the release covers no more than then
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("25.0", "no_action"), ("31.0", "hold_and_inspect")])
+def test_req_27_hepatitis_b_vaccine_with_a_village_midwife_may_stand_at_room_temperature(
+    value: str, wanted: str
+) -> None:
+    """HepB at bidan_desa: 15 to 30 by the table; the VVM's model goes on counting."""
+    batch = BatchInfo("HEP", "S1", HEPB, "HepB", "x", date(2027, 1, 1), 10)
+    told = Told(batch, (Placement("HEP", "R", 0),), places={"R": place("bidan_desa", "room")})
+    facts = [ReadingFact("R", "R/temperature_c", t, Decimal(value)) for t in range(0, 24 * HOUR, 15 * MIN)]
+    judged = judge_told(told, facts, CATALOGUE, PRODUCTS, 24 * HOUR)
+    reasons = {r.code for r in judged.verdict.reasons}
+    assert (judged.verdict.verdict, "heat_confirmed" in reasons) == (wanted, wanted != "no_action")
 
 
 def test_req_23_a_freeze_dried_vaccine_in_a_freezer_keeps_the_note_on_its_diluent(world: Any) -> None:

@@ -17,7 +17,7 @@ TODAY = date(2026, 11, 20)
 
 
 def stock(batch: str, expires: str, **more: Any) -> Stock:
-    return Stock(batch, "93001284", date.fromisoformat(expires), **more)
+    return Stock(batch, "93001284", date.fromisoformat(expires), **{"verdict": VerdictWord.NO_ACTION, **more})
 
 
 def test_22_stage_b_goes_before_stage_a_even_if_it_expires_later() -> None:
@@ -45,6 +45,8 @@ def test_22_stage_b_goes_before_stage_a_even_if_it_expires_later() -> None:
         ({"verdict": VerdictWord.DISCARD_PROPOSED}, Why.WAITS),
         ({"stage": VvmStage.C, "verdict": VerdictWord.DISCARD_PROPOSED, "released": True}, Why.VVM_END),
         ({"discarded": True}, Why.DISCARDED),
+        ({"verdict": None}, Why.NOT_JUDGED),
+        ({"verdict": None, "stage": VvmStage.B}, Why.NOT_JUDGED),
     ],
 )
 def test_25_what_waits_for_a_person_has_no_turn(more: dict[str, Any], why: Why) -> None:
@@ -91,4 +93,5 @@ def test_the_order_does_not_depend_on_the_order_of_telling(stocks: list[Stock], 
     for t in turns:
         if t.turn is not None:
             assert t.stock.expires_on >= TODAY
+            assert t.stock.verdict is not None
             assert t.stock.stage not in (VvmStage.C, VvmStage.D)

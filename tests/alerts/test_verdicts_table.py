@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from alerts.exposure import Placement, expose
 from alerts.products import builtin_products, parse_products
 from alerts.profiles import builtin_profiles
-from alerts.rules import Profiles, ReadingFact, StreamSettings
+from alerts.rules import Comparator, Limit, Profile, Profiles, ReadingFact, StreamSettings
 from alerts.verdicts import (
     BatchVerdict,
     VerdictWord,
@@ -42,12 +43,14 @@ def verdict(
     used: str | None = None,
     sigma: str | None = None,
     now_ms: int | None = None,
+    own: Profile | None = None,
 ) -> BatchVerdict:
     sensor = StreamSettings(300, None if sigma is None else Decimal(sigma))
     profiles = Profiles(builtin_profiles(), streams={"S1/temperature_c": sensor})
     product = PRODUCTS.get(kfa)
     now = sum(m for m, _ in parts) * MIN if now_ms is None else now_ms
     profile = profiles.catalogue[product.profile if product else "refrigerator"]
+    profile = profile if own is None else own
     exposure = expose("B1", [Placement("B1", "F1", 0)], readings(*parts), profiles, profile, now)
     return judge_batch("B1", product, exposure, seen or [], now, None if used is None else Decimal(used))
 
@@ -98,6 +101,19 @@ def test_req_23_sensitive_without_shake_test_is_held(kfa: str) -> None:
     v = verdict(kfa, FROZEN)
     assert v.verdict is VerdictWord.HOLD_AND_INSPECT
     assert "freeze_no_shake_test" in codes(v)
+
+
+def test_an_alarm_at_a_low_limit_by_any_code_holds_the_batch() -> None:
+    """A site's own FREEZE_30, LOW of the low alarm, COLD of the ultra-cold store."""
+    fridge, low = builtin_profiles()["refrigerator"], builtin_profiles()["refrigerator_low_alarm"]
+    freeze_30 = Limit("FREEZE_30", Comparator.LE, Decimal("-0.5"), 1800, source="the site")
+    own = replace(fridge, limits=(*(x for x in fridge.limits if x.code.endswith("HIGH")), freeze_30))
+    v = verdict(PENTABIO, [(60, CALM), (45, "-1.0"), (60, CALM)], own=own)
+    assert (v.verdict, codes(v)) == (VerdictWord.HOLD_AND_INSPECT, ["cold_confirmed"])
+    v = verdict(PENTABIO, [(60, CALM), (90, "1.0"), (60, CALM)], own=low)
+    assert (v.verdict, codes(v)) == (VerdictWord.HOLD_AND_INSPECT, ["cold_confirmed"])
+    v = verdict(BOPV, [(60, "-70.0"), (90, "-95.0"), (60, "-70.0")], own=builtin_profiles()["ultra_cold"])
+    assert (v.verdict, codes(v)) == (VerdictWord.HOLD_AND_INSPECT, ["cold_confirmed"])
 
 
 @pytest.mark.parametrize(("kfa", "diluent"), [(BOPV, False), (BCG, True), (MR, True), ("93001639", True)])

@@ -7,9 +7,14 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from gateway.records import Actor
+from gateway.records import Actor, Verdict
 
 BOSS = Actor("manager", "manager")
+
+
+def judged_fine(world: Any, *batches: str) -> None:
+    now = world.clock.now
+    world.records.save_verdicts([Verdict("", b, "no_action", (), (), now) for b in batches], now)
 
 
 def text_of(html: str) -> str:
@@ -24,6 +29,7 @@ def test_22_the_list_puts_stage_b_before_what_expires_sooner(world: Any) -> None
         world.records.upsert_batch(made, BOSS, "received", now)
     world.records.observe_vvm("B3", "B", BOSS, "read", now)
     world.records.add_placement("B3", "KULKAS-B", now - 1000, BOSS, "stored", now)
+    judged_fine(world, "B2", "B3")
     rows = world.as_role("operator").get("/api/v1/sites/PKM-A/use-first").json()
     assert [(r["batch"], r["turn"], r["why"]) for r in rows] == [
         ("B3", 1, "vvm_b"),
@@ -39,5 +45,11 @@ def test_22_the_list_puts_stage_b_before_what_expires_sooner(world: Any) -> None
 
 def test_a_release_puts_a_batch_back_in_its_turn(world: Any) -> None:
     world.records.decide("B1", "released", BOSS, "looked at it", world.clock.now)
+    rows = world.as_role("operator").get("/api/v1/sites/PKM-A/use-first").json()
+    assert [(r["batch"], r["turn"], r["why"]) for r in rows] == [
+        ("B1", 1, "first_expiry"),
+        ("B2", None, "not_judged"),
+    ]
+    judged_fine(world, "B2")
     rows = world.as_role("operator").get("/api/v1/sites/PKM-A/use-first").json()
     assert [(r["batch"], r["turn"]) for r in rows] == [("B1", 1), ("B2", 2)]
