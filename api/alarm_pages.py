@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from api.alarm_words import Became, became, is_late, replaced_by, steps, times
 from api.desk import Desk, desk_of, need, need_page, page, words_for
+from api.limit_ends import with_changed_limits
 from api.present import item, when_text
 from api.problems import not_found
 from api.roles import Right
@@ -52,6 +53,7 @@ def alarm_page(
     names = {e.id: e.name for e in desk.records.equipment_list(site.id)}
     names |= {b.id: f"{b.product_name} {b.batch_number}" for b in desk.records.batches(site.id)}
     fate, by = _fate(desk, found.finding)
+    shown = item(words, site, names, found.finding, found)
     alarms = {a.id for a in desk.records.alarms(site.id)} if by else set()
     return page(
         request,
@@ -59,7 +61,7 @@ def alarm_page(
         visitor=visitor,
         site=site,
         here="alarms",
-        a=item(words, site, names, found.finding, found),
+        a=with_changed_limits(desk, site, words, [shown], desk.clock.now_ms())[0],
         fate=fate,
         by=[
             (f.id if f.id in alarms else "", words.known("code", f.code), when_text(words, site.zone, f)) for f in by

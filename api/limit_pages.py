@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
@@ -27,7 +27,7 @@ from api.questions import DAY_MS, EquipmentView
 from api.roles import Person, Right
 from api.security import Visitor
 from api.shapes import LimitChangeIn, LimitOut, LimitsOut, ProfileVersionOut, SaidOut, WhatIfOut
-from api.words import Words
+from api.words import Words, catalogue
 from gateway.records import Site
 
 page_router = APIRouter(include_in_schema=False)
@@ -196,19 +196,17 @@ def limits_page(
     code: Annotated[str, Query(max_length=32)] = "",
     limit: Annotated[str, Query(alias="limit_c", max_length=12)] = "",
     after: Annotated[str, Query(alias="after_min", max_length=12)] = "",
-    days: Days = 7,
+    days: Annotated[str, Query(max_length=12)] = "7",
 ) -> Response:
     """What holds, who changed it, the form to change it, and the answer to a "what if" that was asked by the address."""
     here = _here(request, visitor.person, site_id, equipment_id)
     words = words_for(request, visitor.person)
-    asked = None
+    asked, trouble = None, ""
     if code:
-        form = Form({"limit_c": limit, "after_min": after})
-        limit_c, after_min = (
-            form.number("limit_c", _LOW_C, _HIGH_C, 3),
-            int(form.number("after_min", Decimal(0), _MOST_MIN)),
-        )
-        asked = answer_lines(words, here.site.zone, _ask(here, code, limit_c, after_min, days))
+        try:
+            asked = _asked(here, code, Form({"limit_c": limit, "after_min": after, "days": days}))
+        except ProblemError as error:  # the question stays in the form, with what is wrong with it
+            trouble = _trouble(words, error)
     offered = [(x.code, limit_text(words, x)) for x in limits.changeable(here.book.profile)]
     sharing = sum(e.profile == here.book.profile.id for e in here.desk.records.equipment_list())
     return page(
@@ -226,6 +224,8 @@ def limits_page(
         sharing=sharing,
         scheduled_ms=here.book.versions[0].from_ms if here.book.versions[0].from_ms > here.now_ms else None,
         asked=asked,
+        trouble=trouble,
+        status=422 if trouble else 200,
         wish={"code": code, "limit_c": limit, "after_min": after, "days": days},
         now_local=local_time(here.now_ms, here.site.zone),
         zone_name=zone_name(here.site.zone, here.now_ms),
@@ -308,6 +308,26 @@ def _ask(here: Here, code: str, limit_c: Decimal, after_min: int, days: int) -> 
         return limits.asked(here.desk.records, files, facts, changed, here.view.equipment.id, streams, here.now_ms)
     finally:
         _ASKING.release()
+
+
+def _asked(here: Here, code: str, form: Form) -> dict[str, Any]:
+    """The answer to a question that was typed."""
+    limit_c = form.number("limit_c", _LOW_C, _HIGH_C, 3)
+    after_min = int(form.number("after_min", Decimal(0), _MOST_MIN))
+    days = int(form.number("days", Decimal(1), Decimal(MOST_DAYS)))
+    return answer_lines(here.words, here.site.zone, _ask(here, code, limit_c, after_min, days))
+
+
+def _trouble(words: Words, error: ProblemError) -> str:
+    """What is wrong with a question, by its field where there is one."""
+    wrong = error.wrong
+    if wrong is not None:
+        return words(f"wrong.{wrong.rule}", field=words.known("field", wrong.name), **wrong.facts)
+    said, known = f"problem.{error.reason}", catalogue()
+    parts = [words(said) if said in known else words("problem.title")]
+    if f"help.{error.reason}" in known:
+        parts.append(words(f"help.{error.reason}"))
+    return ". ".join(parts)
 
 
 def _settings(view: EquipmentView) -> dict[str, StreamSettings]:

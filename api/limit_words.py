@@ -42,12 +42,18 @@ def _says(words: Words, limit: Limit) -> str:
 def _who(words: Words, row: AuditRow | None) -> str:
     if row is None:
         return words("limits.from_file")
-    return words("limits.said", name=row.actor, reason=row.reason or "–")
+    if not row.reason.strip():
+        return words("limits.at_setup" if row.action.endswith("_created") else "limits.by", name=row.actor)
+    return words("limits.said", name=row.actor, reason=row.reason)
 
 
 def version_item(words: Words, site: Site, version: Version) -> dict[str, Any]:
     """One version: since when, who and why, and each limit as it was and is."""
-    since = words("limits.ever") if version.from_ms == 0 else words.time(version.from_ms, site.zone)
+    since = (
+        words("limits.ever")
+        if version.from_ms == 0
+        else words("limits.since", time=words.time(version.from_ms, site.zone))
+    )
     changed = []
     for change in version.changes:
         old = "–" if change.old is None else _says(words, change.old)

@@ -24,6 +24,7 @@ from api.desk import (
     words_for,
 )
 from api.equipment_words import availability, calibration, forecast_text, notes
+from api.limit_ends import with_changed_limits
 from api.present import (
     BatchItem,
     attachment_item,
@@ -53,7 +54,7 @@ from api.security import (
 )
 from api.verdict_words import history_item
 from api.words import Words
-from gateway.records import AlarmState, Bag, Decision, Equipment, EquipmentKind, FindingKind, Site, SmileState
+from gateway.records import Bag, Decision, Equipment, EquipmentKind, FindingKind, Site, SmileState
 from gateway.records.waste import waste_classes
 
 router = APIRouter(include_in_schema=False)
@@ -214,7 +215,7 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
         availability=availability(words, counted.last_24h) if view.streams else "",
         forecast=forecast_text(words, site.zone, desk.records.forecast(equipment_id), now_ms),
         notes=notes(words, site, said, now_ms)[:_FEW],
-        alarms=items[:10],
+        alarms=with_changed_limits(desk, site, words, items[:10], now_ms),
         calibration={d.serial: calibration(words, site, d, now_ms) for d in view.devices},
         zone_name=zone_name(site.zone, now_ms),
     )
@@ -229,15 +230,17 @@ def alarms_page(request: Request, visitor: Looker, site_id: str) -> Response:
     items = [item(words, site, places, a.finding, a) for a in alarms]
     gone = any(a.finding.kind == FindingKind.WITHDRAWN or a.finding.superseded_by for a in alarms)
     after = replaced_by(desk.records.findings(site.id, limit=_REMEMBERED)) if gone else {}
-    done = [i for i, a in zip(items, alarms, strict=True) if a.state != AlarmState.OPEN]
+    waiting = [i for i in items if i.open]
+    done = [i for i in items if not i.open]
+    answered, now_ms = [i for i in done if i.finding.kind != FindingKind.WITHDRAWN], desk.clock.now_ms()
     return page(
         request,
         "alarms.html",
         visitor=visitor,
         site=site,
         here="alarms",
-        open=[i for i, a in zip(items, alarms, strict=True) if a.state == AlarmState.OPEN][:_LISTED],
-        answered=[i for i in done if i.finding.kind != FindingKind.WITHDRAWN][:20],
+        open=with_changed_limits(desk, site, words, waiting[:_LISTED], now_ms),
+        answered=with_changed_limits(desk, site, words, answered[:20], now_ms),
         withdrawn=[i for i in done if i.finding.kind == FindingKind.WITHDRAWN][:20],
         fates={a.id: became(a.finding, after.get(a.id, [])).fate for a in alarms},
     )
@@ -396,6 +399,7 @@ def audit_page(
         people=people,
         chain=desk.records.verify_chain(site.id) if check or short else None,
         older=rows[39].id if len(rows) > 40 else None,
+        limit_rows=[] if before is not None else desk.questions.limit_changes(site, 20),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -165,6 +165,11 @@ class BatchItem:
     vvm_missing: bool
     discarded: bool
 
+    @property
+    def was_out(self) -> bool:
+        """Whether a limit of temperature was passed at all, however shortly."""
+        return any(x.finding.kind != FindingKind.WITHDRAWN and x.finding.extreme_c is not None for x in self.findings)
+
 
 def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchView) -> BatchItem:
     """The batch, its verdict in words and why."""
@@ -194,7 +199,7 @@ def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchV
         (decision.reason or "") if decision is not None else "",
         view.settled,
         verdict is not None and not view.discarded,
-        tuple(reason_text(words, site.zone, places, r) for r in verdict.reasons) if verdict else (),
+        tuple(reason_text(words, site.zone, places, r) for r in without_doubt(verdict.reasons)) if verdict else (),
         tuple(_exposure(item(words, site, places, f, None), words) for f in view.findings),
         tuple(_placement(places, p) for p in reversed(view.placements)),
         view.vvm,
@@ -218,6 +223,15 @@ def _placement(places: Mapping[str, str], placement: Placement) -> dict[str, Any
         "to_ms": placement.to_ms,
         "said_by": placement.said_by,
     }
+
+
+def without_doubt(reasons: Sequence[Any]) -> list[Any]:
+    """The reasons a page tells: beside a freeze alarm nobody needs to read that freezing cannot be ruled out."""
+    codes = {r.get("code") if isinstance(r, Mapping) else str(r) for r in reasons}
+    sure = bool(codes & {"freeze_shake_test", "freeze_no_shake_test"})
+    return [
+        r for r in reasons if not (sure and (r.get("code") if isinstance(r, Mapping) else r) == "freeze_possible")
+    ]
 
 
 def reason_text(words: Words, zone: str, places: Mapping[str, str], reason: Any) -> str:

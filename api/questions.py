@@ -462,6 +462,15 @@ class Questions:
                 return list(reversed(rows))[:limit]
             step *= 8
 
+    def limit_changes(self, site: Site, limit: int) -> list[AuditRow]:
+        """The audit rows of the profiles that a site's equipment has, newest first. They are in the house's own chain."""
+        rows: list[AuditRow] = []
+        for profile in {e.profile for e in self.records.equipment_list(site.id)}:
+            last = max((v.number for v in self.records.profile_versions(profile)), default=0)
+            for number in range(max(1, last - limit + 1), last + 1):
+                rows += self.records.audit_of(f"profile:{profile}/{number}")
+        return sorted(rows, key=lambda r: -r.id)[:limit]
+
     def count_changes(self, site: Site, most: int) -> tuple[int, int | None]:
         """(all audit rows of a site, those of people); the latter None where more than ``most`` rows would be read."""
         newest = self.newest_changes(site, None, 1)

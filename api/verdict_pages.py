@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from api import history
 from api.answers import verdict_out
 from api.desk import Desk, desk_of, need, need_page, page, words_for
-from api.present import reason_text
+from api.present import reason_text, without_doubt
 from api.problems import not_found
 from api.questions import Questions
 from api.roles import Right
@@ -91,7 +91,7 @@ def verdict_page(request: Request, visitor: PageLooker, site_id: str, verdict_id
         decided=decided_line(words, site, found),
         latest=past[-1],
         told=told,
-        reasons=[reason_text(words, site.zone, places, r) for r in found.reasons],
+        reasons=[reason_text(words, site.zone, places, r) for r in without_doubt(found.reasons)],
         picture=None if told is None else _picture(desk.questions, told, batch.product_name),
         past=[history_item(words, site, v, past[-1]) for v in reversed(past)],
     )

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from api.chart import Chart, Piece, Point, Span, draw
 from api.history import Stay, Stretch, bounds_of, joined, ms_of, number_of, pixels, stays_of, stretches_of
-from api.present import VERDICT_KINDS, reason_text, ticks
+from api.present import VERDICT_KINDS, reason_text, ticks, without_doubt
 from api.words import Words
 from gateway.records.model import Decision, Site, Verdict, VerdictState
 
@@ -25,6 +25,7 @@ DAY_MS = 86_400_000
 _ROWS = 40  # of a long timeline only what needs a look is listed; the JSON has all
 _COMPARED = {">": "gt", ">=": "ge", "<": "lt", "<=": "le"}
 _EXPOSURE = ("known", "unknown", "above", "below", "freezing", "freeze_possible")
+_OUT = ("above", "below", "freezing", "freeze_possible")
 _READINGS = ("first", "deciding", "last", "extreme")
 
 
@@ -101,12 +102,12 @@ class Told:
         """Each reason in words, with what it asks for and the findings it rests on."""
         found = {row["id"]: row for row in self.findings()}
         made = []
-        for reason in self.document.get("reasons", ()):
+        for reason in without_doubt(self.document.get("reasons", ())):
             flat = {"code": reason.get("code"), **(reason.get("params") or {})}
             made.append(
                 {
                     "text": reason_text(self.words, self.zone, self.places, flat),
-                    "asks_for": self.words.known("verdict", reason.get("asks_for") or "no_action"),
+                    "asks_for": self.words.known("asks_for", reason.get("asks_for") or "no_action"),
                     "findings": [found[i] for i in reason.get("findings") or () if i in found],
                 }
             )
@@ -160,9 +161,17 @@ class Told:
             parts.append(self.words("verdict_page.readings_count", n=rests_on["count"]))
         for name in _READINGS:
             at = rests_on.get(name, rests_on.get(f"{name}_at"))
+            if name == "first" and ms_of(at) in {stay.from_ms for stay in stays_of(self.document)}:
+                name = "placed"  # a limit of the batch counts from there; no reading stands at that instant
             if ms_of(at) is not None:
                 parts.append(self.words(f"verdict_page.reading_{name}", time=self.when(at)))
         return ", ".join(parts)
+
+    def no_reason(self) -> str:
+        """Why nothing is asked: it was never out of range, or out too shortly for an alarm."""
+        sums = self.document.get("exposure") or {}
+        out = any((number_of(sums.get(f"{name}_s")) or 0) > 0 for name in _OUT)
+        return self.words("batch.no_reason_out" if out else "batch.no_reason")
 
     # --- what it lived through ---
 

@@ -119,3 +119,22 @@ def test_a_withdrawn_alarm_stands_apart_without_a_green_tick_and_does_not_go_on(
     page = text_of(asker.get("/sites/PKM-A/alarms/HEAT-1").text)
     assert "Kejadian berakhir –" in page
     assert "masih berlangsung" not in page
+
+
+def test_an_alarm_closed_by_a_changed_limit_says_who_changed_it_and_is_never_green_while_it_is_out(
+    world: Any,
+) -> None:
+    """The fridge stands at 9.3 degrees when HEAT is raised: its alarm ends, the temperature does not come back."""
+    limits = {"code": "HEAT", "limit_c": 12, "alarm_after_s": 36_000, "reason": "by the test"}
+    assert (
+        world.as_role("super_admin").post("/api/v1/sites/PKM-A/equipment/KULKAS-A/limits", json=limits).status_code
+        == 201
+    )
+    world.records.acknowledge("HEAT-1", SARI, "door closed", world.clock.now)
+    evidence = {**world.records.finding("HEAT-1").evidence, "reason": "limit_changed"}
+    save(world, heat(world, "HEAT-1", end_ms=world.clock.now, evidence=evidence))
+    asker = world.log_in("operator", "id")
+    for address in ("alarms", "alarms/HEAT-1", "equipment/KULKAS-A"):
+        page = asker.get(f"/sites/PKM-A/{address}").text
+        assert "Ditutup karena batas diubah oleh super_admin; suhu masih di luar batas" in text_of(page)
+        assert 'state ok"' not in page.partition("Ditutup karena")[0][-400:]

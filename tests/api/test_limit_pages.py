@@ -162,3 +162,26 @@ def test_the_time_of_a_change_is_empty_until_somebody_gives_one(world: Any) -> N
     assert field is not None
     assert "value=" not in field[0]
     assert "Kosong = mulai sekarang" in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("limit_c=9&after_min=600&days=99", "Berapa hari terakhir: angka dari 1 sampai 31."),
+        ("limit_c=hangat&after_min=600&days=3", "Batas dalam °C: angka dari -120 sampai 80."),
+        ("limit_c=-3&after_min=600&days=3", "Batas ini tidak cocok dengan batas lain."),
+    ],
+)
+def test_a_what_if_that_cannot_be_asked_keeps_the_question_and_names_the_field(
+    world: Any, asked: str, said: str
+) -> None:
+    sent = world.log_in("operator", "id").get(f"{PAGE}?code=HEAT&{asked}")
+    assert sent.status_code == 422
+    assert said in text_of(sent.text)
+    assert f'value="{asked.partition("=")[2].partition("&")[0]}"' in sent.text
+
+
+def test_4_the_audit_page_of_a_site_shows_the_changes_of_limits_that_its_equipment_uses(world: Any) -> None:
+    assert _change(world, "HEAT", 9, 3600).status_code == 201
+    page = text_of(world.log_in("manager", "id").get("/sites/PKM-A/audit").text)
+    assert "super_admin (super admin) batas diubah profile:refrigerator/2 by the test" in page
