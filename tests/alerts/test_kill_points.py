@@ -94,6 +94,8 @@ class Story:
                 *w.temperatures(0, 4.75, "8.5"),
                 *w.temperatures(6.5, 11.25, "8.5"),
                 *w.temperatures(0, 11.25, "-3", "LOG-B"),
+                # undated until the anchor of the next stage: ten hours of heat, from 01:00 on
+                *(w.reading(None, "8.5", ns=10 + n * 15 * MIN * 10**6, channel="2") for n in range(41)),
             ),
             lambda: w.say(w.weighing("W1", "1.5", None, ns=5), w.anchor(self.start_ms + HOUR, 10)),
             lambda: w.records.observe_vvm("B1", "B", SARI, "looked", self.start_ms + 11 * HOUR),
