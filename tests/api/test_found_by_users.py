@@ -490,7 +490,7 @@ def test_what_alarmed_stays_an_alarm_in_a_batchs_history(world: Any) -> None:
     world.records.save_verdicts([verdict], now)
     html = world.log_in("manager").get(BATCH).text
     shown = re.findall(r'<li class="box"><span class="state ([a-z]+)"><svg.*?</svg>(.*?)</span>', html)
-    assert shown == [("alarm", "Alarm, over"), ("ok", "Closed"), ("alarm", "Alarm"), ("ok", "Withdrawn")]
+    assert shown == [("alarm", "Alarm, over"), ("ok", "Closed"), ("alarm", "Alarm"), ("gone", "Withdrawn")]
 
 
 def test_a_discard_is_asked_once_more(world: Any) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.history import Stay, Stretch, drawn, joined, ms_of, pixels, stays_of, windows
-from api.verdict_words import history_ticks
+from api.verdict_words import Told, history_ticks
 from api.words import LANGUAGES, Words
 from gateway.records import Verdict
 from gateway.records.canonical import canonical
@@ -241,3 +241,11 @@ def test_a_history_told_by_the_hour_is_listed_by_what_changed() -> None:
         (4, 5, "out", 4, 5),
         (5, 8, "in", 5, 8),
     ]
+
+
+def test_out_of_range_too_shortly_for_an_alarm_is_not_called_no_exposure() -> None:
+    def said(below_s: int) -> str:
+        return Told(Words("id"), "Asia/Jakarta", {}, {"exposure": {"below_s": below_s}}).no_reason()
+
+    assert said(60) == "Suhu di luar batas, belum cukup lama untuk alarm; tetap diawasi."
+    assert said(0) == "Tidak ada paparan di luar batas."
