@@ -486,12 +486,12 @@ def forget(state: StreamState, before_ms: int) -> StreamState:
     """The state without chunks that end before ``before_ms``; the walker at the cut stands for them.
 
     Facts from before the cut cannot be judged by it any more: rebuild the stream from the store for those.
-    The last chunk always stays.
+    The last chunk always stays, and all of them while the stream's interval is being learnt from them.
     """
     keep = 0
     while keep < len(state.chunks) - 1 and state.chunks[keep].last_ms < before_ms:
         keep += 1
-    if not keep:
+    if not keep or _is_learning_from(state, keep):
         return state
     dropped = {f.finding_id for c in state.chunks[:keep] for f in c.closed}
     kept_index = None
@@ -505,6 +505,15 @@ def forget(state: StreamState, before_ms: int) -> StreamState:
         index=kept_index,
         detected={i: d for i, d in state.detected.items() if i not in dropped},
     )
+
+
+def _is_learning_from(state: StreamState, keep: int) -> bool:
+    """Whether the first ``keep`` chunks still teach the interval: its first 16 differences serve all readings before the
+    17th, so that a reading that comes late among them, or after too few, changes how the oldest ones are judged.
+    """
+    if state.plan.interval_ms is not None or state.chunks[0].start.last is not None:
+        return False
+    return sum(len(c.points) for c in state.chunks[:keep]) <= LEARN_FROM
 
 
 def replan(state: StreamState, plan: Plan) -> StreamState:

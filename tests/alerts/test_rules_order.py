@@ -170,6 +170,29 @@ def test_forgetting_history_changes_nothing_that_comes_after(
         assert step(b.state, late, profiles, now_ms).too_old == tuple(late)
 
 
+def test_history_is_not_forgotten_while_the_interval_is_learnt_from_it(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Found by ``make properties``, seed 102: the first 16 differences serve all readings before the 17th."""
+    monkeypatch.setattr(stream_module, "_SPLIT_OVER", 5)
+    monkeypatch.setattr(stream_module, "_PIECE", 3)
+    profiles = Profiles(builtin_profiles())
+    minutes = [0, 60, 120, 180, 240, 300, 480, *range(495, 495 + 15 * 20, 15)]  # hourly, then every quarter
+    facts = [ReadingFact("F1", STREAM, m * MIN, Decimal("5.0")) for m in minutes]
+    first = step(State(), facts[:8], profiles, facts[7].t_ms).state
+    assert first.forget(facts[7].t_ms).oldest_ms("F1", STREAM) is None
+    board = {f.finding_id: f for f in standing(first)}
+    out = step(first.forget(facts[7].t_ms), facts[8:], profiles, facts[-1].t_ms)
+    for f in out.findings:
+        if f.kind is Kind.WITHDRAWN:
+            del board[f.finding_id]
+        else:
+            board[f.finding_id] = f
+    expected = said(judge(facts, profiles, facts[-1].t_ms))
+    assert {i: said([f])[0] for i, f in board.items()} == {f.finding_id: f for f in expected}
+    assert {f.code for f in expected} == {"SILENT"}  # by quarters the hours of the beginning were silence
+    whole = step(State(), facts, profiles, facts[-1].t_ms).state
+    assert whole.forget(facts[-1].t_ms).oldest_ms("F1", STREAM) is not None
+
+
 def test_changed_limits_judge_the_stream_anew() -> None:
     facts = [ReadingFact("F1", STREAM, i * 15 * MIN, Decimal("1.0")) for i in range(20)]
     plain = Profiles(builtin_profiles())
