@@ -28,6 +28,7 @@ class Registered:
         self._limits = LimitsOverTime(catalogue, {}, {})
         self._registry = Registry(-1, {}, {}, {})
         self._homes = Homes({})
+        self._unknown: set[tuple[str, str]] = set()
 
     def read(self) -> bool:
         """Read again where something changed; whether it did. Raises NeighbourDownError."""
@@ -36,9 +37,11 @@ class Registered:
         self._registry = self._records.registry()
         self._homes = Homes(self._records.assigned_equipment())
         self._limits = read_limits(self._records, self._catalogue, self._now_ms())
-        for equipment in self._registry.equipment.values():
-            if equipment.profile not in self._catalogue:
-                log.error("equipment %s: no profile %r; judged as a refrigerator", equipment.id, equipment.profile)
+        pairs = ((e.id, e.profile) for e in self._registry.equipment.values())
+        unknown = {(name, profile) for name, profile in pairs if profile not in self._catalogue}
+        for name, profile in sorted(unknown - self._unknown):
+            log.error("equipment %s: no profile %r; judged as a refrigerator", name, profile)
+        self._unknown = unknown
         return True
 
     @property

@@ -155,15 +155,19 @@ def test_a_channel_has_its_devices_interval(world: Any, start: int) -> None:
     assert len(world.found("SILENT", "F2")) == 1
 
 
-def test_another_profile_judges_anew(world: Any, start: int) -> None:
+def test_another_profile_judges_from_its_date_on(world: Any, start: int) -> None:
+    """Decision 0023: what the old limits said of their time stands, and a person answers it."""
     world.alerts.start()
     world.say(*world.temperatures(0, 2, "-10.0"))
     world.at(2)
     assert ("FRZE", "F1", None, "open") in world.alarms()
     freezer = replace(world.records.equipment("F1"), kind="freezer", profile="freezer")
     world.records.upsert_equipment(freezer, SARI, "it is a freezer", world.clock.wall_ms)
-    world.at(2.01)
-    assert ("FRZE", "F1", None, "closed") in world.alarms()
+    world.say(*world.temperatures(2.25, 4, "-10.0"))
+    world.at(4)
+    assert ("FRZE", "F1", None, "open") in world.alarms()
+    (froze,) = world.found("FRZE")
+    assert (froze.kind, froze.end_ms is not None) == (FindingKind.CONFIRMED, True)
     assert [f.kind for f in world.found("WARNING_HIGH") if f.profile == "freezer"] == [FindingKind.CONFIRMED]
 
 
