@@ -35,7 +35,7 @@ demo:
 test:
 	@scripts/setup test
 	@scripts/check
-	@$(PYTHON) -m pytest -q -n 2 --dist loadgroup $(TEST_ARGS)
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile $(TEST_ARGS)
 
 test-ble-real:
 	@scripts/test-ble-real $(TEST_ARGS)
