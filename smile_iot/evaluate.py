@@ -40,6 +40,7 @@ from alerts.rules import (
     step,
 )
 from alerts.rules.facts import degrees, milli, plain_points
+from alerts.rules.fold import SENSOR_LOST
 from alerts.rules.interval import LEARN_FROM
 from alerts.rules.interval import interval_ms as learned
 from alerts.rules.limits import TEMPERATURE
@@ -267,7 +268,10 @@ def _mean(made: Iterable[Segment]) -> Decimal | None:
 
 
 def _episode(f: RuleFinding, made: Sequence[Segment], zone: tzinfo) -> dict[str, Any]:
-    """One that is open ends where its last reading ceases to hold: unknown time after it is no part of it."""
+    """One that is open ends where its last reading ceases to hold: unknown time after it is no part of it.
+
+    One whose sensor was lost, with nothing known after it, is open too: nothing says that it ended.
+    """
     end = max(s.to_ms for s in made if _beyond(s, f)) if f.end_ms is None else f.end_ms
     return {
         "code": f.code.removeprefix(_EPISODE),
@@ -275,7 +279,7 @@ def _episode(f: RuleFinding, made: Sequence[Segment], zone: tzinfo) -> dict[str,
         "end": rfc3339(end, zone),
         "duration_s": _seconds([end - f.episode_start_ms]),
         "extreme_c": _number(f.extreme_c),
-        "open": f.end_ms is None,
+        "open": f.end_ms is None or (f.reason == SENSOR_LOST and not any(s.known and s.from_ms >= end for s in made)),
     }
 
 

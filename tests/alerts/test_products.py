@@ -144,8 +144,8 @@ def test_req_27_cold_in_its_right_place_counts_as_in_range() -> None:
     facts = [ReadingFact("Z", "Z/temperature_c", t, Decimal("-18")) for t in range(0, 5 * H, 15 * MIN)]
     batch = BatchInfo("B1", "S1", BOPV, "bOPV", "1", date(2030, 1, 1), 1)
     stays = (Placement("B1", "Z", 0),)
-    for freezes, below_s in ((True, 0), (False, 5 * 3600)):
-        told = Told(batch, stays, places={"Z": Place("kabupaten", freezes=freezes, chills=not freezes)})
+    for level, freezes, below_s in (("kabupaten", True, 0), ("puskesmas", False, 5 * 3600)):
+        told = Told(batch, stays, places={"Z": Place(level, freezes=freezes, chills=not freezes)})
         made = judge_told(told, facts, CATALOGUE, PRODUCTS, 5 * H)
         assert made.exposure is not None
         assert (made.exposure.below_s, made.exposure.freezing_s) == (below_s, below_s)

@@ -151,7 +151,9 @@ def test_a_file_goes_down_the_line_once_and_receipts_prove_it(
 
     assert house.run(str(file), "--equipment", "KUL-1", "--serial", "LOG-1") == 0
     assert "3000 readings are in the journal" in capsys.readouterr().out
-    (line,) = read_ledger(house.folder / "data" / "ledger.db")
+    ledger = house.folder / "data" / "ledger.db"
+    poll(lambda: [x.received for x in read_ledger(ledger)] == [3000])  # its file follows half a second later
+    (line,) = read_ledger(ledger)
     assert (line.edge, line.numbered_to, line.received) == ("import", 3000, 3000)  # nothing was numbered twice
 
     for path in (house.folder / "data").glob("import-*.db*"):
