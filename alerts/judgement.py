@@ -101,11 +101,6 @@ def profile_id_of(product: Product | None) -> str:
     return (product or UNKNOWN_PRODUCT).profile
 
 
-def profile_of(product: Product | None, catalogue: Mapping[str, Profile]) -> Profile:
-    """The limits of a product in a catalogue."""
-    return catalogue[profile_id_of(product)]
-
-
 def spans_of(stays: Iterable[Placement]) -> dict[str, tuple[int, int | None]]:
     """Equipment -> (from, to): from a day before the first placement there to a day after the last (None: open)."""
     spans: dict[str, tuple[int, int | None]] = {}

@@ -229,36 +229,28 @@ def _budget_reasons(budgets: Iterable[BudgetUse]) -> list[Reason]:
 
 
 def _heat_reasons(standing: Sequence[RuleFinding]) -> list[Reason]:
-    out: list[Reason] = []
-    for kind, code, text in (
+    heat = [f for f in standing if f.level is Level.ALARM and f.comparator in _UPWARD]
+    return _holds(
+        heat,
         (Kind.CONFIRMED, "heat_confirmed", "heat alarm in its history: read the VVM"),
         (Kind.POSSIBLE, "heat_possible", "a heat alarm cannot be excluded: read the VVM"),
-    ):
-        ids = tuple(f.finding_id for f in standing if _is_heat(f) and f.kind is kind)
-        if ids:
-            out.append(Reason(code, VerdictWord.HOLD_AND_INSPECT, text, ids))
-    return out
-
-
-def _is_heat(f: RuleFinding) -> bool:
-    return f.level is Level.ALARM and f.comparator in _UPWARD
+    )
 
 
 def _cold_reasons(standing: Sequence[RuleFinding]) -> list[Reason]:
     """An alarm at a low limit by another code than freezing's own asks for a look, whatever the product may stand."""
-    out: list[Reason] = []
-    for kind, code, text in (
+    alarms = (f for f in standing if f.level is Level.ALARM and f.comparator in _DOWNWARD)
+    return _holds(
+        [f for f in alarms if f.code not in _FREEZE_CODES],
         (Kind.CONFIRMED, "cold_confirmed", "alarm at a low limit in its history: look at the stock"),
         (Kind.POSSIBLE, "cold_possible", "an alarm at a low limit cannot be excluded: look at the stock"),
-    ):
-        ids = tuple(f.finding_id for f in standing if _is_cold(f) and f.kind is kind)
-        if ids:
-            out.append(Reason(code, VerdictWord.HOLD_AND_INSPECT, text, ids))
-    return out
+    )
 
 
-def _is_cold(f: RuleFinding) -> bool:
-    return f.level is Level.ALARM and f.comparator in _DOWNWARD and f.code not in _FREEZE_CODES
+def _holds(found: Sequence[RuleFinding], *rows: tuple[Kind, str, str]) -> list[Reason]:
+    """One hold for each (kind, code, text) that a finding is of."""
+    ids = {kind: tuple(f.finding_id for f in found if f.kind is kind) for kind, _, _ in rows}
+    return [Reason(code, VerdictWord.HOLD_AND_INSPECT, text, ids[kind]) for kind, code, text in rows if ids[kind]]
 
 
 def _freeze_reasons(standing: Sequence[RuleFinding], product: Product) -> list[Reason]:

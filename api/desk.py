@@ -75,6 +75,12 @@ class Desk:
     accounts: BrokerAccounts | None = None
 
 
+def site_of(request: Request, visitor: Visitor, site_id: str) -> tuple[Desk, Site]:
+    """The desk and a site that the visitor may see; raises what ``Questions.site`` raises."""
+    desk = desk_of(request)
+    return desk, desk.questions.site(visitor.person, site_id)
+
+
 def desk_of(request: Request) -> Desk:
     """The application's desk."""
     desk: Desk = request.app.state.desk

@@ -20,6 +20,7 @@ from api.desk import (
     own_path,
     page,
     read_form,
+    site_of,
     stylesheet,
     words_for,
 )
@@ -529,8 +530,7 @@ def _site_state(view: SiteView) -> Shown:
 
 
 def _here(request: Request, visitor: Visitor, site_id: str) -> tuple[Desk, Site, Words]:
-    desk = desk_of(request)
-    return desk, desk.questions.site(visitor.person, site_id), words_for(request, visitor.person)
+    return *site_of(request, visitor, site_id), words_for(request, visitor.person)
 
 
 def _batches(desk: Desk, site: Site, words: Words) -> tuple[list[BatchItem], list[BatchItem]]:

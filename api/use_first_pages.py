@@ -13,7 +13,7 @@ from fastapi.responses import Response
 
 from alerts.use_first import Stock, Turn, order_of_use
 from alerts.verdicts import VerdictWord, VvmStage
-from api.desk import Desk, desk_of, need, need_page, page
+from api.desk import Desk, need, need_page, page, site_of
 from api.questions import BatchView
 from api.roles import Right
 from api.security import Visitor
@@ -39,7 +39,7 @@ def use_first(
     request: Request, visitor: Annotated[Visitor, Depends(need(Right.LOOK))], site_id: Key
 ) -> list[TurnOut]:
     """All batches by product in their order of use; ``turn`` null: not to be used now, ``why`` says why."""
-    desk, site = _here(request, visitor, site_id)
+    desk, site = site_of(request, visitor, site_id)
     return [
         TurnOut(
             product_kfa=p.view.batch.product_kfa,
@@ -59,7 +59,7 @@ def use_first_page(
     request: Request, visitor: Annotated[Visitor, Depends(need_page(Right.LOOK))], site_id: str
 ) -> Response:
     """Which batch to take first, product by product; then what is not to be used."""
-    desk, site = _here(request, visitor, site_id)
+    desk, site = site_of(request, visitor, site_id)
     places = _places(desk, site)
     products = [
         (next(iter(found)).view.batch.product_name, found)
@@ -70,11 +70,6 @@ def use_first_page(
     return page(
         request, "use_first.html", visitor=visitor, site=site, here="batches", products=products, barred=barred[:50]
     )
-
-
-def _here(request: Request, visitor: Visitor, site_id: str) -> tuple[Desk, Site]:
-    desk = desk_of(request)
-    return desk, desk.questions.site(visitor.person, site_id)
 
 
 def _places(desk: Desk, site: Site) -> list[Place]:

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 
 from api import history
 from api.answers import verdict_out
-from api.desk import Desk, desk_of, need, need_page, page, words_for
+from api.desk import need, need_page, page, site_of, words_for
 from api.present import reason_text, without_doubt
 from api.problems import not_found
 from api.questions import Questions
@@ -22,7 +22,6 @@ from api.roles import Right
 from api.security import Visitor
 from api.shapes import VerdictOut, VerdictWithDocumentOut
 from api.verdict_words import Line, Told, decided_line, history_item, picture, verdict_kind
-from gateway.records import Site
 from gateway.records.canonical import canonical
 from telemetry.errors import NeighbourDownError
 
@@ -41,7 +40,7 @@ _STREAMS = 4  # lines in one picture
 @json_router.get("/sites/{site_id}/batches/{batch_id}/verdicts")
 def verdicts(request: Request, visitor: Looker, site_id: Key, batch_id: Key) -> list[VerdictOut]:
     """All verdicts of a batch, oldest first: those withdrawn and those decided too."""
-    desk, site = _here(request, visitor, site_id)
+    desk, site = site_of(request, visitor, site_id)
     batch = desk.questions.batch(site, batch_id)
     return [verdict_out(v) for v in desk.records.verdict_history(batch.id)]
 
@@ -49,7 +48,7 @@ def verdicts(request: Request, visitor: Looker, site_id: Key, batch_id: Key) -> 
 @json_router.get("/sites/{site_id}/verdicts/{verdict_id}")
 def verdict(request: Request, visitor: Looker, site_id: Key, verdict_id: Key) -> VerdictWithDocumentOut:
     """One verdict with its document (null for one made before documents were kept)."""
-    desk, site = _here(request, visitor, site_id)
+    desk, site = site_of(request, visitor, site_id)
     found = desk.questions.verdict(site, verdict_id)
     return VerdictWithDocumentOut(verdict=verdict_out(found), document=desk.questions.document(found.id))
 
@@ -57,7 +56,7 @@ def verdict(request: Request, visitor: Looker, site_id: Key, verdict_id: Key) ->
 @json_router.get("/sites/{site_id}/verdicts/{verdict_id}/document")
 def document(request: Request, visitor: Looker, site_id: Key, verdict_id: Key) -> Response:
     """The document alone as canonical JSON: without its key ``hash``, its SHA-256 is ``hash``."""
-    desk, site = _here(request, visitor, site_id)
+    desk, site = site_of(request, visitor, site_id)
     found = desk.questions.document(desk.questions.verdict(site, verdict_id).id)
     if found is None:
         raise not_found("document of verdict", verdict_id)
@@ -71,7 +70,7 @@ def document(request: Request, visitor: Looker, site_id: Key, verdict_id: Key) -
 @page_router.get("/sites/{site_id}/verdicts/{verdict_id}")
 def verdict_page(request: Request, visitor: PageLooker, site_id: str, verdict_id: str) -> Response:
     """One verdict: what it says, why, the picture, the timeline, what it rests on, who decided what."""
-    desk, site = _here(request, visitor, site_id)
+    desk, site = site_of(request, visitor, site_id)
     words = words_for(request, visitor.person)
     found = desk.questions.verdict(site, verdict_id)
     batch = desk.records.batch(found.batch)
@@ -130,8 +129,3 @@ def lines_of(questions: Questions, document: Mapping[str, Any]) -> list[Line]:
         if any(p.value is not None for p in points):
             lines.append(Line(stream, points))
     return lines
-
-
-def _here(request: Request, visitor: Visitor, site_id: str) -> tuple[Desk, Site]:
-    desk = desk_of(request)
-    return desk, desk.questions.site(visitor.person, site_id)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
-from alerts.equipment.thresholds import RULES, Thresholds
-from alerts.rules.finding import Kind, RuleFinding, finding_id
+from alerts.equipment.rule import sensor_finding
+from alerts.equipment.thresholds import Thresholds
+from alerts.rules.finding import RuleFinding
 
 UNCALIBRATED = "uncalibrated"
 MONTHS, MOST_MONTHS = 12, 24
@@ -95,26 +96,17 @@ def calibration_findings(
 ) -> list[RuleFinding]:
     """One finding for each lapse that has begun by now."""
     return [
-        RuleFinding(
-            finding_id=finding_id(f"{RULES}/UNCALIBRATED", f"{equipment} {serial}", lapse.from_ms),
-            code="UNCALIBRATED",
+        replace(
+            sensor_finding(
+                "UNCALIBRATED",
+                equipment,
+                f"{equipment} {serial}",
+                thresholds.version,
+                lapse.from_ms,
+                lapse.from_ms,
+                lapse.to_ms if lapse.to_ms is not None and lapse.to_ms <= now_ms else None,
+            ),
             level=thresholds.of("UNCALIBRATED").level,
-            kind=Kind.CONFIRMED,
-            equipment=equipment,
-            stream_id="",
-            batch=None,
-            profile=RULES,
-            profile_version=thresholds.version,
-            limit_c=None,
-            comparator="",
-            after_s=0,
-            mode="",
-            episode_start_ms=lapse.from_ms,
-            event_ms=lapse.from_ms,
-            end_ms=lapse.to_ms if lapse.to_ms is not None and lapse.to_ms <= now_ms else None,
-            extreme_c=None,
-            known_s=0,
-            unknown_s=0,
             reason="certificate_ended",
             details=(("device", serial),),
         )

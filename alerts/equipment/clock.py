@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from alerts.equipment.thresholds import RULES, Thresholds
-from alerts.rules.finding import Grounds, Kind, RuleFinding, finding_id
+from alerts.equipment.rule import sensor_finding
+from alerts.equipment.thresholds import Thresholds
+from alerts.rules.finding import Grounds, RuleFinding
 
 AHEAD_MS = 5 * 60_000
 """Later than the time of receipt by more than this (cold-chain 6, 10; ``ingest.check`` refuses by the same)."""
@@ -84,26 +85,11 @@ def _joined(old: Grounds | None, rest: Grounds | None) -> Grounds | None:
 
 
 def _finding(first: Refusal, times: list[int], quiet_ms: int, now_ms: int, thresholds: Thresholds) -> RuleFinding:
-    return RuleFinding(
-        finding_id=finding_id(f"{RULES}/CLOCK", f"{first.equipment} {first.serial} {first.reason}", times[0]),
-        code="CLOCK",
+    subject = f"{first.equipment} {first.serial} {first.reason}"
+    end_ms = times[-1] if now_ms - times[-1] >= quiet_ms else None
+    return replace(
+        sensor_finding("CLOCK", first.equipment, subject, thresholds.version, times[0], times[0], end_ms),
         level=thresholds.of("CLOCK").level_of("refused_level"),
-        kind=Kind.CONFIRMED,
-        equipment=first.equipment,
-        stream_id="",
-        batch=None,
-        profile=RULES,
-        profile_version=thresholds.version,
-        limit_c=None,
-        comparator="",
-        after_s=0,
-        mode="",
-        episode_start_ms=times[0],
-        event_ms=times[0],
-        end_ms=times[-1] if now_ms - times[-1] >= quiet_ms else None,
-        extreme_c=None,
-        known_s=0,
-        unknown_s=0,
         reason=first.reason,
         details=(("device", first.serial),),
         readings=Grounds(times[0], times[0], times[-1], None, len(times)),

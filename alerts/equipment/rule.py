@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from alerts.equipment.facts import Moment
 from alerts.equipment.thresholds import RULES, RuleData, Thresholds
 from alerts.rules.facts import degrees
-from alerts.rules.finding import Grounds, Kind, RuleFinding, finding_id
+from alerts.rules.finding import Grounds, Kind, Level, RuleFinding, finding_id
 
 S = TypeVar("S")
 Details = tuple[tuple[str, str], ...]
@@ -70,6 +70,36 @@ class About:
         object.__setattr__(self, "device", self.settings.device(self.name.partition("/")[0]))
 
 
+def sensor_finding(
+    code: str, equipment: str, subject: str, version: str, start_ms: int, event_ms: int, end_ms: int | None
+) -> RuleFinding:
+    """A confirmed notice of the whole equipment, without a limit; the caller replaces what its rule knows better.
+
+    ``subject`` is part of the id: the equipment, and what of it is meant.
+    """
+    return RuleFinding(
+        finding_id=finding_id(f"{RULES}/{code}", subject, start_ms),
+        code=code,
+        level=Level.NOTICE,
+        kind=Kind.CONFIRMED,
+        equipment=equipment,
+        stream_id="",
+        batch=None,
+        profile=RULES,
+        profile_version=version,
+        limit_c=None,
+        comparator="",
+        after_s=0,
+        mode="",
+        episode_start_ms=start_ms,
+        event_ms=event_ms,
+        end_ms=end_ms,
+        extreme_c=None,
+        known_s=max(0, event_ms - start_ms) // 1000,
+        unknown_s=0,
+    )
+
+
 class Rule(ABC, Generic[S]):
     """One rule with its numbers. ``quantities``: what it is shown; a moment without any of them is none for it."""
 
@@ -96,27 +126,8 @@ class Rule(ABC, Generic[S]):
         """A finding of this rule; ``more`` replaces fields of RuleFinding."""
         code = str(more.get("code", self.code))
         subject = f"{about.settings.equipment} {more.pop('subject', about.name)}".rstrip()
-        made = RuleFinding(
-            finding_id=finding_id(f"{RULES}/{code}", subject, start_ms),
-            code=code,
-            level=self.data.level,
-            kind=Kind.CONFIRMED,
-            equipment=about.settings.equipment,
-            stream_id=about.name if "/" in about.name else "",
-            batch=None,
-            profile=RULES,
-            profile_version=about.version,
-            limit_c=None,
-            comparator="",
-            after_s=0,
-            mode="",
-            episode_start_ms=start_ms,
-            event_ms=event_ms,
-            end_ms=end_ms,
-            extreme_c=None,
-            known_s=max(0, event_ms - start_ms) // 1000,
-            unknown_s=0,
-        )
+        made = sensor_finding(code, about.settings.equipment, subject, about.version, start_ms, event_ms, end_ms)
+        more = {"level": self.data.level, "stream_id": about.name if "/" in about.name else "", **more}
         if self.scope is Scope.DEVICE:
             more["details"] = (("device", about.name), *more.get("details", ()))
         return replace(made, **more)
