@@ -101,11 +101,6 @@ class EquipmentJudge:
         self._queue = dict.fromkeys(self._settings)
         self._looked_ms = None
 
-    def load(self, facts: Iterable[ReadingFact]) -> None:
-        """As ``start``; the facts are read from the memory when their equipment's turn comes."""
-        del facts
-        self.start()
-
     def add(self, facts: Iterable[ReadingFact]) -> None:
         """Facts that the memory has already. Those of an equipment that is not read yet are read with it."""
         by_equipment: dict[str, list[ReadingFact]] = defaultdict(list)
