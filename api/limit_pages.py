@@ -19,7 +19,7 @@ from alerts.rules import Limit, Profile, StreamSettings
 from alerts.what_if import WhatIf
 from api import limits
 from api.desk import Desk, Form, actor_of, back_to, desk_of, need, need_form, need_page, page, words_for
-from api.limit_words import answer_lines, assignment_item, limit_text, version_item
+from api.limit_words import answer_lines, assignment_item, limit_text, source_text, version_item
 from api.limits import MOST_DAYS, LimitBook
 from api.present import local_time, zone_name
 from api.problems import ProblemError, Wrong, not_found
@@ -217,7 +217,10 @@ def limits_page(
         here="site",
         e=here.view,
         book=here.book,
-        rows=[limit_text(words, x) for x in here.book.profile.limits],
+        rows=[
+            {**limit_text(words, x), "source": source_text(words, here.site, x, here.book)}
+            for x in here.book.profile.limits
+        ],
         versions=[version_item(words, here.site, v) for v in here.book.versions[:20]],
         assignments=[assignment_item(words, here.site, a) for a in here.book.assignments[:20]],
         offered=offered,

@@ -7,7 +7,7 @@ from typing import Any
 from alerts.rules import Comparator, Limit, Mode, RuleFinding
 from alerts.rules.limits import TEMPERATURE
 from alerts.what_if import WhatIf
-from api.limits import Assignment, Version
+from api.limits import Assignment, LimitBook, Version
 from api.words import Words
 from gateway.records.model import AuditRow, Site
 
@@ -16,14 +16,23 @@ _SHOWN = 20
 
 
 def limit_text(words: Words, limit: Limit) -> dict[str, str]:
-    """One limit: its name, what it says, its level, where its number comes from."""
+    """One limit: its name, what it says, its level."""
     return {
         "code": limit.code,
         "name": words.known("code", limit.code),
         "says": _says(words, limit),
         "level": words.known("limit_level", limit.level.value),
-        "source": limit.source,
     }
+
+
+def source_text(words: Words, site: Site, limit: Limit, book: LimitBook) -> str:
+    """Where the number comes from: the document it stands in, or who changed it, since when and why."""
+    for version in book.versions:
+        row = version.said
+        if row is not None and any(c.new == limit and c.new.source == row.reason for c in version.changes):
+            when = words.time(version.from_ms, site.zone)
+            return words("limits.changed_by", name=row.actor, time=when, reason=row.reason)
+    return words.known("limit_source", limit.source)
 
 
 def _says(words: Words, limit: Limit) -> str:
@@ -37,6 +46,11 @@ def _says(words: Words, limit: Limit) -> str:
     return words(
         f"verdict_page.after_{'cumulative' if limit.mode is Mode.CUMULATIVE else 'single'}", beyond=beyond, span=span
     )
+
+
+def _within(sentence: str) -> str:
+    """As it stands in the middle of a sentence."""
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _who(words: Words, row: AuditRow | None) -> str:
@@ -56,9 +70,10 @@ def version_item(words: Words, site: Site, version: Version) -> dict[str, Any]:
     )
     changed = []
     for change in version.changes:
-        old = "–" if change.old is None else _says(words, change.old)
-        new = "–" if change.new is None else _says(words, change.new)
-        changed.append(words("limits.changed", name=words.known("code", change.code), old=old, new=new))
+        old = "" if change.old is None else _within(_says(words, change.old))
+        new = "" if change.new is None else _within(_says(words, change.new))
+        how = "added" if not old else "dropped" if not new else "same_numbers" if old == new else "changed"
+        changed.append(words(f"limits.{how}", name=words.known("code", change.code), old=old, new=new))
     return {"version": version.profile.version, "since": since, "who": _who(words, version.said), "changed": changed}
 
 

@@ -13,7 +13,7 @@ from smile_iot.service import add_config_argument, settings_of
 from telemetry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from alerts.explain import Explanation
+    from alerts.explain import Difference, Explanation
     from api.words import Words
     from gateway.records import Records
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "verdict", metavar="VERDICT", help="the verdict's id, as B1.v3; or a batch: its latest verdict"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with the document")
-    parser.add_argument("--language", choices=("id", "en"), default="id", help="language of the reasons (id)")
+    parser.add_argument("--language", choices=("id", "en"), default="id", help="language of the answer (id)")
     add_config_argument(parser)
 
 
@@ -90,21 +90,26 @@ def as_text(found: Explanation, records: Records, words: Words) -> str:
     lines += _reasons(verdict.reasons, site.zone, places, words)
     if document is not None:
         as_of = document["as_of"]
-        lines.append(f"  as of journal {as_of['journal_offset']}, audit {as_of['audit_id']}; {document['hash']}")
+        offset, audit = as_of["journal_offset"], as_of["audit_id"]
+        lines.append(words("explain.as_of", offset=offset, audit=audit, hash=document["hash"]))
         lines += [
-            f"  facts: {f['count']} of {f['stream']} in {places.get(f['equipment'], f['equipment'])}"
+            words("explain.facts", n=f["count"], stream=f["stream"], place=places.get(f["equipment"], f["equipment"]))
             for f in document["facts"]
         ]
-    lines.append("the same: recomputed from the stored facts, hash and all" if found.same else "NOT the same:")
-    lines += [f"  {d.part} {d.subject}: {d.text}" for d in found.differences]
+    lines.append(words("explain.same") if found.same else words("explain.not_same"))
+    lines += [_difference("explain.difference", d, words) for d in found.differences]
     if found.rule_changes:
-        lines.append("the rules have changed since (recomputed by those of then):")
-        lines += [f"  {d.part} {d.subject}: {d.text}" for d in found.rule_changes]
+        lines.append(words("explain.rules_changed"))
+        lines += [_difference("explain.difference", d, words) for d in found.rule_changes]
     if found.today is not None:
-        lines.append(f"with today's facts and rules: {words.known('verdict', found.today.word)}")
+        lines.append(words("explain.today", verdict=words.known("verdict", found.today.word)))
         lines += _reasons(found.today.reasons, site.zone, places, words)
-        lines += [f"  since then: {d.part} {d.subject}: {d.text}" for d in found.today.changes]
+        lines += [_difference("explain.since_then", d, words) for d in found.today.changes]
     return "\n".join(lines)
+
+
+def _difference(key: str, d: Difference, words: Words) -> str:
+    return words(key, part=words.known("explain_part", d.part), subject=d.subject, text=d.text)
 
 
 def _reasons(reasons: Any, zone: str, places: dict[str, str], words: Words) -> list[str]:

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scheduler", default="", metavar="ADDRESS", help="a Dask cluster to do it, such as tcp://h:8786"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with every finding")
-    parser.add_argument("--language", choices=("id", "en"), default="id", help="language of the names of rules (id)")
+    parser.add_argument("--language", choices=("id", "en"), default="id", help="language of the answer (id)")
     add_config_argument(parser)
 
 
@@ -68,21 +68,22 @@ def run(args: argparse.Namespace) -> int:
     now_ms = clock_from_environment().now_ms()
     with open_kept_records(settings) as records:
         tasks, registry = _tasks(args, settings, records, now_ms)
+    words = Words(args.language)
     answers = []
     for answer in each_site(replay_site, tasks, workers=args.workers, scheduler=args.scheduler):
         answers.append(answer)
-        _progress(f"{len(answers)} of {len(tasks)} sites: {answer.site}")
+        _progress(words("replay.progress", done=len(answers), all=len(tasks), site=answer.site))
     _progress("")
     answers.sort(key=lambda a: a.site)
     made = Outcome(
         now_ms - args.days * _DAY_MS,
         now_ms,
-        _question(args),
+        _question(args, words),
         registry,
         [r for a in answers for r in a.equipment],
         sorted((b for a in answers for b in a.batches), key=lambda b: b.batch),
     )
-    print(json.dumps(as_json(made), indent=2) if args.json else as_text(made, Words(args.language)))
+    print(json.dumps(as_json(made), indent=2) if args.json else as_text(made, words))
     return 0
 
 
@@ -232,9 +233,10 @@ def _batches(
     return out
 
 
-def _question(args: argparse.Namespace) -> str:
-    parts = [f"the profiles of {args.profiles.name}"] if args.profiles else []
-    return " and ".join([*parts, *([f"the profile {args.profile}"] if args.profile else [])])
+def _question(args: argparse.Namespace, words: Words) -> str:
+    file = words("replay.profiles_of", file=args.profiles.name) if args.profiles else ""
+    profile = words("replay.profile", profile=args.profile) if args.profile else ""
+    return words("replay.and", a=file, b=profile) if file and profile else file or profile
 
 
 def _progress(text: str) -> None:
@@ -312,29 +314,29 @@ def _verdict_json(judged: Judged) -> dict[str, Any]:
 
 def as_text(made: Outcome, words: Words) -> str:
     """A line an equipment, then each difference in words, then the verdicts."""
-    days = (made.now_ms - made.from_ms) // _DAY_MS
-    head = f"{days} days to {iso_utc(made.now_ms)}, "
-    lines = [head + (f"as it was, and under {made.question}:" if made.question else "under the limits that held:")]
-    lines += [_equipment_line(r, made) for r in made.equipment] or ["  no equipment"]
+    days, until = (made.now_ms - made.from_ms) // _DAY_MS, iso_utc(made.now_ms)
+    head = "replay.head_asked" if made.question else "replay.head"
+    lines = [words(head, days=days, time=until, question=made.question)]
+    lines += [_equipment_line(r, made, words) for r in made.equipment] or [words("replay.no_equipment")]
     if made.question:
         lines += _differences(made, words)
     else:
-        lines += _limited([_finding_line("  ", f, made, words) for f in _alarms(made)])
+        lines += _limited([_finding_line("", f, made, words) for f in _alarms(made)], words)
     return "\n".join([*lines, *_verdicts(made, words)])
 
 
-def _equipment_line(r: Replayed, made: Outcome) -> str:
-    name = made.registry.equipment[r.equipment].name
-    alarms, sent = r.findings.alarms, (r.told[0].sent, r.told[1].sent)
-    counts = ", ".join(
-        f"{_both(pair, bool(made.question))} {what}"
-        for pair, what in (
-            (alarms, "alarms"),
-            (sent, f"messages at once to {r.told[0].contacts} contacts"),
-            ((len(r.findings.as_is), len(r.findings.then)), "findings in all"),
-        )
+def _equipment_line(r: Replayed, made: Outcome, words: Words) -> str:
+    asked = bool(made.question)
+    return words(
+        "replay.equipment",
+        site=r.site,
+        name=made.registry.equipment[r.equipment].name,
+        readings=r.readings,
+        alarms=_both(r.findings.alarms, asked),
+        sent=_both((r.told[0].sent, r.told[1].sent), asked),
+        contacts=r.told[0].contacts,
+        findings=_both((len(r.findings.as_is), len(r.findings.then)), asked),
     )
-    return f"  {r.site} {name}: {r.readings:,} readings; {counts}"
 
 
 def _both(pair: tuple[int, int], asked: bool) -> str:
@@ -348,18 +350,17 @@ def _alarms(made: Outcome) -> list[RuleFinding]:
 def _differences(made: Outcome, words: Words) -> list[str]:
     lines: list[str] = []
     for r in made.equipment:
-        lines += [_finding_line("  new:  ", f, made, words) for f in r.findings.new]
-        lines += [_finding_line("  gone: ", f, made, words) for f in r.findings.gone]
+        lines += [_finding_line(words("replay.new"), f, made, words) for f in r.findings.new]
+        lines += [_finding_line(words("replay.gone"), f, made, words) for f in r.findings.gone]
         for was, now in r.findings.other:
-            lines.append(
-                _finding_line("  other:", now, made, words) + f"; it was {was.kind} at {_time(was, made, words)}"
-            )
-    return _limited(lines) or ["  No finding differs."]
+            line, kind = _finding_line(words("replay.other"), now, made, words), words.known("finding_kind", was.kind)
+            lines.append(words("replay.it_was", line=line, kind=kind, time=_time(was, made, words)))
+    return _limited(lines, words) or [words("replay.nothing_differs")]
 
 
-def _limited(lines: list[str]) -> list[str]:
+def _limited(lines: list[str], words: Words) -> list[str]:
     more = len(lines) - _SHOWN
-    return lines if more <= 0 else [*lines[:_SHOWN], f"  ... and {more} more (--json has them all)"]
+    return lines if more <= 0 else [*lines[:_SHOWN], words("replay.more", n=more)]
 
 
 def _time(f: RuleFinding, made: Outcome, words: Words) -> str:
@@ -368,23 +369,30 @@ def _time(f: RuleFinding, made: Outcome, words: Words) -> str:
 
 
 def _finding_line(lead: str, f: RuleFinding, made: Outcome, words: Words) -> str:
-    name = made.registry.equipment[f.equipment].name
-    worst = "" if f.extreme_c is None else f", {words.number(f.extreme_c)}"
-    level = f"{f.level}, {f.kind}"
-    return f"{lead} {words.known('code', f.code)} ({f.code}; {level}) {name}, {_time(f, made, words)}{worst}"
+    return words(
+        "replay.finding",
+        lead=lead,
+        name=words.known("code", f.code),
+        code=f.code,
+        level=words.known("limit_level", f.level),
+        kind=words.known("finding_kind", f.kind),
+        equipment=made.registry.equipment[f.equipment].name,
+        time=_time(f, made, words),
+        worst="" if f.extreme_c is None else f", {words.number(f.extreme_c)} °C",
+    )
 
 
 def _verdicts(made: Outcome, words: Words) -> list[str]:
     if not made.batches:
-        return ["No batch stood there."]
+        return [words("replay.no_batch")]
     lines = []
     for b in made.batches:
         info, was = b.as_is.told.batch, _verdict_text(b.as_is, words)
         changed = f" -> {_verdict_text(b.then, words)}" if b.differs else ""
         lines.append(f"  {info.product_name} {info.batch_number} ({b.batch}): {was}{changed}")
     differ = sum(b.differs for b in made.batches)
-    asked = f", {differ} of them another" if made.question else ""
-    return [f"Verdicts: {len(made.batches)}{asked}", *_limited(lines)]
+    head = "replay.verdicts_asked" if made.question else "replay.verdicts"
+    return [words(head, n=len(made.batches), differ=differ), *_limited(lines, words)]
 
 
 def _verdict_text(judged: Judged, words: Words) -> str:

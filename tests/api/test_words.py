@@ -15,7 +15,7 @@ from gateway.records.errors import Code
 from gateway.records.waste import waste_classes
 
 API = Path(__file__).parents[2] / "api"
-SOURCES = sorted([*API.glob("templates/*.html"), *API.glob("*.py")])
+SOURCES = sorted([*API.glob("templates/*.html"), *API.glob("*.py"), *API.parent.glob("smile_iot/*.py")])
 
 
 def _names(text: str) -> set[str]:
@@ -55,6 +55,9 @@ def test_what_people_meet_most_has_words_of_its_own() -> None:
         "CONFLICT",
     }
     assert {code for code in codes if f"code.{code}" not in catalogue()} == set()
+    sources = {limit.source for profile in builtin_profiles().values() for limit in profile.limits}
+    said = {key.removeprefix("limit_source.") for key in catalogue() if key.startswith("limit_source.")}
+    assert said == sources  # and none of a row that is gone
     assert {name for name in waste_classes() if f"waste.{name}" not in catalogue()} == set()
     on_pages = {
         Code.ALREADY_ACKNOWLEDGED,

@@ -61,7 +61,11 @@ def test_the_same_is_exit_0_with_the_reasons_in_words(settings: Path, capsys: py
     assert "the same: recomputed from the stored facts" in text
     assert "with today's facts and rules: Hold and inspect" in text
     assert main(["explain", "B1", "--config", str(settings)]) == 0
-    assert capsys.readouterr().out.startswith("B1.v1: ")
+    text = capsys.readouterr().out
+    assert text.startswith("B1.v1: Tahan dan periksa (")
+    assert "data: 44 dari LOG-A/temperature_c di Kulkas 1" in text
+    assert "SAMA: dihitung ulang dari data yang tersimpan" in text
+    assert "dengan data dan aturan hari ini: Tahan dan periksa" in text
 
 
 def test_what_differs_is_named_and_exit_1(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,8 +75,10 @@ def test_what_differs_is_named_and_exit_1(settings: Path, capsys: pytest.Capture
     told = json.loads(capsys.readouterr().out)
     assert (told["same"], told["differences"][0]["part"]) == (False, "fact")
     assert told["document"]["hash"] != told["hash_now"]
-    assert main(["explain", "B1.v1", "--config", str(settings)]) == 1
+    assert main(["explain", "B1.v1", "--config", str(settings), "--language", "en"]) == 1
     assert "NOT the same:\n  fact LOG-A/temperature_c in F1: " in capsys.readouterr().out
+    assert main(["explain", "B1.v1", "--config", str(settings)]) == 1
+    assert "TIDAK SAMA:\n  data LOG-A/temperature_c" in capsys.readouterr().out
 
 
 def test_an_unknown_verdict_and_a_place_where_alerts_never_ran_are_exit_2(

@@ -162,13 +162,23 @@ def test_the_difference_is_told_in_words(folder: Path, capsys: pytest.CaptureFix
     config = ("--config", str(folder / "server.toml"), "--language", "en")
     assert main(["replay", "--profiles", str(folder / "strict.toml"), *config]) == 0
     out = capsys.readouterr().out
-    assert "as it was, and under the profiles of strict.toml:" in out
+    assert "as it was -> under the profiles of strict.toml:" in out
     assert "1 -> 2 alarms, 2 -> 4 messages at once to 2 contacts" in out
-    assert "new:   Too warm for too long (HEAT; alarm, confirmed) Kulkas F1" in out
+    assert "new: Too warm for too long (HEAT; alarm, confirmed) Kulkas F1" in out
     assert "Verdicts: 1, 1 of them another" in out
     assert "Pentabio PB1 (B1): No action [-] -> Hold and inspect [heat_confirmed]" in out
     assert main(["replay", *config]) == 0
     assert "under the limits that held:" in capsys.readouterr().out
+
+
+def test_it_is_told_in_bahasa_unless_english_is_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ("--config", str(folder / "server.toml"))
+    assert main(["replay", "--profiles", str(folder / "strict.toml"), *config]) == 0
+    out = capsys.readouterr().out
+    assert "seperti adanya -> dengan profil dalam strict.toml:" in out
+    assert "data; 1 -> 2 alarm, 2 -> 4 pesan langsung ke 2 kontak" in out
+    assert "baru: Terlalu panas terlalu lama (HEAT; alarm, pasti) Kulkas F1" in out
+    assert "Penilaian: 1, 1 di antaranya berbeda" in out
 
 
 @pytest.mark.parametrize(
@@ -201,5 +211,5 @@ def test_progress_is_a_line_that_a_terminal_overwrites(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert main(["replay", "--config", str(folder / "server.toml")]) == 0
     told = capsys.readouterr().err
-    assert "1 of 1 sites: S1" in told
+    assert "1 dari 1 tempat: S1" in told
     assert told.endswith("\r\x1b[K")
