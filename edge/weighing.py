@@ -27,10 +27,11 @@ The rules are facts/smile-and-waste.md 18 to 21:
   which is for noisy cables; always 1 for MT-SICS, whose cycle asks twice. A zero after motion needs no second one:
   bags may follow closely.
 
-A restart goes by the hint, which is committed with each outcome, so that a SIGKILL neither loses nor doubles a bag:
+A restart goes by the hint, which is committed with each outcome, so that a SIGKILL neither loses nor doubles a bag.
+A line that was down (``after_gap``) is the same: bags may have come and gone meanwhile:
 
 =============== =============================================================================================
-hint            a load that stands at the restart is
+hint            a load that stands at the restart, or when the line is back, is
 =============== =============================================================================================
 none, start     old: nobody ever saw this platform empty. Refused until it was near zero
 armed           new: it came after the platform was seen empty. Weighed
@@ -121,7 +122,7 @@ class State:
 
     phase: Phase = Phase.START
     captured_kg: Decimal | None = None
-    unwatched: bool = False  # LOADED was read back after a restart: the load may have changed meanwhile
+    unwatched: bool = False  # LOADED before a restart or a gap of the line: the load may have changed meanwhile
     not_zeroed: bool = False
     overloaded: bool = False
     zero_since_ms: int | None = None
@@ -153,6 +154,23 @@ def load(text: str | None) -> State:
     """The state of a hint text; a fresh one if there is none."""
     phase, _, captured = (text or Phase.START).partition(":")
     return State(Phase(phase), Decimal(captured) if captured else None, unwatched=bool(captured))
+
+
+def after_gap(state: State) -> State:
+    """The state when the line is back after nobody heard the scale: what was in the middle begins again, and the load
+    that stands may be another one. The tare that an indicator measured may be another one too.
+    """
+    return replace(
+        state,
+        unwatched=state.captured_kg is not None,
+        zero_since_ms=None,
+        unstable_since_ms=None,
+        gross_before_net_kg=None,
+        measured_tare_kg=None,
+        stable=None,
+        moved=False,
+        rose_from_kg=None,
+    )
 
 
 def step(state: State, frame: WeightFrame, rules: ScaleRules, mono_ms: int) -> tuple[State, tuple[Outcome, ...]]:

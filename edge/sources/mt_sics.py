@@ -104,6 +104,7 @@ class SicsSource:
         pulse = asyncio.create_task(beating(stall), name=f"{self._device.serial}-pulse")
         try:
             await port.open()
+            self._scale.opened()
             talk = Conversation(port, self._device)
             while True:
                 try:

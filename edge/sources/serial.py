@@ -41,6 +41,10 @@ class Scale:
         self._key = f"scale:{device.serial}"
         self._state = machine.load(outbox.hint(self._key))
 
+    def opened(self) -> None:
+        """The port is open (again): nobody heard the scale until now."""
+        self._state = machine.after_gap(self._state)
+
     def frame(self, frame: WeightFrame, mono_ms: int, age_s: float = 0.0) -> None:
         """Take one frame; NeighbourDownError("outbox") means it was not taken and the next frame tries again.
 
@@ -98,6 +102,7 @@ class SerialSource:
         pulse = asyncio.create_task(beating(stall), name=f"{self._device.serial}-pulse")
         try:
             await port.open()
+            self._scale.opened()
             valid_at = loop.time()
             while True:
                 data = await self._read(port, valid_at - loop.time())

@@ -304,7 +304,7 @@ def sink() -> Iterator[Sink]:
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield sink
     loops[0].call_soon_threadsafe(stop.set)
     thread.join(10)

@@ -327,7 +327,7 @@ def test_a_channel_that_hangs_does_not_hold_the_rules_up(world: Any, start: int)
     config = Config(memory_path=world.folder / "alerts.db", poll_s=0.02, tell_poll_s=0.02)
 
     def second_alarm() -> None:
-        assert hung.wait(20)
+        assert hung.wait(60)
         world.say(*world.temperatures(0, 10, "8.5", "LOG-B"))
         deadline = time.monotonic() + 20
         while len(world.found("HEAT", "F2")) != 1 and time.monotonic() < deadline:

@@ -40,7 +40,7 @@ def need(program: str, package: str) -> str:
     return found
 
 
-def _wait_for(condition: Callable[[], bool], what: str, patience_s: float = 30.0) -> None:
+def _wait_for(condition: Callable[[], bool], what: str, patience_s: float = 90.0) -> None:
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"did not happen in {patience_s} s: {what}"
@@ -176,7 +176,7 @@ class Broker:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ class Pi:
         self.mqtt.connect("localhost", self.broker.port)
         self.mqtt.loop_start()
         self.mqtt.subscribe(f"{self.base}/down/receipt", qos=1)
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
 
     @property
     def base(self) -> str:
@@ -155,7 +155,7 @@ def _until_let_in(broker: Any, account: str, wait_for: Any) -> None:
         client.on_connect = lambda _c, _d, _f, reason, _p: answers.append(not reason.is_failure) or answered.set()
         client.connect("localhost", broker.port)
         client.loop_start()
-        answered.wait(5)
+        answered.wait(60)
         client.disconnect()
         client.loop_stop()
         return answers[:1] == [True]
@@ -286,7 +286,7 @@ def test_with_certificates_the_name_in_it_is_the_account(
         one.on_message = lambda _c, _d, m: got.append((m.topic, m.payload))
         one.connect("localhost", port)
         one.loop_start()
-        assert ready.wait(10)
+        assert ready.wait(60)
         return one
 
     ingest, edge = client("ingest"), client("PKM-1.E1")
@@ -294,7 +294,7 @@ def test_with_certificates_the_name_in_it_is_the_account(
         ready = threading.Event()
         ingest.on_subscribe = lambda *_: ready.set()
         ingest.subscribe("smile-iot/v1/+/+/+/up/+", qos=1)
-        assert ready.wait(10)
+        assert ready.wait(60)
         for topic in ("smile-iot/v1/s0/PKM-2/E1/up/readings", "smile-iot/v1/s0/PKM-1/E1/up/readings"):
             edge.publish(topic, b"x", qos=1).wait_for_publish(10)
         wait_for(lambda: bool(got), "the edge's own message")
@@ -307,7 +307,7 @@ def test_with_certificates_the_name_in_it_is_the_account(
         try:
             nobody.connect("localhost", port)
             nobody.loop_start()
-            assert refused.wait(10)
+            assert refused.wait(60)
         except OSError:
             pass  # the handshake itself was refused
         finally:

@@ -81,7 +81,7 @@ def test_the_agent_runs_under_the_units_rules(tmp_path: Path) -> None:
         line = next(line for line in process.stderr if "runs:" in line)
         assert "edge E1 runs: uplink" in line
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()

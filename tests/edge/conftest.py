@@ -103,7 +103,7 @@ def outbox(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> 
     box.close()
 
 
-def wait_for(met: Callable[[], Any], what: str, deadline_s: float = 20) -> Any:
+def wait_for(met: Callable[[], Any], what: str, deadline_s: float = 90) -> Any:
     """Poll with a deadline; what ``met`` gave."""
     until = time.monotonic() + deadline_s
     while True:
@@ -250,7 +250,7 @@ class Simulator:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -301,7 +301,7 @@ class AgentProcess:
     def end(self, number: int) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(10)
+        code = self.process.wait(60)
         self._log.close()
         return code
 

@@ -55,7 +55,7 @@ def test_a_jump_of_an_hour_and_back_misdates_no_reading_of_the_agent(
         f'[[device]]\nserial = "BT-1"\ndriver = "bthome"\naddress = "A4:C1:38:00:00:01"\ninterval_s = {INTERVAL_S}\n'
     )
     agent = start_agent(config, SMILE_IOT_CLOCK=sim.clock + steps, **sim.ready["env"])
-    wait_for(lambda: steps_in(path) == [HOUR_MS, -HOUR_MS], "both steps as facts", 40)
+    wait_for(lambda: steps_in(path) == [HOUR_MS, -HOUR_MS], "both steps as facts", 90)
     count = len(facts_in(path))
     wait_for(lambda: len(facts_in(path)) > count + 8, "readings after it")
     assert agent.end(signal.SIGTERM) == 0

@@ -92,10 +92,10 @@ def test_a_ruuvi_tags_memory_fills_the_hole_and_doubles_nothing(
     wait_for(lambda: len(readings(path, stream)) >= 3, "live readings")
     agent.end(signal.SIGKILL)
     gone_at = max(slots(sim, stream, 300_000))
-    wait_for(lambda: max(slots(sim, stream, 300_000)) >= gone_at + 12, "samples that nobody hears", 40)
+    wait_for(lambda: max(slots(sim, stream, 300_000)) >= gone_at + 12, "samples that nobody hears", 90)
     assert sim.control(do="drop_after", device="RV-1", notifications=6, links=2)["ok"]
     start_agent(settings(sim, path), **environment(sim))
-    wait_for(lambda: holes_read(path), "the end of the memory read", 40)
+    wait_for(lambda: holes_read(path), "the end of the memory read", 90)
     count = len(readings(path, stream))
     wait_for(lambda: len(readings(path, stream)) >= count + 2, "live readings after it")
     made = slots(sim, stream, 300_000)
@@ -118,7 +118,7 @@ def test_an_out_of_range_tag_is_read_back_when_it_returns(
     start_agent(settings(sim, path), **environment(sim))
     wait_for(lambda: len(readings(path, stream)) >= 2, "live readings")
     assert sim.control(do="out_of_range", device="RV-1", for_s=1800)["ok"]
-    wait_for(lambda: holes_read(path), "the end of the memory read", 40)
+    wait_for(lambda: holes_read(path), "the end of the memory read", 90)
     numbers = sorted(slot_of(r, 300_000) for r in readings(path, stream))
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
     assert {r.origin for r in readings(path, stream)} == {Origin.LIVE, Origin.MEMORY}

@@ -128,7 +128,7 @@ class Answering:
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._client.subscribe(f"smile-iot/v1/+/{address.site}/+/up/+", qos=1)
-        assert subscribed.wait(5)
+        assert subscribed.wait(60)
 
     def close(self) -> None:
         self._client.disconnect()
@@ -157,7 +157,7 @@ def test_a_real_line_over_tls_uses_what_is_forecast(tls_broker: Any, clock: Any)
     async def main() -> None:
         uplink = Uplink(address, settings, clock, outbox, Outage("broker"))
         task = asyncio.create_task(uplink.run())
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             for packet in range(uploads + 1):
                 at_ms = 1_800_000_000_000 + 60_000 * packet
                 stamp = Stamp("boot-1", 60_000_000_000 * (packet + 1), at_ms, Sync.SYNCED, 25)

@@ -46,7 +46,7 @@ class Server:
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         self._client.subscribe("smile-iot/v1/s0/+/+/up/+", qos=1)
-        assert subscribed.wait(5)
+        assert subscribed.wait(60)
 
     def _on_message(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
         _, kind = parse_up(message.topic)
@@ -113,7 +113,7 @@ def run_uplink(settings: MqttSettings, outbox: Any, clock: Any, script: Callable
         backoff = Backoff(settings.reconnect_min_s, settings.reconnect_max_s)
         task = asyncio.create_task(supervise(uplink.run, outage, EXPECTED, backoff, random.Random(1)))
         try:
-            await asyncio.wait_for(script(uplink), 20)
+            await asyncio.wait_for(script(uplink), 60)
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -428,7 +428,7 @@ def test_a_half_open_link_ends_by_the_puback_that_does_not_come_and_nothing_is_l
         outage = Outage("broker")
         uplink = Uplink(ADDRESS, through, clock, outbox, outage)
         task = asyncio.create_task(supervise(uplink.run, outage, EXPECTED, Backoff(0.05, 0.2), random.Random(1)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await until(lambda: "hello" in server.kinds())
             proxy.silent.set()
             outbox.append([make.reading()] * 3)
@@ -451,7 +451,7 @@ def test_a_link_without_traffic_that_is_half_open_ends_by_the_keepalive(
         outage = Outage("broker")
         uplink = Uplink(ADDRESS, through, clock, MemoryOutbox(), outage)
         task = asyncio.create_task(supervise(uplink.run, outage, EXPECTED, Backoff(0.05, 0.2), random.Random(1)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             await until(lambda: "hello" in server.kinds())
             proxy.silent.set()
             await until(lambda: proxy.connections >= 2)

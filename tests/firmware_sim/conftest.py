@@ -75,7 +75,7 @@ class RunningSim:
         """The ledger so far."""
         return [json.loads(line) for line in (self.folder / "produced.ndjson").read_text().splitlines()]
 
-    def wait_for(self, met: Callable[[], bool], what: str, deadline_s: float = 15) -> None:
+    def wait_for(self, met: Callable[[], bool], what: str, deadline_s: float = 60) -> None:
         """Poll with a deadline."""
         until = time.monotonic() + deadline_s
         while not met():
@@ -87,7 +87,7 @@ class RunningSim:
         """End it; its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=60)
         return self.process.returncode
 
 

@@ -70,7 +70,7 @@ async def _read_log(now_s: int, start_s: int, until_drop: bool = False) -> tuple
     async with BleakClient(device, disconnected_callback=lambda _c: done.set()) as client:
         await client.start_notify(NUS_TX, on_value)
         await client.write_gatt_char(NUS_RX, b"\x3a\x3a\x11" + now_s.to_bytes(4, "big") + start_s.to_bytes(4, "big"))
-        await asyncio.wait_for(done.wait(), 20)
+        await asyncio.wait_for(done.wait(), 60)
     return records, beats
 
 

@@ -23,7 +23,7 @@ BTHOME = "0000fcd2-0000-1000-8000-00805f9b34fb"
 Start = Callable[[dict[str, Any]], Any]
 
 
-async def _listen(until: Callable[[dict[int, list[bytes]]], bool], deadline_s: float = 10) -> dict[int, list[bytes]]:
+async def _listen(until: Callable[[dict[int, list[bytes]]], bool], deadline_s: float = 60) -> dict[int, list[bytes]]:
     """Packets by packet id, as bleak's own BlueZ backend reports them."""
     heard: dict[int, list[bytes]] = {}
     done = asyncio.Event()
@@ -99,14 +99,16 @@ def test_a_restart_of_bluetoothd_silences_a_scanner_and_a_new_one_hears(
     async def scenario() -> tuple[int, int]:
         count = 0
 
+        first = asyncio.Event()
+
         def on_advert(_device: BLEDevice, _advert: AdvertisementData) -> None:
             nonlocal count
             count += 1
+            first.set()
 
         scanner = BleakScanner(on_advert)
         await scanner.start()
-        await asyncio.sleep(0.7)
-        assert count
+        await asyncio.wait_for(first.wait(), 60)
         sim.control(do="bluez_restart", down_s=0.2)
         await asyncio.sleep(0.5)
         before = count
@@ -170,17 +172,17 @@ def test_serialx_sees_the_cable_pulled_and_reads_again_after_replug(plan: dict[s
 
     async def scenario() -> None:
         reader, writer = await serialx.open_serial_connection(url=link, baudrate=57600)
-        await asyncio.wait_for(reader.readline(), 5)
+        await asyncio.wait_for(reader.readline(), 60)
         node = os.readlink(link)
         sim.control(do="unplug", device="SC-0001")
         with pytest.raises(OSError, match="5"):
-            await asyncio.wait_for(reader.read(-1), 5)
+            await asyncio.wait_for(reader.read(-1), 60)
         writer.close()
         sim.wait_for(lambda: not Path(link).is_symlink(), "the link gone")
         sim.control(do="replug", device="SC-0001")
         sim.wait_for(lambda: Path(link).exists(), "the link back")
         reader, writer = await serialx.open_serial_connection(url=link, baudrate=57600)
-        assert (await asyncio.wait_for(reader.readline(), 5)).endswith(b"kg\r\n")
+        assert (await asyncio.wait_for(reader.readline(), 60)).endswith(b"kg\r\n")
         writer.close()
         assert node.startswith("/dev/pts/")
 
@@ -222,7 +224,7 @@ def test_the_bus_dies_with_the_simulator(plan: dict[str, Any], start_sim: Start,
 
     assert len(buses()) == 1
     assert sim.stop(number) == (0 if number == signal.SIGTERM else -signal.SIGKILL)
-    for _ in range(100):
+    for _ in range(3000):
         if not buses():
             return
         asyncio.run(asyncio.sleep(0.02))

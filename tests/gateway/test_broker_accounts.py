@@ -129,7 +129,7 @@ def test_the_broker_is_told_by_its_pid_file(place: Place) -> None:
     place.files.pid_file.write_text(f"{child.pid}\n")
     BrokerAccounts(place.files, place.records).sync()
     try:
-        assert child.wait(10) == 7
+        assert child.wait(60) == 7
     finally:
         if child.poll() is None:
             os.kill(child.pid, signal.SIGKILL)

@@ -282,7 +282,7 @@ def edge(broker: Any, maker_class: Any) -> Iterator[Edge]:
 def eventually() -> Callable[..., None]:
     """Poll a condition of a real process until a deadline."""
 
-    def wait(condition: Callable[[], bool], what: str, timeout_s: float = 40.0) -> None:
+    def wait(condition: Callable[[], bool], what: str, timeout_s: float = 90.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:

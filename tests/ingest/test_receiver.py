@@ -219,7 +219,7 @@ def test_it_stops_when_told_and_starts_without_a_broker(
     assert ingest.log().count("broker answers again") == 1
     assert ingest.process is not None
     ingest.process.send_signal(signal.SIGTERM)
-    assert ingest.process.wait(10) == 0
+    assert ingest.process.wait(60) == 0
 
 
 def test_it_speaks_tls_with_a_name_and_a_password(

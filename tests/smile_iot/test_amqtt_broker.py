@@ -85,7 +85,7 @@ class Client:
         self.mqtt.on_message = lambda _c, _d, m: self.got.append((m.topic, m.payload, m.retain))
         self.mqtt.connect("127.0.0.1", broker.port)
         self.mqtt.loop_start()
-        self.answered.wait(5)
+        self.answered.wait(60)
 
     def _on_connect(self, _c: Any, _d: Any, _f: Any, reason: Any, _p: Any) -> None:
         self.answer = reason
@@ -95,7 +95,7 @@ class Client:
         done = threading.Event()
         self.mqtt.on_subscribe = lambda *_: done.set()
         self.mqtt.subscribe(topic, qos=1)
-        assert done.wait(5)
+        assert done.wait(60)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         self.mqtt.publish(topic, payload, qos=1, retain=retain)
@@ -218,7 +218,7 @@ def test_an_edges_uplink_gets_its_receipts_over_it(broker: AmqttBroker, tmp_path
     async def until_receipted() -> None:
         uplink = Uplink(EdgeAddress("1", "PKM-1", "edge-1"), settings, clock, outbox, Outage("amqtt"))
         life = asyncio.create_task(uplink.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while outbox.usage().unreceipted:  # noqa: ASYNC110  (the outbox has no event)
                 await asyncio.sleep(0.02)
         life.cancel()

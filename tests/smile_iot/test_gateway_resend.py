@@ -62,10 +62,10 @@ def heard_by_the_edge(broker: Mosquitto, config: Path, words: list[str]) -> Requ
     client.subscribe(ADDRESS.down("request"), 1)
     client.loop_start()
     try:
-        assert subscribed.wait(20)
+        assert subscribed.wait(60)
         command = [sys.executable, "-m", "smile_iot", "gateway", "resend", "--site", "PKM-1", "--edge", "edge-1"]
         subprocess.run([*command, *words, "--config", str(config)], check=True, timeout=60)
-        assert came.wait(20)
+        assert came.wait(60)
     finally:
         client.disconnect()
         client.loop_stop()

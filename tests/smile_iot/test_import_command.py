@@ -101,7 +101,7 @@ class House:
             return store.count(f"{serial}/temperature_c")
 
 
-def poll(condition: Callable[[], bool], timeout_s: float = 20) -> None:
+def poll(condition: Callable[[], bool], timeout_s: float = 90) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"

@@ -67,7 +67,7 @@ def test_a_stop_ends_the_waiting(tmp_path: Path) -> None:
         waiting = asyncio.create_task(own(FileLeases(tmp_path), "1", stop, Worker([], "never")))
         await asyncio.sleep(0.05)
         stop.set()
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, 60)
 
     asyncio.run(main())
 
@@ -127,7 +127,7 @@ def test_a_worker_whose_lease_is_lost_or_unknown_for_long_stops_and_waits_again(
         await worker.works.wait()
         worker.works.clear()
         leases.keeps = answer
-        await asyncio.wait_for(worker.works.wait(), 5)
+        await asyncio.wait_for(worker.works.wait(), 60)
         leases.keeps = True
         stop.set()
         await asyncio.gather(task)
@@ -145,7 +145,7 @@ def test_a_lease_whose_database_says_nothing_is_lost_before_another_may_take_it(
             return True
 
         def keep(self, name: str) -> bool:
-            return answers.wait(10)
+            return answers.wait(60)
 
         def release(self, name: str) -> None: ...
 

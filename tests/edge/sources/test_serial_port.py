@@ -42,4 +42,4 @@ def test_a_device_server_is_read_and_written_and_its_end_is_an_outage(library: s
         server.close()
         assert (heard, said) == ([b"P"], LINE)
 
-    asyncio.run(asyncio.wait_for(talk(), 10))
+    asyncio.run(asyncio.wait_for(talk(), 60))

@@ -55,7 +55,7 @@ def postgres_url() -> Iterator[str]:
         yield url
     finally:
         server.terminate()
-        server.wait(20)
+        server.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -63,7 +63,7 @@ def _wait(url: str, log: Path) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
-            psycopg.connect(url, connect_timeout=2).close()
+            psycopg.connect(url, connect_timeout=10).close()
             return
         except psycopg.OperationalError:
             if time.monotonic() > deadline:

@@ -129,7 +129,7 @@ def stand_in_addresses() -> Iterator[dict[str, Any]]:
             yield {**addresses, "client": client}
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
 

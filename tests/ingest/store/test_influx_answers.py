@@ -130,7 +130,7 @@ def half_an_answer(server: Server, handler: Handler, lines: list[str]) -> None:
 
 
 def silence(server: Server, handler: Handler, lines: list[str]) -> None:
-    server.over.wait(20)
+    server.over.wait(60)
     handler.close_connection = True
 
 
