@@ -173,7 +173,9 @@ def run(case: Case, count: int) -> dict[str, float]:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n"
+    )
     broker = subprocess.Popen(["mosquitto", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     words = [sys.executable, "-m", "benchmarks.drain", "--receive", str(port)]
     try:

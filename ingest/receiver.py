@@ -14,12 +14,16 @@ Theory (``facts/data-path.md`` 0):
 
 paho runs without a thread of its own (its documented ``loop_read``, ``loop_write``, ``loop_misc``): handing each
 message from thread to thread costs more than reading it.
+
+What is written goes out at once and in few packets: TCP_NODELAY on the socket (by Nagle's algorithm a receipt waited 40 ms
+for the broker's delayed acknowledgement of the PUBACK before it), and a cork for the time of a write of many.
 """
 
 from __future__ import annotations
 
 import logging
 import select
+import socket
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -102,6 +106,7 @@ class Receiver:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_socket_open = _send_at_once
         # Set, it keeps paho from a write of its own for every single acknowledgement: we write them in one go.
         client.on_socket_register_write = _nothing
         return client
@@ -167,7 +172,7 @@ class Receiver:
         self._flush()
         self._housekeep()
         self._answer()
-        self._client.loop_write()
+        self._write()
         self._client.loop_misc()
 
     def _connect(self) -> None:
@@ -219,6 +224,16 @@ class Receiver:
         if writable:
             self._client.loop_write()
         return bool(readable)
+
+    def _write(self) -> None:
+        """Write all that waits; many small packets of MQTT in one of TCP."""
+        sock: Any = self._client.socket()
+        if sock is None or not self._client.want_write():
+            return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        self._client.loop_write()
+        if self._client.socket() is sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def _drain(self) -> None:
         """Read until nothing more is there, the batch is full or the connection breaks."""
@@ -306,6 +321,10 @@ def _now_ms() -> int:
 
 def _nothing(_client: mqtt.Client, _data: Any, _socket: Any) -> None:
     return
+
+
+def _send_at_once(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _log_in(client: mqtt.Client, broker: BrokerConfig) -> None:

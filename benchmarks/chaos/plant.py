@@ -154,7 +154,7 @@ class Plant:
         (folder / "mosquitto.conf").write_text(
             f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\nuser root\n"
             f"persistence true\npersistence_location {folder}/\nautosave_interval 4\n"
-            "max_queued_messages 100000\nlog_dest stdout\n"
+            "max_queued_messages 100000\nset_tcp_nodelay true\nlog_dest stdout\n"
         )
         binary = Mosquitto.binary()
         if binary is None:

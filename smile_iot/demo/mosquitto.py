@@ -41,7 +41,8 @@ class Mosquitto:
             "allow_anonymous false\n"
             f"password_file {self.files.passwords}\nacl_file {self.files.acl}\nuser {getpass.getuser()}\n"
             f"persistence true\npersistence_location {self.folder}/\nautosave_interval 30\n"
-            f"max_queued_messages 1000000\nmax_queued_bytes 104857600\nlog_dest stdout\n{self.more}"
+            f"max_queued_messages 1000000\nmax_queued_bytes 104857600\nset_tcp_nodelay true\nlog_dest stdout\n"
+            f"{self.more}"
         )
         self.program = Program("mosquitto", [binary, "-c", str(config)], self.folder)
         self.program.start()

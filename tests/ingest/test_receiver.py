@@ -334,6 +334,32 @@ def test_when_the_journal_is_dead_the_queue_is_bounded_and_nothing_is_acknowledg
         worker.join(10)
 
 
+def test_what_it_writes_waits_for_no_delayed_acknowledgement(
+    broker: Any, pipeline: Any, make: Any, eventually: Eventually
+) -> None:
+    """Decision 0022: by Nagle's algorithm a receipt waited 40 ms behind the PUBACK. The cork of a write is out again."""
+    receiver = Receiver(Config(broker=BrokerConfig(port=broker.port)), pipeline.intake, SystemClock())
+    stop = threading.Event()
+    worker = threading.Thread(target=receiver.run, args=(stop,))
+    worker.start()
+    sender = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="sender")
+    sender.connect("127.0.0.1", broker.port)
+    sender.loop_start()
+    try:
+        eventually(lambda: receiver._connected, "the connection")
+        message = make.message([make.reading(1)])
+        sender.publish(message.topic, message.payload, qos=1)
+        eventually(lambda: receiver._intake.counters.messages == 1, "the message taken")
+        sock: Any = receiver._client.socket()
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        eventually(lambda: not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK), "the cork out")
+    finally:
+        stop.set()
+        sender.disconnect()
+        sender.loop_stop()
+        worker.join(10)
+
+
 def test_told_to_linger_it_writes_once_for_what_comes_close_together(
     broker: Any, pipeline: Any, make: Any, eventually: Eventually
 ) -> None:
