@@ -232,7 +232,7 @@ class Receiver:
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         self._client.loop_write()
-        if self._client.socket() is sock:
+        if self._client.socket() is not None:  # the same: nothing connects in here
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
     def _drain(self) -> None:
