@@ -14,13 +14,16 @@ Facts, findings and the page know nothing of this: it moves messages only, and h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
+
+_BAND_MS = 86_400_000  # longer apart, two episodes are two troubles however little the value came back
+_CUT_OFF = ("sensor_lost", "limit_changed")  # an episode that ended so did not end by a recovery
 
 
 class Why(StrEnum):
@@ -36,6 +39,7 @@ class Manners:
     """Settings. Night is [``night_from_h``, ``night_to_h``) on the site's clock; equal hours: there is no night.
 
     ``hysteresis_c``: a recovery by less than so many degrees is none, as far as messages go; 0: each one is.
+    ``of_profile``: that of the profiles that have their own.
     """
 
     past_after_s: int = 6 * 3600
@@ -44,6 +48,11 @@ class Manners:
     flap_delay_s: int = 0
     next_after_s: int = 1800
     hysteresis_c: Decimal = Decimal(0)
+    of_profile: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def under(self, profile: str) -> Manners:
+        """For alarms of this profile."""
+        return replace(self, hysteresis_c=self.of_profile.get(profile, self.hysteresis_c))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,11 @@ def _next_morning(at_ms: int, zone: str, manners: Manners) -> int:
     if morning <= local:
         morning += timedelta(days=1)
     return int(morning.timestamp()) * 1000
+
+
+def may_be_one_trouble(end_ms: int | None, reason: object, start_ms: int) -> bool:
+    """Whether an episode that ended so is near enough to one that began at ``start_ms`` to ask how far the value came back."""
+    return end_ms is not None and reason not in _CUT_OFF and start_ms - _BAND_MS <= end_ms <= start_ms
 
 
 def recovery_c(values: Iterable[Decimal], limit_c: Decimal, comparator: str) -> Decimal | None:

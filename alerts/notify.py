@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from alerts.manners import Asked, Manners, by_day, due, recovery_c, rungs
+from alerts.manners import Asked, Manners, by_day, due, may_be_one_trouble, recovery_c, rungs
 from gateway.records import Alarm, FindingKind, Notification, Records, UnknownRecord, User
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 TAKEN_BACK = "taken_back"
 """Marks the channel of a message that takes an alarm back."""
 _LATELY_MS = 30 * 86_400_000
-_BAND_MS = 86_400_000  # longer apart, two episodes are two troubles however little the value came back
-_CUT_OFF = ("sensor_lost", "limit_changed")  # an episode that ended so did not end by a recovery
 
 Say = Callable[..., str]
 """``say("message.title", equipment=...)``: a text of one language."""
@@ -106,9 +104,10 @@ class Notifier:
             site = alarm.finding.site
             if site not in ladders:
                 ladders[site] = rungs(self.records.people_to_tell(site))
-            zone, asked = self.records.site(site).zone, self._asked(alarm, alarms)
+            manners = self.manners.under(alarm.finding.profile)
+            zone, asked = self.records.site(site).zone, self._asked(alarm, alarms, manners)
             for number, rung in enumerate(ladders[site]):
-                said = due(asked, number, self.manners, zone, now_ms)
+                said = due(asked, number, manners, zone, now_ms)
                 if said.at_ms > now_ms:
                     continue
                 for person, url in ((p, u) for p in rung for u in dict.fromkeys(p.contacts)):
@@ -121,7 +120,7 @@ class Notifier:
             sent |= self._tell(found, people[name], url, None)
         return sent | self._take_back(now_ms)
 
-    def _asked(self, alarm: Alarm, alarms: Sequence[Alarm]) -> Asked:
+    def _asked(self, alarm: Alarm, alarms: Sequence[Alarm], manners: Manners) -> Asked:
         """As ``manners`` asks: with the end of the like episode before it that somebody was told of and nobody answered.
 
         One that nobody was told of yet (a past that waits for the day) does not make the next one old news.
@@ -132,11 +131,11 @@ class Notifier:
             for a in alarms
             if a.id != alarm.id
             and a.finding.end_ms is not None
-            and 0 <= f.episode_start_ms - a.finding.end_ms <= self.manners.flap_delay_s * 1000
+            and 0 <= f.episode_start_ms - a.finding.end_ms <= manners.flap_delay_s * 1000
             and (a.finding.code, a.finding.equipment, a.finding.batch) == (f.code, f.equipment, f.batch)
         ]
         told = (end for end, id_ in sorted(ends, reverse=True) if any(map(_is_sent, self.records.notifications(id_))))
-        recovered_c = self._recovered(alarm, alarms) if self.manners.hysteresis_c > 0 else None
+        recovered_c = self._recovered(alarm, alarms) if manners.hysteresis_c > 0 else None
         return Asked(alarm.opened_ms, f.episode_start_ms, f.end_ms, next(told, None), recovered_c)
 
     def _tell(self, alarms: Sequence[Alarm], person: User, url: str, words: Words | None) -> bool:
@@ -215,9 +214,7 @@ class Notifier:
                 a.finding.evidence.get("limit_c"),
             )
             == like
-            and a.finding.end_ms is not None
-            and f.episode_start_ms - _BAND_MS <= a.finding.end_ms <= f.episode_start_ms
-            and a.finding.evidence.get("reason") not in _CUT_OFF
+            and may_be_one_trouble(a.finding.end_ms, a.finding.evidence.get("reason"), f.episode_start_ms)
             and any(_is_sent(n) for n in self.records.notifications(finding=a.id))
         )
         end_ms = max((end for end in ends if end is not None), default=None)

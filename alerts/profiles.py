@@ -21,7 +21,18 @@ from telemetry.quantities import QUANTITIES
 
 _ID = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
-_PROFILE_KEYS = {"label", "low_c", "high_c", "sources", "limits", "extends", "max_gap_s", "ignore_first_s", "version"}
+_PROFILE_KEYS = {
+    "label",
+    "low_c",
+    "high_c",
+    "sources",
+    "limits",
+    "extends",
+    "max_gap_s",
+    "ignore_first_s",
+    "version",
+    "hysteresis_c",
+}
 _LIMIT_KEYS = {
     "code",
     "comparator",
@@ -89,7 +100,10 @@ def profile_of_table(profile: str, version: str, table: Mapping[str, Any]) -> Pr
 
 
 def table_of(profile: Profile) -> dict[str, Any]:
-    """The profile as plain JSON values, as its table in a file has them; ``profile_of_table`` reads it back."""
+    """The profile as plain JSON values, as its table in a file has them; ``profile_of_table`` reads it back.
+
+    Without ``hysteresis_c``: what is kept and dated is what rules judge by.
+    """
     table: dict[str, Any] = {
         "label": profile.label,
         "low_c": None if profile.low_c is None else str(profile.low_c),
@@ -147,6 +161,9 @@ def _profile(name: str, table: dict[str, Any], version: str, at: str, known: Map
     high_c = _maybe_c(table, "high_c", at, base.high_c if base else None)
     if low_c is not None and high_c is not None and low_c >= high_c:
         raise ConfigError("low_c", f"{at}: {low_c} is not below {high_c}")
+    hysteresis_c = _maybe_c(table, "hysteresis_c", at, base.hysteresis_c if base else None)
+    if hysteresis_c is not None and hysteresis_c < 0:
+        raise ConfigError("hysteresis_c", f"{at}: {hysteresis_c} is below 0")
     gap_s = _whole(table, "max_gap_s", at, base.max_gap_s if base else None, 1)
     return Profile(
         name,
@@ -158,6 +175,7 @@ def _profile(name: str, table: dict[str, Any], version: str, at: str, known: Map
         gap_s,
         _whole(table, "ignore_first_s", at, base.ignore_first_s if base else 0, 0) or 0,
         sources,
+        hysteresis_c,
     )
 
 

@@ -137,9 +137,11 @@ def alerts_config(settings: Settings) -> AlertsConfig:
 
 
 def manners_of(settings: Settings) -> Manners:
-    """How this installation tells people of alarms."""
+    """How this installation tells people of alarms; what a profile says of messages goes before the settings."""
     from alerts.manners import Manners
+    from alerts.profiles import load_profiles
 
+    profiles = load_profiles(*alerts_config(settings).profiles_files).values()
     return Manners(
         past_after_s=settings.number("alerts.past_after_h") * 3600,
         night_from_h=settings.number("alerts.night_from_h"),
@@ -147,6 +149,7 @@ def manners_of(settings: Settings) -> Manners:
         flap_delay_s=settings.number("alerts.flap_delay_s"),
         next_after_s=settings.number("alerts.next_person_after_s"),
         hysteresis_c=degrees_setting("alerts.hysteresis_c", settings.text("alerts.hysteresis_c")),
+        of_profile={p.id: p.hysteresis_c for p in profiles if p.hysteresis_c is not None},
     )
 
 

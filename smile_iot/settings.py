@@ -120,7 +120,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "alerts.hysteresis_c",
         "0",
-        "degrees; came the value back by less since an alarm that waits for an answer, the next is told in the morning's list",
+        "degrees; came the value back by less since an alarm that waits for an answer, the next is told in the morning's list; "
+        "a profile's own `hysteresis_c` goes before it",
     ),
     Setting(
         "alerts.next_person_after_s", 1800, "seconds without an answer after which the people of the region are told"

@@ -88,6 +88,8 @@ class Profile:
     ``ignore_first_s`` lets a transport logger settle: an excursion that comes back into range within that time after
     the first reading is none, and its hold is counted only from the time's end on. One that outlasts it counts from
     its first reading (requirement 29).
+    ``hysteresis_c``: a setting of messages (``alerts.manners``), None: the installation's. No rule looks at it, and two
+    profiles that differ in it alone are equal.
     """
 
     id: str
@@ -99,6 +101,7 @@ class Profile:
     max_gap_s: int | None = None
     ignore_first_s: int = 0
     sources: tuple[str, ...] = ()
+    hysteresis_c: Decimal | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from alerts.profiles import builtin_profiles, load_profiles, parse_profiles
+from alerts.profiles import builtin_profiles, load_profiles, parse_profiles, table_of
 from alerts.rules import Profiles, ReadingFact, judge
 from telemetry.errors import ConfigError
 
@@ -160,3 +161,27 @@ def test_a_missing_file_is_a_clear_error(tmp_path: Path) -> None:
 def test_an_equipment_with_an_unknown_profile_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="fridgo"):
         Profiles(builtin_profiles(), equipment={"F1": ("fridgo",)})
+
+
+BAND = """
+version = "site-1"
+[refrigerator]
+extends = "refrigerator"
+hysteresis_c = "0.5"
+[ward_fridge]
+extends = "refrigerator"
+"""
+
+
+def test_a_profiles_hysteresis_is_data_that_moves_messages_and_nothing_else(tmp_path: Path) -> None:
+    """It goes on to what extends it; profiles that differ in it alone are equal, and it is not among what is dated."""
+    (tmp_path / "site.toml").write_text(BAND)
+    known = load_profiles(tmp_path / "site.toml")
+    fridge = known["refrigerator"]
+    assert (fridge.hysteresis_c, known["ward_fridge"].hysteresis_c) == (Decimal("0.5"), Decimal("0.5"))
+    assert known["freezer"].hysteresis_c is None
+    house = builtin_profiles()["refrigerator"]
+    assert fridge == replace(house, version="site-1")
+    assert table_of(fridge) == table_of(house)
+    with pytest.raises(ConfigError, match="hysteresis_c"):
+        parse_profiles(BAND.replace("0.5", "-0.5"), "site.toml", builtin_profiles())

@@ -280,6 +280,24 @@ def test_a_recovery_by_less_than_the_band_is_the_same_trouble(
     assert not tell(hysteresis_c=band)
 
 
+@pytest.mark.parametrize(("profile", "told"), [("refrigerator", False), ("freezer", True)])
+def test_a_profile_has_a_band_of_its_own(
+    world: Any, person: Callable[..., Any], tell: Callable[..., bool], channel: Channel, profile: str, told: bool
+) -> None:
+    """Back to 7.9: no recovery under a band of 0.5 of the refrigerators, one where only freezers have a band."""
+    person("Sari", "json://sari")
+    manners = {"of_profile": {profile: Decimal("0.5")}}
+    world.alerts.start()
+    world.say(*world.temperatures(0, 10, "8.5"))
+    world.at(10)
+    assert tell(**manners)
+    world.say(*world.temperatures(10.25, 10.5, "7.9"), *world.temperatures(10.75, 21, "8.5"))
+    world.at(21)  # 06:00 in Jayapura
+    first = len(channel.sent)
+    tell(**manners)
+    assert len([m for _, m in channel.sent[first:] if m.title.startswith("Alarm: Terlalu panas")]) == int(told)
+
+
 def test_a_second_episode_is_told_when_the_first_was_answered_whatever_the_band(
     world: Any, person: Callable[..., Any], tell: Callable[..., bool], channel: Channel
 ) -> None:
