@@ -18,7 +18,7 @@ from typing import Any
 from alerts.batch_facts import Round
 from alerts.convert import only_longer, record_of, rule_finding_of, with_past
 from alerts.document import AsOf, document
-from alerts.exposure import Placement
+from alerts.exposure import Exposure, Placement
 from alerts.judgement import REACH_MS, Judged, Limits, Told, judge_told, profile_id_of
 from alerts.memory import Memory
 from alerts.products import Products, builtin_table
@@ -29,6 +29,7 @@ from alerts.rules.limits import MIN_GAP_MS, thresholds
 from alerts.storage import Place, plain_range, range_in
 from alerts.told import ancestors, inherited, place_of, told_now
 from alerts.verdicts import (
+    SINCE_RELEASE,
     WENT_ON,
     BatchVerdict,
     Reason,
@@ -47,6 +48,8 @@ _WAIT_PER_FACT_US = 1200
 _LONGEST_WAIT_MS = 45_000
 """A batch with more than 5000 readings is judged again after 1.2 ms of waiting for each of them (about 1/20 of one core),
 45 s at most: an alarm is told within the minute of requirement 35."""
+_AHEAD_MS = 300_000
+"""How far a reading may lie ahead of our clock and be waited for: what ingest takes from a clock that claims to be right."""
 
 
 @dataclass(slots=True)
@@ -96,11 +99,12 @@ class BatchJudge:
         self._due: dict[str, Batch] = {}
         self._told_ms: dict[str, int] = {}
         self._judged: dict[str, tuple[int, int]] = {}
+        self._ahead: dict[str, int] = {}
 
     def start(self, ends: Mapping[str, int]) -> None:
         """Begin; ``ends``: stream -> the time of its newest reading. Raises NeighbourDownError: call again."""
         self._ends = dict(ends)
-        for kept in (self._news, self._calm, self._told_ms, self._judged, self._due):
+        for kept in (self._news, self._calm, self._told_ms, self._judged, self._ahead, self._due):
             kept.clear()
         self._round.end()
         self._read()
@@ -158,22 +162,26 @@ class BatchJudge:
             if named is not None and not named.isdisjoint(self._line[batch.id]):
                 first[batch.id] = batch
                 self._judged.pop(batch.id, None)
+                self._ahead.pop(batch.id, None)
                 continue
             met = {p.equipment for p in stays if _meets(p, touched)}
             if met and not self._goes_on_well(batch, met, news, stirred, profiles, now_ms):
                 self._due.setdefault(batch.id, batch)
+                self._ahead.pop(batch.id, None)
         self._due = first | {i: b for i, b in self._due.items() if i not in first}
 
     def judge_next(self, now_ms: int) -> bool:
         """Judge one batch that is due; whether more are. One at a time, so that no alarm waits for all of them.
 
-        One with a long history that was judged a moment ago stays due and waits (``_too_soon``).
+        One with a long history that was judged a moment ago stays due and waits (``_too_soon``), and so does one with a
+        reading that our clock has not come to: it plays no part until then.
         """
         ready = [b for b in self._due.values() if not self._too_soon(b.id, now_ms)]
         if not ready:
             return False
         self._judge_one(ready[0], now_ms)
-        del self._due[ready[0].id]
+        if ready[0].id not in self._ahead:
+            del self._due[ready[0].id]
         if len(ready) == 1:
             self._round.end()
         return len(ready) > 1
@@ -188,6 +196,8 @@ class BatchJudge:
         A judgement costs by the length of the history: while an excursion goes on, one of a year's minutes is not made
         anew with each reading, but every minute. What a person says is judged at once.
         """
+        if now_ms <= self._ahead.get(batch, now_ms - 1):
+            return True
         judged_ms, count = self._judged.get(batch, (now_ms, 0))
         wait_ms = max(0, count - _SHORT_HISTORY) * _WAIT_PER_FACT_US // 1000
         return judged_ms <= now_ms < judged_ms + min(_LONGEST_WAIT_MS, wait_ms)
@@ -264,16 +274,20 @@ class BatchJudge:
         return not any(t.comparator.beyond(v, t.limit_m) for t in thresholds(limits, sigma_c) for v in seen)
 
     def _judge_one(self, batch: Batch, now_ms: int) -> bool:
+        self._ahead.pop(batch.id, None)
         latest = self._records.verdict(batch.id)
         if latest is not None and latest.decision == Decision.DISCARDED:
             return False  # it is gone for good; what was judged stays as it was
         told, limits, audit_id = self._ask(batch)
         judged = judge_told(told, self._round.of(told.stays), limits, self._products, now_ms)
         self._judged[batch.id] = (now_ms, len(judged.facts))
+        newest_ms = max((f.t_ms for f in judged.facts), default=0)
+        if now_ms <= newest_ms <= now_ms + _AHEAD_MS:
+            self._ahead[batch.id] = newest_ms
         self._save_findings(batch, judged, now_ms)
         self._calm.pop(batch.id, None)
         exposure = judged.exposure
-        if exposure is not None and all(f.end_ms is not None for f in exposure.findings):
+        if exposure is not None and _is_over(exposure, judged.profile):
             self._calm[batch.id] = now_ms
         if exposure is None and latest is None and not told.seen and not judged.findings:
             return False
@@ -346,6 +360,18 @@ class BatchJudge:
         return new
 
 
+def _is_over(exposure: Exposure, limits: Profile) -> bool:
+    """Whether nothing goes on: no finding is open, and no sum grows by what the last reading holds."""
+    if any(f.end_ms is None for f in exposure.findings):
+        return False
+    last, line = exposure.timeline[-1], exposure.line[-1]
+    _, high_m = exposure.ranges[-1] if exposure.ranges else (None, None)
+    if high_m is not None and last.high_m is not None and last.high_m > high_m:
+        return False
+    values = [v for v in (line.low_m, line.high_m) if v is not None]
+    return not any(t.comparator.beyond(v, t.limit_m) for t in thresholds(limits) for v in values)
+
+
 def _row(r: Reason) -> dict[str, Any]:
     """A reason as the verdict's row keeps it."""
     return {"code": r.code, "asks_for": r.asks_for.value, "text": r.text, "findings": list(r.findings), **r.params}
@@ -394,9 +420,6 @@ def _share_time(*spans: tuple[int, int | None]) -> bool:
     return (left_ms is None or latest_ms < left_ms) and all(to is None or latest_ms <= to for _, to in episodes)
 
 
-_GROWS = ("unknown_s", "level_warm_s")
-
-
 def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the last verdict still stands.
 
@@ -413,5 +436,6 @@ def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mappin
         return False
     if set(old) != set(new):
         return False
-    grown = any(int(r.get(name, 0)) > int(old[code].get(name, 0)) for code, r in new.items() for name in _GROWS)
-    return not (grown and latest.state == VerdictState.DECIDED)
+    grown = any(int(r.get("unknown_s", 0)) > int(old[code].get("unknown_s", 0)) for code, r in new.items())
+    warm_again = any(int(r.get(SINCE_RELEASE, 0)) > 0 for r in new.values())
+    return latest.state != VerdictState.DECIDED or not (grown or warm_again)

@@ -9,7 +9,7 @@ then runs on this history with the product's limits: a duration may add up over 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -37,6 +37,17 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelWarm:
+    """Seconds above the range of its level, once they add up to a heat alarm's; else 0 (``alerts.storage.level_warm``).
+
+    ``since_release_s``: those of them which no person's release covers.
+    """
+
+    total_s: int = 0
+    since_release_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Exposure:
     """The history of one batch as one timeline, its sums in seconds, and the batch-level findings.
 
@@ -45,7 +56,7 @@ class Exposure:
     Known is what is in range or out of it: where one source says nothing, out is known and in range is not. ``line`` is
     the history as it was judged: what is right for the product where it stood (``alerts.storage``) is put at the edge of
     its profile's range. ``ranges``: of each stretch the range (low, high) that holds there, empty: the profile's all along.
-    ``level_warm_s``: time above the range of its level in spells as long as a heat alarm's.
+    ``level_warm``: how long it was too warm for the level it stood at.
     """
 
     batch: str
@@ -63,7 +74,7 @@ class Exposure:
     max_c: Decimal | None
     line: tuple[Segment, ...] = ()
     ranges: tuple[tuple[int | None, int | None], ...] = ()
-    level_warm_s: int = 0
+    level_warm: LevelWarm = field(default_factory=LevelWarm)
 
 
 def timeline(

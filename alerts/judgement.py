@@ -163,7 +163,7 @@ def _expose(
     if exposure is None:
         return None
     sigma_c = max((s.sigma_c for s in streams.values() if s.sigma_c is not None), default=None)
-    return by_place(exposure, told.stays, told.places, product, profile, sigma_c, eras)
+    return by_place(exposure, told.stays, told.places, product, profile, sigma_c, eras, told.released_ms)
 
 
 def _used(product: Product | None, exposure: Exposure | None) -> Decimal | None:

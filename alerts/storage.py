@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from alerts.exposure import Exposure, Placement, relieved
+from alerts.exposure import Exposure, LevelWarm, Placement, relieved
 from alerts.products import FreezeClass, Product
 from alerts.rules.facts import milli
 from alerts.rules.finding import Kind, Level, RuleFinding, finding_id
@@ -133,11 +133,12 @@ def by_place(
     profile: Profile,
     sigma_c: Decimal | None,
     later: Sequence[Dated] = (),
+    released_ms: int | None = None,
 ) -> Exposure:
     """The exposure by the range that holds where it stood; history and extremes stay.
 
     What is right there is no excursion of the profile's limits; what is in the profile's range and too warm there
-    counts as out of range, and holds the batch (``level_warm_s``) once it lasted as long as the profile's heat alarm.
+    counts as out of range, and holds the batch (``level_warm``) once it adds up to the profile's heat alarm.
     """
     plain = plain_range(profile)
     ranges = [(p, range_in(product, places.get(p.equipment), profile)) for p in stays]
@@ -147,7 +148,8 @@ def by_place(
     line = [_seen(s, allowed, plain) for s, allowed in zip(exposure.timeline, spans, strict=True)]
     edges = [(a.low_m, a.high_m) for a in spans]
     made = relieved(exposure, line, profile, sigma_c, later, edges)
-    return replace(made, level_warm_s=_warm_s(exposure.timeline, spans, plain, _heat_after_ms(profile)))
+    warm = level_warm(exposure.timeline, spans, plain, _heat_after_ms(profile), released_ms)
+    return replace(made, level_warm=warm)
 
 
 def _strictest(here: Sequence[Allowed], plain: Allowed) -> Allowed:
@@ -178,14 +180,26 @@ def _heat_after_ms(profile: Profile) -> int:
     return min(alarms, default=0)
 
 
-def _warm_s(line: Sequence[Segment], spans: Sequence[Allowed], plain: Allowed, after_ms: int) -> int:
-    """Time above a range that is stricter than the profile's, of spells without a break that lasted ``after_ms``."""
-    total_ms = spell_ms = 0
-    for s, allowed in zip(line, spans, strict=True):
-        strict = allowed.high_m is not None and (plain.high_m is None or allowed.high_m < plain.high_m)
-        if strict and s.high_m is not None and allowed.high_m is not None and s.high_m > allowed.high_m:
-            spell_ms += s.length_ms
-            continue
-        total_ms += spell_ms if spell_ms >= after_ms else 0
-        spell_ms = 0
-    return (total_ms + (spell_ms if spell_ms >= after_ms else 0)) // 1000
+def level_warm(
+    line: Sequence[Segment], spans: Sequence[Allowed], plain: Allowed, after_ms: int, released_ms: int | None
+) -> LevelWarm:
+    """Time above the range of its level, added up over all spells and places (requirements 5, 26, 27).
+
+    None of it where no range was stricter than the profile's while it was above: those alone are the profile's own
+    limits' to judge. A sum shorter than ``after_ms`` (a heat alarm's) is told as none. A release covers what was warm by
+    then; what readings showed later counts once it is as long again, at once where the spell of the release went on.
+    """
+    warm = [
+        (s, plain.high_m is None or allowed.high_m < plain.high_m)
+        for s, allowed in zip(line, spans, strict=True)
+        if allowed.high_m is not None and s.high_m is not None and s.high_m > allowed.high_m
+    ]
+    total_ms = sum(s.length_ms for s, _ in warm)
+    if not any(strict for _, strict in warm) or total_ms < after_ms:
+        return LevelWarm()
+    if released_ms is None:
+        return LevelWarm(total_ms // 1000)
+    later = [s for s, _ in warm if s.from_ms > released_ms]
+    since_ms = sum(s.length_ms for s in later)
+    went_on = any(s.from_ms <= released_ms < s.to_ms == later[0].from_ms for s, _ in warm) if later else False
+    return LevelWarm(total_ms // 1000, since_ms // 1000 if went_on or since_ms >= after_ms else 0)

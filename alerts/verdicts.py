@@ -95,6 +95,7 @@ _MODEL_FULL_PERCENT = Decimal(100)
 
 WRONG_STORAGE = "WRONG_STORAGE"
 WENT_ON = "went_on_after_release"
+SINCE_RELEASE = "level_warm_since_release_s"
 IN_FREEZER, NOT_FROZEN = "in_freezer", "not_frozen"  # the ``reason`` of such a finding (``alerts.storage``)
 
 
@@ -125,9 +126,9 @@ def judge_batch(
         reasons += _heat_reasons(standing)
         reasons += _freeze_reasons(standing, item)
         reasons += _cold_reasons(standing)
-        if exposure.level_warm_s > 0:
-            text = f"{exposure.level_warm_s // 60} minutes warmer than it may be stored at this level: read the VVM"
-            params: dict[str, str | int] = {"level_warm_s": exposure.level_warm_s}
+        if (warm := exposure.level_warm).total_s > 0:
+            text = f"{warm.total_s // 60} minutes in all warmer than it may be stored at its level: read the VVM"
+            params: dict[str, str | int] = {"level_warm_s": warm.total_s, SINCE_RELEASE: warm.since_release_s}
             reasons.append(Reason("above_level_range", VerdictWord.HOLD_AND_INSPECT, text, (), params))
         if exposure.unknown_s > 0:
             text = f"{exposure.unknown_s // 60} minutes of its history are unknown; unknown is never called in range"

@@ -9,6 +9,7 @@ from typing import Any
 from alerts.config import Config
 from alerts.profiles import table_of
 from alerts.rulebook import rules_of
+from alerts.rules import Mode
 from gateway.records import Actor, Role
 
 HOUR = 3_600_000
@@ -32,6 +33,43 @@ def test_a_heat_limit_inside_the_range_adds_up_over_two_refrigerators_when_it_is
     world.say(*world.temperatures(2.25, 3, "7.5", "LOG-B"))
     world.at(3)
     assert world.verdict("B1")[0] == "no_action"
-    world.say(*world.temperatures(3.25, 3.5, "7.5", "LOG-B"))
-    world.at(3.5)
+    world.say(*world.temperatures(3.25, 3.25, "7.5", "LOG-B"))  # exactly two hours
+    world.at(3.25)
+    assert world.verdict("B1")[0] == "no_action"  # a reading of this very instant is not past yet
+    world.clock.wall_ms += 1
+    world.turn()
+    assert world.verdict("B1") == ("hold_and_inspect", ["heat_confirmed"])
+
+
+def test_a_reading_of_a_clock_that_runs_ahead_counts_as_soon_as_ours_has_come_to_it(world: Any, start: int) -> None:
+    """Requirement 10 takes readings up to five minutes ahead: the alarm waits for its time, not for the next reading."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 9.75, "9.0"))
+    world.at(9.8)
+    world.say(*world.temperatures(10, 10, "9.0"))
+    world.at(9.95)
+    assert world.verdict("B1")[0] == "no_action"
+    world.at(10.001)
+    assert world.verdict("B1") == ("hold_and_inspect", ["heat_confirmed"])
+
+
+def test_a_sum_that_the_last_hold_reached_is_told_at_the_next_reading_though_that_one_is_fine(
+    world: Any, start: int
+) -> None:
+    """A profile whose only limit adds up: exactly two hours above 8, half in F1 and half in F2, then 5.0 (requirement 26)."""
+    world.batch("B1")
+    world.alerts.start()
+    fridge = rules_of(Config()).catalogue["refrigerator"]
+    total = replace(fridge.limits[2], alarm_after_s=7200, mode=Mode.CUMULATIVE)
+    body = table_of(replace(fridge, version="2027.1", limits=(total,)))
+    world.records.put_profile("refrigerator", "2027.1", body, start, SARI, "circular 12", world.clock.wall_ms)
+    world.say(*world.temperatures(0, 1, "9.0"), *world.temperatures(1.25, 3, "5.0"))
+    world.at(1.1)
+    world.records.move_batch("B1", "F2", start + HOUR, SARI, "moved", world.clock.wall_ms)
+    world.say(*world.temperatures(1, 1.75, "9.0", "LOG-B"))
+    world.at(1.9)
+    assert world.verdict("B1")[0] == "no_action"
+    world.say(*world.temperatures(2, 2, "5.0", "LOG-B"))
+    world.at(2.01)
     assert world.verdict("B1") == ("hold_and_inspect", ["heat_confirmed"])

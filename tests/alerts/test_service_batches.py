@@ -358,7 +358,7 @@ def test_readings_that_go_on_being_fine_cost_no_judgement(
     world.batch("B1")
     world.alerts.start()
     world.say(*world.temperatures(0, 24, "5.0"))
-    world.at(24)
+    world.at(24.01)
     asked: list[str] = []
     verdict = world.records.verdict
     monkeypatch.setattr(world.records, "verdict", lambda batch: asked.append(batch) or verdict(batch))
@@ -366,14 +366,14 @@ def test_readings_that_go_on_being_fine_cost_no_judgement(
     def judged(hour: float, value: str | None) -> bool:
         asked.clear()
         world.say(world.reading(start + int(hour * HOUR), value))
-        world.at(hour)
+        world.at(hour + 0.01)
         return bool(asked)
 
     assert not judged(24.25, "5.0")
     assert not judged(24.5, "8.0")
     assert judged(24.75, "8.1")  # out of range
-    assert judged(25, "5.0")  # the first moment after it, with no length yet
-    assert judged(25.25, "5.0")  # it has ended
+    assert judged(25, "5.0")  # it has ended
+    assert not judged(25.25, "5.0")
     assert not judged(25.5, "5.0")
     assert judged(25.75, None)  # unknown
     assert judged(26.75, "5.0")  # after a gap
@@ -385,7 +385,7 @@ def test_readings_that_go_on_being_fine_cost_no_judgement(
     assert not judged(27, "5.0")
     world.records.observe_vvm("B1", "B", SARI, "looked", world.clock.wall_ms)
     asked.clear()
-    world.at(27)
+    world.at(27.02)
     assert asked == ["B1"]
     assert not judged(27.25, "5.0")
     hours = [judged(27.25 + i / 4, "5.0") for i in range(1, 30)]

@@ -261,6 +261,76 @@ def test_req_27_polio_vaccine_in_a_stores_freezer_that_is_too_warm_is_held(world
     assert world.records.verdict("OPV").state == "proposed"  # it went on: the release covers no more than then
 
 
+def lived(kfa: str, level_of: dict[str, str], *spells: tuple[str, float, str]) -> list[str]:
+    """The reasons after these spells, one after the other: (equipment, hours, value)."""
+    batch = BatchInfo("B", "S1", kfa, "vaccine", "x", date(2027, 1, 1), 10)
+    stays, facts, at = [], [], 0
+    for where, hours, value in spells:
+        end = at + int(hours * HOUR)
+        stays.append(Placement("B", where, at, end))
+        facts += [ReadingFact(where, f"{where}/temperature_c", t, Decimal(value)) for t in range(at, end, 15 * MIN)]
+        at = end
+    facts.append(ReadingFact(where, f"{where}/temperature_c", at, Decimal("5")))  # the last hold ends
+    places = {name: place(*what.split()) for name, what in level_of.items()}
+    told = Told(batch, tuple(stays), places=places)
+    judged = judge_told(told, facts, CATALOGUE, PRODUCTS, at)
+    by_one_more = judge_told(replace(told, stays=tuple(stays[::-1])), facts[::-1], CATALOGUE, PRODUCTS, at)
+    assert by_one_more.verdict == judged.verdict
+    return [r.code for r in judged.verdict.reasons if "storage" not in r.code]
+
+
+KAB, PROV, PKM = "kabupaten freezer", "provinsi freezer", "puskesmas refrigerator"
+
+
+@pytest.mark.parametrize(
+    ("spells", "reasons"),
+    [
+        ([("K", 6, "-5"), ("K", 48, "-18"), ("K", 4, "-5")], ["above_level_range"]),
+        ([("K", 6, "-5"), ("K", 48, "-18"), ("K", 3.75, "-5")], []),
+        ([("V", 5, "-14"), ("K", 5, "-10")], ["above_level_range"]),  # two stores
+        ([("V", 5, "-14"), ("V", 24, "-15"), ("K", 4.75, "-10")], []),  # -15 is in range
+        ([("K", 6, "-5"), ("P", 4, "9")], ["above_level_range"]),  # above 8 is above the range of a puskesmas
+        ([("K", 6, "-5"), ("P", 72, "8")], []),
+        ([("P", 6, "9"), ("P", 1, "5"), ("P", 6, "9")], []),  # the profile's own range alone: requirement 4
+        ([("K", 5, "9"), ("K", 1, "-18"), ("K", 5, "9")], ["above_level_range"]),
+    ],
+)
+def test_req_05_req_26_req_27_warm_spells_add_up_over_time_and_stores(
+    spells: list[tuple[str, float, str]], reasons: list[str]
+) -> None:
+    """bOPV, -25 to -15 in a store above the puskesmas: ten hours in all are as much as ten hours in one."""
+    assert lived(BOPV, {"K": KAB, "V": PROV, "P": PKM}, *spells) == reasons
+
+
+def test_req_04_shorter_spells_of_a_product_without_a_colder_level_do_not_add_up() -> None:
+    assert lived(HEPB, {"P": PKM}, ("P", 9.75, "12"), ("P", 0.25, "8"), ("P", 9.75, "12")) == []
+
+
+def test_req_27_a_release_covers_the_warm_spells_up_to_then_and_the_next_ten_hours_ask_again(world: Any) -> None:
+    """Opening a freezer for a quarter of an hour after a release reopens nothing; going on as before does."""
+    level(world, "kabupaten")
+    freezer(world, "F1")
+    world.batch("OPV", BOPV)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 6, "-10.0"), *world.temperatures(6.25, 10, "-18.0"))
+    world.at(10.01)
+    assert world.verdict("OPV") == ("no_action", [])
+    world.say(*world.temperatures(10.25, 15, "-10.0"), *world.temperatures(15.25, 16, "-18.0"))
+    world.at(16.01)
+    assert world.verdict("OPV") == ("hold_and_inspect", ["above_level_range"])
+    world.records.decide("OPV", "released", SARI, "VVM at A", world.clock.wall_ms)
+    world.say(world.reading(world.clock.wall_ms + 15 * MIN, "-14.0"), *world.temperatures(16.5, 20, "-18.0"))
+    world.at(20.01)
+    assert world.records.verdict("OPV").state == "decided"
+    world.say(*world.temperatures(20.25, 26, "-14.0"), *world.temperatures(26.25, 27, "-18.0"))
+    world.at(27.01)
+    assert world.records.verdict("OPV").state == "decided"
+    world.say(*world.temperatures(27.25, 32, "-14.0"))
+    world.at(32.01)
+    again = world.records.verdict("OPV")
+    assert (again.state, again.reasons[0]["level_warm_since_release_s"] >= 10 * 3600) == ("proposed", True)
+
+
 @pytest.mark.parametrize(("value", "wanted"), [("25.0", "no_action"), ("31.0", "hold_and_inspect")])
 def test_req_27_hepatitis_b_vaccine_with_a_village_midwife_may_stand_at_room_temperature(
     value: str, wanted: str
@@ -291,7 +361,7 @@ def test_polio_vaccine_in_a_cold_freezer_costs_no_judgement_for_each_reading(
     world.batch("OPV", BOPV)
     world.alerts.start()
     world.say(*world.temperatures(0, 24, "-18.0"))
-    world.at(24)
+    world.at(24.01)
     asked: list[str] = []
     verdict = world.records.verdict
     monkeypatch.setattr(world.records, "verdict", lambda batch: asked.append(batch) or verdict(batch))
