@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.neighbour("mosquitto, influxdb, nginx, wrk, gcc"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.neighbour("mosquitto, influxdb, nginx, wrk, gcc"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.neighbour("mosquitto, influxdb, nginx, dbus-daemon"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.neighbour("mosquitto, influxdb, nginx, dbus-daemon"), pytest.mark.timeout(600)]
 # What a broker holds while ingest is away, and loses: the faults that a PUBACK does not survive.
 LOSING = ["--only", "all it held is gone", "--only", "ingest's link refused", "--only", "ingest SIGKILL"]
 RUNS = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.neighbour("mosquitto, influxdb, nginx, dbus-daemon"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.neighbour("mosquitto, influxdb, nginx, dbus-daemon"), pytest.mark.timeout(600)]
 NAMES = ("database_away_for_a_day", "broker_away_for_a_week")
 
 

@@ -68,7 +68,7 @@ def test_nothing_is_installed_without_a_hash() -> None:
         assert len(pins) == len(blocks), lock
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.neighbour("package index")
 def test_the_images_steps_install_a_server_that_runs_every_command(tmp_path: Path) -> None:
     """The build stage's RUN lines in a folder that holds only what is copied; then each command from elsewhere."""

@@ -22,7 +22,7 @@ from telemetry.contract import Upload, decode_receipt, encode_upload, sign
 from telemetry.readings import Numbered, Ranges, Reading, Stamp, Sync
 
 T0 = 1_790_000_000_000
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 def upload(number: int, edge: str = "E1", epoch: str = "ep1", serial: str = "LOG-1") -> bytes:

@@ -110,7 +110,7 @@ def pins() -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9][^ =]*)==([^ ]+)", text, re.MULTILINE))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.neighbour("package index")
 def test_every_package_of_the_edge_has_a_wheel_for_the_pi(
     wheels: list[Path], capsys: pytest.CaptureFixture[str]
@@ -127,7 +127,7 @@ def test_every_package_of_the_edge_has_a_wheel_for_the_pi(
     assert total_mb < MOST_MB
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.neighbour("package index")
 def test_the_lock_holds_all_that_its_wheels_want_on_a_pi(wheels: list[Path]) -> None:
     """The lock was made on x86-64: no wheel wants another package only because the machine is a Pi."""

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 OURS = ("ingest", "alerts", "smile", "api")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 # Health checks of images that cannot run here; deploy/README.md says so.
 NOT_RUN_HERE = {
     "influxdb": ["CMD", "influx", "ping"],

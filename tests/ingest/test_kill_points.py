@@ -171,7 +171,7 @@ def lives(places: Places, broker: list[list[Arrived]], plan: Sequence[Point]) ->
     raise AssertionError("the last life is not killed")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_whatever_two_kills_fall_between_nothing_is_lost_and_nothing_twice(
     tmp_path: Path, make: Any, maker_class: Any
 ) -> None:

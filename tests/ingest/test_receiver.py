@@ -152,7 +152,7 @@ def test_a_dead_store_stops_neither_receipts_nor_journal(ingest: Any, edge: Any,
     eventually(lambda: stored(ingest.folder) == [1, 2, 3, 4, 5], "rows caught up from the journal")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_ingest_and_broker_killed_again_and_again_every_reading_is_stored_once(
     ingest: Any, broker: Any, edge: Any, eventually: Eventually
 ) -> None:

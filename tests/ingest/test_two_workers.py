@@ -75,7 +75,7 @@ def workers(tmp_path: Path, broker: Any) -> Iterator[Workers]:
         process.wait()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_one_of_two_workers_killed_nothing_is_lost_nothing_doubled_and_each_sites_order_kept(
     workers: Workers, broker: Any, edge: Any, maker_class: Any, eventually: Eventually
 ) -> None:

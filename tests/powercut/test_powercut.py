@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NOT_RUN = 3
 
-pytestmark = [pytest.mark.neighbour("e2fsprogs, /dev/fuse, root"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.neighbour("e2fsprogs, /dev/fuse, root"), pytest.mark.timeout(600)]
 
 
 def powercut(*arguments: str) -> tuple[int, list[dict[str, Any]]]:

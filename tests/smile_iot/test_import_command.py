@@ -138,7 +138,7 @@ def ingest(house: House) -> Iterator[Program]:
     program.stop()
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(600)
 def test_a_file_goes_down_the_line_once_and_receipts_prove_it(
     house: House, ingest: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -176,7 +176,7 @@ def test_a_file_goes_down_the_line_once_and_receipts_prove_it(
     assert page.rows[7].quality is Quality.SENSOR_FAULT
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(600)
 def test_an_unregistered_loggers_file_waits_in_quarantine_and_is_replayed(
     house: House, ingest: Program, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,7 +191,7 @@ def test_an_unregistered_loggers_file_waits_in_quarantine_and_is_replayed(
     assert "50 readings are in the journal, 0 in quarantine" in capsys.readouterr().out
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(600)
 def test_without_ingest_the_readings_are_kept_and_go_with_the_next_try(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,7 +271,7 @@ def test_a_real_fridge_tag_export_is_refused_in_words(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.real_files
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(600)
 def test_a_real_q_tag_export_arrives_whole(house: House, ingest: Program, capsys: pytest.CaptureFixture[str]) -> None:
     """The serial number is the file's own; the zone is the site's unless said otherwise."""
     if not Q_TAG.exists():
