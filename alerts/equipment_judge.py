@@ -18,24 +18,23 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from zoneinfo import ZoneInfo
 
 from alerts.convert import device_of, only_longer, record_of, rule_finding_of, with_past
 from alerts.equipment import (
     RULES,
-    DeviceSettings,
     Settings,
     Track,
     builtin_thresholds,
     new_track,
     watched_quantities,
 )
-from alerts.equipment.calibration import Certificate, Lapse, calibration_findings, lapses
+from alerts.equipment.calibration import Lapse, calibration_findings
 from alerts.equipment.clock import Refusal, clock_findings, with_beginnings
-from alerts.equipment.homes import Stay, home_at, stays, within
+from alerts.equipment.homes import Stay
 from alerts.equipment.track import DAY_MS, MARKS_MS
+from alerts.equipment_said import REFUSED_FOR_CLOCK, lapses_of, refusals_of, settings_of
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, reconcile
-from gateway.records import AuditRow, Equipment, FindingKind, Records, Refused, Registry, UnknownRecord
+from gateway.records import FindingKind, Records, Refused, Registry, UnknownRecord
 from telemetry.errors import NeighbourDownError
 from telemetry.quantities import parse_stream_id
 
@@ -46,8 +45,6 @@ _FORGET_EVERY_MS = 3_600_000
 _LEFT = "device_left"
 _FACTS_A_TURN = 1_000  # read and judged again before the turn gives way: 0.14 s of a core (benchmarks/alerts.md)
 _OPENING = 50  # what opening an equipment counts for among them: it asks the records a few questions
-_REFUSED_FOR_CLOCK = frozenset({"clock_ahead", "clock_behind"})
-_FINE_C = -55  # a profile whose range goes below this needs sensors that do (DS01's bound of TVC)
 
 Recall = Callable[[str, int], Iterable[ReadingFact]]
 """(equipment, from_ms) -> its facts from then on, in time order."""
@@ -128,7 +125,8 @@ class EquipmentJudge:
         self._read_registry(profiles)
         look = self._looked_ms is None or not self._looked_ms <= now_ms < self._looked_ms + _LOOK_EVERY_MS
         if look:
-            self._read_refusals(now_ms)
+            self._refused_from_ms = now_ms - LOOK_BACK_MS
+            self._refusals = refusals_of(self._records, self._refused_from_ms, self._stays)
         self._read_pasts(now_ms)
         changed: list[RuleFinding] = []
         for equipment, watched in self._tracks.items():
@@ -143,48 +141,22 @@ class EquipmentJudge:
         if self._registry.version == self._records.registry_version():
             return
         registry = self._records.registry()
-        made = {e.id: self._settings_of(e, registry, profiles) for e in registry.equipment.values()}
+        made = {
+            e.id: settings_of(e, registry, profiles.catalogue, self._held_back_s) for e in registry.equipment.values()
+        }
         for equipment, watched in list(self._tracks.items()):
             if made.get(equipment) != watched.track.settings:
                 del self._tracks[equipment]  # judged anew by what holds now, after all others
                 self._queue.pop(equipment, None)
             else:
                 if registry.devices_of(equipment) != self._registry.devices_of(equipment):
-                    watched.lapses = self._lapses(registry, equipment)
+                    watched.lapses = lapses_of(self._records, registry, equipment)
                 watched.site = registry.equipment[equipment].site
                 watched.news = True
         self._registry, self._settings = registry, made
         self._stays.clear()
         unread = [e for e in made if e not in self._tracks and e not in self._queue]
         self._queue = dict.fromkeys(e for e in (*self._queue, *unread) if e in made)
-
-    def _settings_of(self, equipment: Equipment, registry: Registry, profiles: Profiles) -> Settings:
-        profile = profiles.catalogue.get(equipment.profile)
-        deep = profile is not None and profile.low_c is not None and profile.low_c < _FINE_C
-        devices = sorted(registry.devices_of(equipment.id), key=lambda d: d.serial)
-        known = ((d.serial, DeviceSettings(d.interval_s, held_back_s=self._held_back_s)) for d in devices)
-        return Settings(equipment.id, ZoneInfo(registry.sites[equipment.site].zone), tuple(known), deep)
-
-    def _lapses(self, registry: Registry, equipment: str) -> dict[str, list[Lapse]]:
-        """Of the devices that stand here: what of their time without a certificate they stood here."""
-        found = {}
-        for device in registry.devices_of(equipment):
-            rows = self._records.audit_of(f"device:{device.serial}")
-            gone = lapses(Certificate(row.at_ms, row.new_value.get("calibrated_until_ms")) for row in rows)
-            found[device.serial] = within(gone, _stays_of(rows), equipment)
-        return found
-
-    def _read_refusals(self, now_ms: int) -> None:
-        """Messages that ingest refused for their time, by the equipment that their device stood in when they came."""
-        self._refused_from_ms = now_ms - LOOK_BACK_MS
-        found: dict[str, list[Refusal]] = defaultdict(list)
-        for serial, reason, received_ms in self._records.refused_times(_REFUSED_FOR_CLOCK, self._refused_from_ms):
-            if serial not in self._stays:
-                self._stays[serial] = _stays_of(self._records.audit_of(f"device:{serial}"))
-            home = home_at(self._stays[serial], received_ms)
-            if home is not None:
-                found[home].append(Refusal(home, serial, reason, received_ms))
-        self._refusals = dict(found)
 
     # --- reading the past ---
 
@@ -235,7 +207,7 @@ class EquipmentJudge:
         from_ms = min((now_ms - LOOK_BACK_MS, *open_since))
         site = self._registry.equipment[equipment].site
         said = {f.finding_id: f for f in kept}
-        certificates = self._lapses(self._registry, equipment)
+        certificates = lapses_of(self._records, self._registry, equipment)
         past = iter(self._recall(equipment, from_ms))
         return Watched(new_track(settings, self._thresholds), site, said, certificates, from_ms, past)
 
@@ -318,13 +290,8 @@ class EquipmentJudge:
             self._on_alarm()
 
 
-def _stays_of(rows: Iterable[AuditRow]) -> list[Stay]:
-    """Where a device stood, by its audit rows (oldest first)."""
-    return stays((row.at_ms, row.new_value.get("equipment")) for row in rows)
-
-
 def _is_refusal(finding: RuleFinding) -> bool:
-    return finding.code == "CLOCK" and finding.reason in _REFUSED_FOR_CLOCK
+    return finding.code == "CLOCK" and finding.reason in REFUSED_FOR_CLOCK
 
 
 def _is_of_records(finding: RuleFinding) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from alerts.rules import Profile, Profiles, RuleFinding
     from api.words import Words
     from gateway.records import Equipment, Records, Registry
-    from smile_iot.replay_site import SiteTask
+    from smile_iot.replay_site import Sensors, SiteTask
     from smile_iot.replay_source import Stored
     from smile_iot.settings import Settings
 
@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument("--site", metavar="S", help="the equipment of this site only")
     parser.add_argument(
         "--from", dest="source", choices=("alerts", "store"), default="alerts", help="alerts' memory, or the store"
+    )
+    parser.add_argument(
+        "--only-limits", action="store_true", help="do not judge the sensors themselves (most of the time it takes)"
     )
     parser.add_argument(
         "--workers", type=int, default=1, help="so many processes, a site each (needs the extra country)"
@@ -105,12 +108,13 @@ def _tasks(
     """One a site, with all that the records say of it."""
     from alerts.judgement import Limits
     from alerts.manners import rungs
+    from alerts.replay import People
     from alerts.rulebook import limits_of, rules_of
     from smile_iot.parts import alerts_config, manners_of, store_config
     from smile_iot.replay_site import SiteTask
     from smile_iot.replay_source import in_memory, in_store
 
-    config = alerts_config(settings)
+    config, manners = alerts_config(settings), manners_of(settings)
     rules, registry = rules_of(config), records.registry()
     changed = _changed(args, rules.catalogue)
     known = {**rules.catalogue, **{p.id: p for p in changed}}
@@ -136,18 +140,19 @@ def _tasks(
     later = {name: rows for name, rows in limits.versions.items() if name not in always}
     then = Limits({**limits.catalogue, **always}, later)
     batches = _batches(records, registry, rules.catalogue, {e.id for e in chosen}, span)
+    sensors = {} if args.only_limits else _sensors(args, records, registry, chosen, both, config.held_back_s, span)
     tasks: list[SiteTask] = []
     for site in sorted({e.site for e in chosen} | set(batches)):
         here = tuple(e.id for e in chosen if e.site == site)
         stood = {p.equipment for told in batches.get(site, ()) for p in told.stays}
-        first = next(iter(rungs(records.people_to_tell(site))), ())
+        ladder = rungs(records.people_to_tell(site))
+        contacts = tuple(sum(len(set(u.contacts)) for u in rung) for rung in ladder)
         tasks.append(
             SiteTask(
                 site,
-                registry.sites[site].zone,
-                manners_of(settings),
-                sum(len(set(u.contacts)) for u in first),
+                People(manners, registry.sites[site].zone, contacts),
                 here,
+                {e: sensors[e] for e in here if e in sensors},
                 stored.of({*here, *stood}),
                 (_of_site(both[0], here), _of_site(both[1], here)),
                 span,
@@ -215,6 +220,28 @@ def _profiles(
     return as_is, changed_profiles(as_is, changed, instead, equipment)
 
 
+def _sensors(
+    args: argparse.Namespace,
+    records: Records,
+    registry: Registry,
+    chosen: Sequence[Equipment],
+    profiles: tuple[Profiles, Profiles],
+    held_back_s: int,
+    span: tuple[int, int],
+) -> dict[str, Sensors]:
+    """What the rules over sensors are asked of each equipment."""
+    from alerts.equipment_said import said_by_records, settings_of
+    from smile_iot.replay_site import Sensors
+
+    said = dict(said_by_records(records, registry, (e.id for e in chosen), *span))
+    made = {}
+    for e in chosen:
+        then = e if args.profile is None else replace(e, profile=args.profile)
+        both = [settings_of(x, registry, p.catalogue, held_back_s) for x, p in zip((e, then), profiles, strict=True)]
+        made[e.id] = Sensors((both[0], both[1]), said[e.id])
+    return made
+
+
 def _batches(
     records: Records, registry: Registry, catalogue: Any, places: set[str], span: tuple[int, int]
 ) -> dict[str, list[Told]]:
@@ -278,8 +305,9 @@ def _equipment_json(r: Replayed) -> dict[str, Any]:
     }
 
 
-def _messages_json(m: Messages) -> dict[str, int]:
-    return {"sent": m.sent, "alarms_by_day": m.by_day, "contacts": m.contacts}
+def _messages_json(rungs: Messages) -> list[dict[str, int]]:
+    """The ladder: who stands nearest first."""
+    return [{"contacts": t.contacts, "sent": t.sent, "alarms_by_day": t.by_day} for t in rungs]
 
 
 def _finding_json(f: RuleFinding) -> dict[str, Any]:
@@ -299,6 +327,7 @@ def _finding_json(f: RuleFinding) -> dict[str, Any]:
         "to": None if f.end_ms is None else iso_utc(f.end_ms),
         "extreme_c": None if f.extreme_c is None else str(f.extreme_c),
         "reason": f.reason,
+        "details": dict(f.details),
     }
 
 
@@ -327,16 +356,27 @@ def as_text(made: Outcome, words: Words) -> str:
 
 def _equipment_line(r: Replayed, made: Outcome, words: Words) -> str:
     asked = bool(made.question)
-    return words(
+    said = words(
         "replay.equipment",
         site=r.site,
         name=made.registry.equipment[r.equipment].name,
         readings=r.readings,
         alarms=_both(r.findings.alarms, asked),
-        sent=_both((r.told[0].sent, r.told[1].sent), asked),
-        contacts=r.told[0].contacts,
         findings=_both((len(r.findings.as_is), len(r.findings.then)), asked),
     )
+    return "\n".join([said, *_messages_lines(r, asked, words)])
+
+
+def _messages_lines(r: Replayed, asked: bool, words: Words) -> list[str]:
+    """A line for each rung of the ladder."""
+    if not r.told[0]:
+        return [words("replay.nobody")]
+    lines = []
+    for number, (was, then) in enumerate(zip(*r.told, strict=True)):
+        sent, lists = _both((was.sent, then.sent), asked), _both((was.by_day, then.by_day), asked)
+        key = "replay.told_next" if number else "replay.told_first"
+        lines.append(words(key, sent=sent, lists=lists, contacts=was.contacts))
+    return lines
 
 
 def _both(pair: tuple[int, int], asked: bool) -> str:
@@ -378,8 +418,14 @@ def _finding_line(lead: str, f: RuleFinding, made: Outcome, words: Words) -> str
         kind=words.known("finding_kind", f.kind),
         equipment=made.registry.equipment[f.equipment].name,
         time=_time(f, made, words),
-        worst="" if f.extreme_c is None else f", {words.number(f.extreme_c)} °C",
+        worst=_worst(f, words),
     )
+
+
+def _worst(f: RuleFinding, words: Words) -> str:
+    """The farthest value of a temperature; of a door or the mains there is nothing to add."""
+    is_degrees = f.stream_id.partition("/")[2].endswith("temperature_c")
+    return f", {words.number(f.extreme_c)} °C" if is_degrees and f.extreme_c is not None else ""
 
 
 def _verdicts(made: Outcome, words: Words) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from alerts.bulk import NO_SEQ, Points, points_of
+from alerts.equipment import watched_quantities
 from alerts.homes import Homes
 from alerts.rules import ReadingFact
 from telemetry.errors import ConfigError
@@ -32,6 +34,10 @@ class Source(Protocol):
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         """The temperatures of the places of a batch."""
+        ...
+
+    def watched(self, equipment: str, from_ms: int, to_ms: int) -> Iterable[ReadingFact]:
+        """What the rules over sensors look at, in time order: [from_ms, to_ms)."""
         ...
 
     def close(self) -> None: ...
@@ -104,6 +110,9 @@ class FromMemory:
 
         return KnownThen(self._memory).of(stays)
 
+    def watched(self, equipment: str, from_ms: int, to_ms: int) -> Iterable[ReadingFact]:
+        return self._memory.facts(equipment=equipment, quantities=watched_quantities(), from_ms=from_ms, to_ms=to_ms)
+
     def close(self) -> None:
         self._memory.close()
 
@@ -136,15 +145,22 @@ class FromStore:
         from alerts.judgement import spans_of
 
         return [
-            ReadingFact(equipment, stream, t_ms, value_c, quality, number)
+            fact
             for equipment, (low, high) in sorted(spans_of(stays).items())
             for home, stream in self._homes
             if home == equipment and parse_stream_id(stream).quantity == _TEMPERATURE
-            for t_ms, value_c, quality, number in self._store.read_columns(
-                stream, max(low, 0), _FOREVER_MS if high is None else high + 1
-            ).facts()
-            if self._stood.at(stream, t_ms) == equipment
+            for fact in self._read(equipment, stream, max(low, 0), _FOREVER_MS if high is None else high + 1)
         ]
+
+    def watched(self, equipment: str, from_ms: int, to_ms: int) -> Iterable[ReadingFact]:
+        wanted = watched_quantities()
+        streams = (s for home, s in self._homes if home == equipment and parse_stream_id(s).quantity in wanted)
+        return merge(*(self._read(equipment, s, from_ms, to_ms) for s in streams), key=lambda f: f.t_ms)
+
+    def _read(self, equipment: str, stream: str, from_ms: int, to_ms: int) -> Iterator[ReadingFact]:
+        for t_ms, value_c, quality, number in self._store.read_columns(stream, from_ms, to_ms).facts():
+            if self._stood.at(stream, t_ms) == equipment:
+                yield ReadingFact(equipment, stream, t_ms, value_c, quality, number)
 
     def close(self) -> None:
         self._store.close()

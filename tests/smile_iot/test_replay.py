@@ -24,7 +24,7 @@ from telemetry.readings import Numbered, Origin, Quality, Reading, Stamp, Sync
 
 SARI = Actor("Sari", Role.MANAGER)
 MIN, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-STREAM = "LOG-A/temperature_c"
+STREAM, BATTERY = "LOG-A/temperature_c", "LOG-A/battery_percent"
 Ask = Callable[..., dict[str, Any]]
 
 STRICT = """
@@ -53,22 +53,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tmp_path = tmp_path_factory.mktemp("replay")
     clock = SystemClock()
     now_ms = clock.now_ms()
-    made = readings(now_ms)
+    made = [(STREAM, t, value) for t, value in readings(now_ms)]
+    made += [(BATTERY, now_ms - 2 * DAY + i * HOUR, Decimal(percent)) for i, percent in enumerate((30, 15, 30))]
     journal = SqliteJournal(tmp_path / "journal.db")
     with open_records(tmp_path / "records.db") as records:
         records.upsert_site(Site("S1", "Abepura", "jayapura", "Asia/Jayapura", "s0", "puskesmas"), SARI, "", 0)
         for name in ("F1", "F2"):
             fridge = Equipment(name, "S1", f"Kulkas {name}", "refrigerator", "refrigerator")
             records.upsert_equipment(fridge, SARI, "", 0)
-        records.upsert_device(Device("LOG-A", "S1", "E1", "ble", "F1", 900), SARI, "", 0)
+        device = Device("LOG-A", "S1", "E1", "ble", "F1", 900, calibrated_until_ms=now_ms - DAY)
+        records.upsert_device(device, SARI, "", 0)
         contacts = ("json://127.0.0.1:1/a", "json://127.0.0.1:1/b")
         records.upsert_user(User("Nur", Role.OPERATOR, "S1", None, "id", "$argon2id$x", contacts), SARI, "", 0)
+        head = User("Kepala", Role.MANAGER, None, "jayapura", "id", "$argon2id$x", ("json://127.0.0.1:1/c",))
+        records.upsert_user(head, SARI, "", 0)
         batch = Batch("B1", "S1", "93001282", "Pentabio", "PB1", date(2030, 1, 1), 10)
         records.upsert_batch(batch, SARI, "", 0)
         records.add_placement("B1", "F1", now_ms - 3 * DAY, SARI, "came", now_ms - 3 * DAY)
         facts = tuple(
-            Numbered(n, Reading(STREAM, value, t, Stamp("b", n, t, Sync.SYNCED)))
-            for n, (t, value) in enumerate(made, 1)
+            Numbered(n, Reading(stream, value, t, Stamp("b", n, t, Sync.SYNCED)))
+            for n, (stream, t, value) in enumerate(made, 1)
         )
         payload = encode_upload(Upload("readings", "E1", "ep1", now_ms, facts))
         journal.append([Entry("S1", "E1", "ep1", "readings", now_ms, payload)])
@@ -82,8 +86,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = SqliteStore(tmp_path / "store.db")
     store.append(
         [
-            Row("S1", STREAM, t, v, Quality.GOOD, Origin.LIVE, None, 0, "E1", "ep1", n, Sync.SYNCED, 1, now_ms)
-            for n, (t, v) in enumerate(made, 1)
+            Row("S1", stream, t, v, Quality.GOOD, Origin.LIVE, None, 0, "E1", "ep1", n, Sync.SYNCED, 1, now_ms)
+            for n, (stream, t, v) in enumerate(made, 1)
         ]
     )
     store.close()
@@ -110,11 +114,18 @@ def codes(told: dict[str, Any], which: str, equipment: int = 0) -> list[str]:
 def test_the_limits_that_held_say_what_the_service_said(ask: Ask, folder: Path) -> None:
     told = ask()
     assert codes(told, "as_is") == codes(told, "then") == ["HEAT"]
-    assert told["equipment"][0]["messages"]["as_is"] == {"sent": 2, "alarms_by_day": 0, "contacts": 2}
+    near, region = told["equipment"][0]["messages"]["as_is"]
+    assert near == {"contacts": 2, "sent": 2, "alarms_by_day": 0}
+    assert region == {"contacts": 1, "sent": 1, "alarms_by_day": 0}
     assert (told["equipment"][1]["readings"], told["equipment"][1]["as_is"]) == (0, [])
     with open_records(folder / "records.db") as records:
         kept = {f.id for f in records.findings(equipment="F1") if f.batch is None and f.profile == "refrigerator"}
         assert kept == {f["id"] for f in told["equipment"][0]["as_is"] if f["profile"] == "refrigerator"}
+        sensors = {f.id: f.code for f in records.findings(equipment="F1") if f.profile == "sensor_rules"}
+        assert sensors == {
+            f["id"]: f["code"] for f in told["equipment"][0]["as_is"] if f["profile"] == "sensor_rules"
+        }
+        assert sorted(sensors.values()) == ["BATTERY_LOW", "UNCALIBRATED"]
         assert told["batches"][0]["as_is"]["verdict"] == str(records.verdict("B1").verdict)  # type: ignore[union-attr]
 
 
@@ -124,7 +135,7 @@ def test_messages_are_counted_by_this_installations_manners(folder: Path, capsys
     config.write_text(f'[server]\ndata_dir = "{folder}"\n[alerts]\nflap_delay_s = 7200\n')
     assert main(["replay", "--json", "--config", str(config)]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["equipment"][0]["messages"]["as_is"] == {"sent": 0, "alarms_by_day": 1, "contacts": 2}
+    assert told["equipment"][0]["messages"]["as_is"][0] == {"contacts": 2, "sent": 0, "alarms_by_day": 1}
 
 
 def test_a_changed_profile_adds_an_alarm_messages_and_another_verdict(ask: Ask, folder: Path) -> None:
@@ -132,7 +143,8 @@ def test_a_changed_profile_adds_an_alarm_messages_and_another_verdict(ask: Ask, 
     (first, _) = told["equipment"]
     assert (codes(told, "as_is"), codes(told, "then")) == (["HEAT"], ["HEAT", "HEAT"])
     assert first["alarms"] == {"as_is": 1, "then": 2}
-    assert (first["messages"]["as_is"]["sent"], first["messages"]["then"]["sent"]) == (2, 4)
+    assert [m["sent"] for m in first["messages"]["as_is"]] == [2, 1]
+    assert [m["sent"] for m in first["messages"]["then"]] == [4, 2]
     assert (len(first["new"]), first["gone"], len(first["other"])) == (1, [], 1)
     (batch,) = told["batches"]
     assert (batch["as_is"]["verdict"], batch["then"]["verdict"]) == ("no_action", "hold_and_inspect")
@@ -142,6 +154,7 @@ def test_another_profile_for_one_equipment(ask: Ask) -> None:
     told = ask("--profile", "room", "--equipment", "F1")
     assert [e["equipment"] for e in told["equipment"]] == ["F1"]
     assert codes(told, "then") == []
+    assert "BATTERY_LOW" in {f["code"] for f in told["equipment"][0]["then"]}
     assert "EXCURSION_LOW" in {f["code"] for f in told["equipment"][0]["then"]}
     assert len(told["equipment"][0]["gone"]) >= 1
 
@@ -158,12 +171,19 @@ def test_the_store_gives_the_same_answer_as_alerts_own_memory(ask: Ask, folder: 
     assert own == store
 
 
+def test_sensors_are_left_out_where_only_limits_are_asked_of(ask: Ask) -> None:
+    assert "sensor_rules" in {f["profile"] for f in ask("--days", "3")["equipment"][0]["as_is"]}
+    assert "sensor_rules" not in {f["profile"] for f in ask("--only-limits")["equipment"][0]["as_is"]}
+
+
 def test_the_difference_is_told_in_words(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = ("--config", str(folder / "server.toml"), "--language", "en")
     assert main(["replay", "--profiles", str(folder / "strict.toml"), *config]) == 0
     out = capsys.readouterr().out
     assert "as it was -> under the profiles of strict.toml:" in out
-    assert "1 -> 2 alarms, 2 -> 4 messages at once to 2 contacts" in out
+    assert "readings; 1 -> 2 alarms, " in out
+    assert "messages at once: 2 -> 4 to the 2 contacts who are told first" in out
+    assert "if nobody answers: 1 -> 2 more to the next 1 contacts" in out
     assert "new: Too warm for too long (HEAT; alarm, confirmed) Kulkas F1" in out
     assert "Verdicts: 1, 1 of them another" in out
     assert "Pentabio PB1 (B1): No action [-] -> Hold and inspect [heat_confirmed]" in out
@@ -176,7 +196,9 @@ def test_it_is_told_in_bahasa_unless_english_is_asked_for(folder: Path, capsys: 
     assert main(["replay", "--profiles", str(folder / "strict.toml"), *config]) == 0
     out = capsys.readouterr().out
     assert "seperti adanya -> dengan profil dalam strict.toml:" in out
-    assert "data; 1 -> 2 alarm, 2 -> 4 pesan langsung ke 2 kontak" in out
+    assert "data; 1 -> 2 alarm, " in out
+    assert "pesan langsung: 2 -> 4 ke 2 kontak yang pertama diberi tahu" in out
+    assert "bila tidak ada yang menjawab: 1 -> 2 lagi ke 1 kontak berikutnya" in out
     assert "baru: Terlalu panas terlalu lama (HEAT; alarm, pasti) Kulkas F1" in out
     assert "Penilaian: 1, 1 di antaranya berbeda" in out
 
