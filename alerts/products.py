@@ -155,11 +155,6 @@ def load_products(*paths: Path) -> Products:
     return table
 
 
-def parse_products(text: str, where: str) -> Mapping[str, Product]:
-    """KFA code -> product of one TOML text; raises ConfigError."""
-    return parse_table(text, where).by_kfa
-
-
 def parse_table(text: str, where: str) -> Products:
     """The table of one TOML text; raises ConfigError with what is wrong."""
     try:

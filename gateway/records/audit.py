@@ -70,11 +70,6 @@ class AuditPart(Part):
         last = {row.subject: row for row in rows}
         return [kept.revive(row.new_value) for row in last.values() if row.new is not None]
 
-    def audit_chain(self, site: str) -> Iterator[AuditRow]:
-        """A site's whole chain in order: for an export that a stranger checks with ``gateway.records.chain``."""
-        with self._db.read() as connection:
-            yield from _chain(connection, site)
-
     def verify_chain(self, site: str) -> ChainReport:
         """Check a site's chain, and that each record still is what its last row says (cold-chain.md 37,
         smile-and-waste.md 40). ``model.HOUSE`` names the chain of what belongs to no site.

@@ -22,7 +22,6 @@ from gateway.records.model import (
     Alarm,
     AlarmRow,
     AlarmState,
-    AuditRow,
     Change,
     Finding,
     FindingKind,
@@ -143,13 +142,6 @@ class FindingsPart(Part):
             over = _settled(replace(alarm, resolved_ms=at_ms), at_ms)
             tx.put(ALARM, over, Act(actor, comment, at_ms), action="alarm_resolved")
             return _joined(tx.need(FINDING, finding_id), tx.need(ALARM, finding_id))
-
-    def finding_audit(self, finding_id: str) -> list[AuditRow]:
-        """Every audit row of the finding and its alarm, oldest first."""
-        a = tables.audit
-        query = select(a).where(a.c.subject.in_((f"finding:{finding_id}", f"alarm:{finding_id}"))).order_by(a.c.id)
-        with self._db.read() as connection:
-            return [AuditRow(**row) for row in connection.execute(query).mappings()]
 
 
 def _person_with_words(actor: Actor, comment: str) -> None:

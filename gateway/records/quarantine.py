@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 
 from gateway.records import tables
 from gateway.records.errors import Code, Refused
@@ -102,14 +102,6 @@ class QuarantinePart(Part):
         if state is not None:
             where.append(c.state == QuarantineState(state))
         return self._all(QUARANTINE, *where, order_by=(c.received_ms, c.id), limit=limit)
-
-    def quarantine_counts(self, site: str | None = None) -> dict[str, int]:
-        """How many items wait, by reason."""
-        c = tables.quarantine.c
-        where = (*equal(QUARANTINE, site=site), c.state == QuarantineState.WAITING)
-        query = select(c.reason, func.count().label("waiting")).where(*where).group_by(c.reason).order_by(c.reason)
-        with self._db.read() as connection:
-            return {str(row.reason): int(row.waiting) for row in connection.execute(query)}
 
     def waiting_serials(self, reason: str) -> list[str]:
         """Serials that waiting items of this reason speak of; without reading the messages themselves."""

@@ -365,6 +365,7 @@ quarantine = Table(
     Column("corrected", LargeBinary),
     Column("asked_by", String, nullable=False, server_default=""),
     Column("asked_ms", BigInteger, index=True),
+    Index("ix_quarantine_reason_received_ms", "reason", "received_ms"),
 )
 
 quarantine_serials = Table(

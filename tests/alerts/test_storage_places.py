@@ -11,7 +11,7 @@ import pytest
 
 from alerts.exposure import Placement, expose
 from alerts.judgement import BatchInfo, Told, judge_told
-from alerts.products import builtin_products, parse_products
+from alerts.products import builtin_products, parse_table
 from alerts.profiles import builtin_profiles
 from alerts.rules import Level, Profiles, ReadingFact
 from alerts.storage import Place, by_place, may_freeze, range_in, wrong_storage
@@ -72,7 +72,7 @@ def test_the_levels_of_the_table_are_levels_of_sites_and_need_a_source() -> None
     assert any("2.5" in s for s in PRODUCTS[BOPV].sources)
     row = '[[product]]\nname="X"\nkfa=["93009999"]\nfreeze_class="sensitive"\nshake_test_valid=true\n'
     with pytest.raises(ConfigError):
-        parse_products(row + 'has_diluent=false\nsources=["s"]\nfreezer_at=["provinsi"]\n', "test")
+        parse_table(row + 'has_diluent=false\nsources=["s"]\nfreezer_at=["provinsi"]\n', "test")
 
 
 def test_the_new_code_has_words() -> None:

@@ -161,7 +161,9 @@ def test_req_8_who_was_told_is_told_by_day_that_late_data_took_it_back(
     assert not tell()
     states = [(str(s.state.kind), s.at_ms) for s in world.records.finding_history(heat.id)]
     assert [kind for kind, _ in states] == ["possible", "withdrawn"]
-    assert "rule refrigerator/HEAT: possible -> withdrawn" in {r.reason for r in world.records.finding_audit(heat.id)}
+    assert "rule refrigerator/HEAT: possible -> withdrawn" in {
+        r.reason for r in world.records.audit_of(f"finding:{heat.id}")
+    }
 
 
 def test_an_alarm_that_moved_is_not_taken_back(

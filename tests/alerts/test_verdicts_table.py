@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from alerts.exposure import Placement, expose
-from alerts.products import builtin_products, parse_products
+from alerts.products import builtin_products, parse_table
 from alerts.profiles import builtin_profiles
 from alerts.rules import Comparator, Limit, Profile, Profiles, ReadingFact, StreamSettings
 from alerts.verdicts import (
@@ -220,4 +220,4 @@ def test_products_cover_the_programme_and_bad_tables_are_refused() -> None:
         "not toml",
     ):
         with pytest.raises(ConfigError):
-            parse_products(bad, "test")
+            parse_table(bad, "test")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -88,8 +89,7 @@ class Line:
     keys: dict[str, bytes]
 
     def waiting(self, site: str) -> dict[str, int]:
-        counts: dict[str, int] = self.office.records.quarantine_counts(site)
-        return counts
+        return dict(Counter(item.reason for item in self.office.records.quarantine_items(site)))
 
 
 def _ingest(broker: Any) -> Program:
