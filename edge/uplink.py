@@ -68,7 +68,7 @@ class Uplink:
         self._limits = limits or Limits()
         self._core = UplinkCore(policy_of(settings), outbox, self._urgent)
         self._aside = Ranges()
-        self._produced_told = ("", 0.0)
+        self._produced_told: tuple[str, float, frozenset[str]] = ("", 0.0, frozenset())
 
     @property
     def sent_to(self) -> int:
@@ -203,7 +203,9 @@ class Uplink:
         )
 
     def _numbering_info(self) -> dict[str, Any]:
-        """Which numbering this is, and now and then how much of it each stream got (35 bytes a stream)."""
+        """Which numbering this is, and how much of it each stream got (35 bytes a stream): at first, with the next hello
+        after a stream that was not told of yet (the first hello of a new epoch knows of none), and every six hours.
+        """
         identity = self._outbox.identity()
         info: dict[str, Any] = {"epoch_reason": identity.reason.value}
         if refused := self._outbox.usage().refused:
@@ -214,10 +216,11 @@ class Uplink:
             info["previous_epoch"] = identity.previous_epoch
         if identity.lost:
             info |= {"lost": {identity.lost_reason: identity.lost}, "lost_epoch": identity.previous_epoch}
-        epoch, told_s = self._produced_told
-        if epoch != identity.epoch or _now_s() >= told_s + _PRODUCED_EVERY_S:
-            self._produced_told = identity.epoch, _now_s()
-            info["produced"] = self._outbox.produced()
+        epoch, told_s, streams = self._produced_told
+        produced = self._outbox.produced()
+        if epoch != identity.epoch or not produced.keys() <= streams or _now_s() >= told_s + _PRODUCED_EVERY_S:
+            self._produced_told = identity.epoch, _now_s(), frozenset(produced)
+            info["produced"] = produced
         return info
 
     def _note_undated(self, action: Publish) -> None:

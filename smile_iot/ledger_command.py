@@ -159,7 +159,7 @@ def as_streams(book: Book) -> str:
     rows = [
         (
             *(line.site, line.edge, s.stream_id),
-            *(str(n) for n in (s.produced or "?", s.received, s.thinned, s.not_here, s.late)),
+            *(str(n) for n in (s.produced or "not told", s.received, s.thinned, s.not_here, s.late)),
             _span(s.worst_late_ms),
             _time(s.newest_ms),
         )
@@ -169,7 +169,8 @@ def as_streams(book: Book) -> str:
     ]
     if not rows:
         return "No readings have been received yet."
-    note = "produced: as the edge said in its last hello (each hour, and at a start); what came since is in received"
+    note = "produced: as the edge counted itself and said in a hello (at a start, within the hour after a new stream, then"
+    note += " every six hours): what came since is in received, and until the first such hello it is not told"
     return "\n".join([*_table(_STREAM_HEAD, rows, _TEXT_COLUMNS), "", note])
 
 

@@ -71,6 +71,12 @@ def test_the_page_shows_streams_and_notes(world: Any) -> None:
     world.ledger[0] = replace(world.ledger[0], streams=(STREAM,), wire_bytes=2_500_000)
     page = world.log_in("admin").get("/sites/PKM-A/ledger").text
     assert "T1/temperature_c" in page
+    assert "not told yet" not in page
+    world.ledger[0] = replace(world.ledger[0], streams=(replace(STREAM, produced=0),))
+    page = world.log_in("admin", "id").get("/sites/PKM-A/ledger").text
+    assert "belum dilaporkan" in page
+    assert "Kotak pengirim menghitung sendiri" in page
+    page = world.log_in("admin").get("/sites/PKM-A/ledger").text
     assert '<rect class="received"' in page
 
 

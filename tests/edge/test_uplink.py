@@ -201,6 +201,24 @@ def test_a_fact_that_no_message_can_hold_costs_neither_its_neighbours_nor_the_co
     assert len(connected) == 1, "it is told once a connection, or every six hours"
 
 
+def test_a_new_streams_count_is_told_with_the_next_hello(
+    settings: MqttSettings, server: Server, clock: Any, make: Any
+) -> None:
+    """The first hello of a new outbox knows of no reading: without this the ledger would not know for six hours."""
+    outbox = MemoryOutbox()
+
+    async def script(uplink: Uplink) -> None:
+        await until(lambda: len(server.hellos()) == 1)
+        outbox.append([make.reading()] * 3)
+        uplink.wake()
+        await until(lambda: sum("produced" in info for info in server.hellos()) == 2)
+
+    run_uplink(replace(settings, hello_every_s=0.3), outbox, clock, script)
+    first, second = (info["produced"] for info in server.hellos() if "produced" in info)
+    assert first == {}
+    assert list(second.values()) == [3]
+
+
 def test_the_broker_goes_and_comes_back_and_it_is_logged_once(
     settings: MqttSettings, broker: Any, clock: Any, make: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

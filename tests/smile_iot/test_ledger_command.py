@@ -139,6 +139,17 @@ def test_streams_stand_one_a_line_with_what_the_edge_counted(
     )
 
 
+def test_a_count_that_the_edge_did_not_tell_yet_is_said_so_in_words(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Ledger(tmp_path / "ledger.db")) as ledger:
+        tallies = (("T1/temperature_c", 7, 0, 0, 0, T0),)
+        ledger.commit([Change(EpochKey("S", "E", "e"), T0, Ranges([(1, 7)]), tallies=tallies)], 1)
+    text = " ".join(said(config, capsys, "--streams").split())
+    assert "S E T1/temperature_c not told 7 0 0 0 " in text
+    assert "until the first such hello it is not told" in text
+
+
 @pytest.mark.parametrize(
     ("reason", "word"),
     [("new", "its card was made anew"), ("restored", "restored backup"), ("copied", "copied card"),
