@@ -4,8 +4,8 @@
     ]d2 01 08991234000015 17 271130 10 PB2411A <GS> 21 000123 as a scanner sends it, FNC1 as ASCII 29 (no spaces)
 
 Element strings: an application identifier (AI), then its value, of fixed length (01, 17, 11, ...) or up to a GS (10, 21).
-Check digit: from the right, weights 3, 1, 3, ...; the sum with the digit is a multiple of ten. AI list from memory, data
-content confirmed by [S68]; day 00 of a date is the last day of its month (from memory).
+Many scanners that type cannot type ASCII 29 and are set to send something readable for it, which is read as it.
+AI list from memory, data content confirmed by [S68]; day 00 of a date is the last day of its month (from memory).
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
+from telemetry.gtin import key_problem
+
 GS = "\x1d"
+MAX_SIGNS = 200
+"""More than any label of a pack holds (a GS1-128 has 48 signs, a pack's DataMatrix four or five elements)."""
+_STAND_INS = re.compile(r"\u241d|<GS>|\{GS\}|\[GS\]|\^\]")
+"""How scanners and clipboards write a GS (from memory): but for <GS> in signs that no batch number can hold."""
 _SYMBOLOGY = re.compile(r"\](?:d2|C1|Q3|e0|J1)")
 """What scanners put before: GS1 DataMatrix, GS1-128, GS1 QR, GS1 DataBar, GS1 DotCode."""
 
@@ -42,11 +48,12 @@ _LONGEST = 20
 
 
 class BarcodeError(ValueError):
-    """``reason``: a stable word; the message says what is wrong, for whoever scanned."""
+    """``reason``: a stable word; the message says what is wrong; ``element``: the part of the code it is about, or ""."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, element: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.element = element
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +69,20 @@ class Barcode:
     others: Mapping[str, str] = field(default_factory=dict)
 
 
-def check_digit(digits: str) -> int:
-    """The GS1 check digit of the digits before it."""
-    total = sum(int(d) * (3 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits)))
-    return -total % 10
-
-
-def gtin_problem(code: str) -> str:
-    """Why this is no GTIN-14, or ""."""
-    return _key_problem(code, 14, "GTIN")
-
-
-def _key_problem(code: str, length: int, name: str) -> str:
-    if not (len(code) == length and code.isascii() and code.isdigit()):
-        return f"is not the {length} digits of a {name}"
-    right = check_digit(code[:-1])
-    return "" if right == int(code[-1]) else f"has check digit {code[-1]}, it must be {right}"
+def starts_an_element(text: str) -> bool:
+    """Whether a text could be a further element: a known AI of a variable or fixed length, and something after it."""
+    return any(len(text) > n and text[:n] in _AIS for n in (2, 3, 4))
 
 
 def parse_barcode(text: str) -> Barcode:
-    """The parts of a barcode; raises BarcodeError (unknown_ai, twice, check_digit, bad_date, bad_value, empty)."""
+    """The parts of a barcode; raises BarcodeError (too_long, unknown_ai, twice, check_digit, bad_date, bad_value, empty)."""
+    if len(text) > MAX_SIGNS:
+        raise BarcodeError("too_long", f"{len(text)} signs, a pack's code has at most {MAX_SIGNS}")
     found: dict[str, str] = {}
-    plain = text.strip(" \t\r\n")
+    plain = _STAND_INS.sub(GS, text).strip(" \t\r\n")
     for ai, value in _bracketed(plain) if plain.startswith("(") else _raw(_SYMBOLOGY.sub("", plain, count=1)):
         if ai in found and found[ai] != value:
-            raise BarcodeError("twice", f"({ai}) stands twice, as {found[ai]} and as {value}")
+            raise BarcodeError("twice", f"({ai}) stands twice, as {found[ai]} and as {value}", f"({ai})")
         found[ai] = _checked(ai, value)
     if not found:
         raise BarcodeError("empty", "there is no element in it")
@@ -120,7 +116,9 @@ def _raw(text: str) -> Iterator[tuple[str, str]]:
     while rest:
         ai = next((rest[:n] for n in (2, 3, 4) if rest[:n] in _AIS), None)
         if ai is None:
-            raise BarcodeError("unknown_ai", f"{rest[:4]!r} begins with no application identifier that is known here")
+            raise BarcodeError(
+                "unknown_ai", f"{rest[:4]!r} begins with no application identifier that is known here", rest[:4]
+            )
         length = _AIS[ai][1]
         rest = rest[len(ai) :]
         if length is None:
@@ -132,16 +130,19 @@ def _raw(text: str) -> Iterator[tuple[str, str]]:
 
 def _checked(ai: str, value: str) -> str:
     if ai not in _AIS:
-        raise BarcodeError("unknown_ai", f"({ai}) is not known here")
+        raise BarcodeError("unknown_ai", f"({ai}) is not known here", f"({ai})")
     length = _AIS[ai][1]
     if ai in ("00", "01", "02"):
-        problem = _key_problem(value, length or 0, "SSCC" if ai == "00" else "GTIN")
+        problem = key_problem(value, length or 0, "SSCC" if ai == "00" else "GTIN")
         if problem:
-            raise BarcodeError("check_digit" if "check digit" in problem else "bad_value", f"({ai}){value} {problem}")
+            reason = "check_digit" if "check digit" in problem else "bad_value"
+            raise BarcodeError(reason, f"({ai}){value} {problem}", f"({ai}){value}")
     elif length is not None and not (len(value) == length and value.isascii() and value.isdigit()):
-        raise BarcodeError("bad_value", f"({ai}){value} is not {length} digits")
+        raise BarcodeError("bad_value", f"({ai}){value} is not {length} digits", f"({ai}){value}")
     elif length is None and not _TEXT.fullmatch(value):
-        raise BarcodeError("bad_value", f"({ai}) {value!r} is not 1 to {_LONGEST} characters of GS1's set")
+        raise BarcodeError(
+            "bad_value", f"({ai}) {value!r} is not 1 to {_LONGEST} characters of GS1's set", f"({ai}){value}"
+        )
     return value
 
 
@@ -154,5 +155,5 @@ def _date(ai: str, value: str) -> date:
             return date(year, month, day)
         following = date(year + month // 12, month % 12 + 1, 1)
     except ValueError as error:
-        raise BarcodeError("bad_date", f"({ai}){value} is no date") from error
+        raise BarcodeError("bad_date", f"({ai}){value} is no date", f"({ai}){value}") from error
     return following - timedelta(days=1)

@@ -17,9 +17,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from alerts.gs1 import gtin_problem
 from alerts.rules.facts import milli
 from telemetry.errors import ConfigError
+from telemetry.gtin import gtin_problem
 
 LEVELS = ("puskesmas", "kabupaten", "provinsi", "hospital", "bidan_desa")
 _VVM = (None, "VVM2", "VVM7", "VVM14", "VVM30")

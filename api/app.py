@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from alerts.products import Products
 from alerts.rules import Profile
 from api import (
     alarm_pages,
@@ -24,6 +25,8 @@ from api import (
     pages,
     people,
     quarantine_pages,
+    scan_pages,
+    stock_pages,
     use_first_pages,
     verdict_pages,
 )
@@ -59,7 +62,7 @@ _FINAL = frozenset(
         "csrf", "role", "site", "region", "ALREADY_ACKNOWLEDGED", "ALARM_CLOSED", "ALREADY_DECIDED",
         "DISCARDED_IS_FINAL", "NO_VERDICT", "ALREADY_TIED", "NOT_TIED", "NOT_WAITING", "NOT_PLACED", "not_replayable",
         "device_not_registered", "discarded_stays", "no_place_for_vaccines", "ALREADY_PLACED",
-        "enrolment_off", "ALREADY_REVOKED", "NOT_REPLAYABLE",
+        "enrolment_off", "ALREADY_REVOKED", "NOT_REPLAYABLE", "already_here",
     }
 )  # fmt: skip
 _STATUS_REASONS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -72,17 +75,18 @@ def create_app(
     settings: Settings,
     *,
     profiles: Mapping[str, Profile] | None = None,
+    products: Products | None = None,
     read_ledger: ReadLedger | None = None,
     enrolment: Enrolment | None = None,
 ) -> FastAPI:
-    """The application. ``profiles`` say which range an equipment has; ``read_ledger`` gives the ledger's lines;
-    without ``enrolment`` no edge is enrolled here.
+    """The application. ``profiles`` say which range an equipment has, ``products`` what a vaccine is; ``read_ledger`` gives
+    the ledger's lines; without ``enrolment`` no edge is enrolled here.
     """
     app = FastAPI(title="SMILE IoT", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     questions = Questions(records, store, profiles or {}, read_ledger)
     gate = Gate(records, clock, settings)
     accounts = BrokerAccounts(enrolment.files, records) if enrolment else None
-    app.state.desk = Desk(records, questions, clock, settings, gate, enrolment, accounts)
+    app.state.desk = Desk(records, questions, clock, settings, gate, products or Products(), enrolment, accounts)
     app.add_api_route("/health", _health, methods=["GET"], response_model=HealthOut, tags=["health"])
     app.add_api_route("/health/live", _live, methods=["GET"], response_model=HealthOut, tags=["health"])
     app.include_router(answers.router)
@@ -91,6 +95,8 @@ def create_app(
     app.include_router(alarm_pages.json_router)
     app.include_router(limit_pages.json_router)
     app.include_router(use_first_pages.json_router)
+    app.include_router(scan_pages.json_router)
+    app.include_router(stock_pages.json_router)
     app.include_router(edges.json_router)
     app.include_router(pages.router)
     app.include_router(edges.page_router)
@@ -99,6 +105,8 @@ def create_app(
     app.include_router(alarm_pages.page_router)
     app.include_router(limit_pages.page_router)
     app.include_router(use_first_pages.page_router)
+    app.include_router(scan_pages.page_router)
+    app.include_router(stock_pages.page_router)
     app.add_exception_handler(Exception, _unexpected)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

@@ -69,6 +69,7 @@ class Config:
     store: StoreConfig
     ledger_path: Path = Path("ledger.db")
     profiles_path: Path | None = None
+    products_path: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8080
     settings: Settings = field(default_factory=Settings)

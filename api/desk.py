@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from alerts.products import Products
 from api.config import Enrolment, Settings
 from api.present import badge
 from api.problems import ProblemError, Wrong
@@ -43,8 +44,12 @@ _TYPED = (
     "payload",
     "limit_c",
     "after_min",
+    "batch_number",
+    "expires_on",
+    "doses",
+    "gtin",
 )  # what a person wrote, in forms of pages
-_CHOSEN = ("decision", "stage", "equipment", "waste", "repair", "rule")
+_CHOSEN = ("decision", "stage", "equipment", "waste", "repair", "rule", "product", "everywhere", "scanned")
 _MENU = (
     ("site", "", Right.LOOK),
     ("alarms", "/alarms", Right.LOOK),
@@ -71,6 +76,7 @@ class Desk:
     clock: Clock
     settings: Settings
     gate: Gate
+    products: Products
     enrolment: Enrolment | None = None
     accounts: BrokerAccounts | None = None
 
@@ -177,6 +183,18 @@ class Form:
         except (ValueError, OverflowError) as error:
             raise ProblemError(
                 422, "bad_input", f"{name}: no local time", "Give date and time.", Wrong("time", name)
+            ) from error
+
+    def day(self, name: str) -> date:
+        """A calendar day (``2027-11-30``) of this century; raises ProblemError 422."""
+        value = self.fields.get(name, "").strip()
+        try:
+            if len(value) == 10 and (day := date.fromisoformat(value)).year >= 2000:
+                return day
+            raise ValueError(value)
+        except ValueError as error:
+            raise ProblemError(
+                422, "bad_input", f"{name}: no day", "Give the day as on the pack.", Wrong("day", name)
             ) from error
 
     def number(self, name: str, low: Decimal, high: Decimal, places: int = 0) -> Decimal:

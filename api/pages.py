@@ -53,7 +53,7 @@ from api.security import (
     csrf_fits,
     csrf_token,
 )
-from api.verdict_words import history_item
+from api.verdict_words import Told, history_item
 from api.words import Words
 from gateway.records import Bag, Decision, Equipment, EquipmentKind, FindingKind, Site, SmileState
 from gateway.records.waste import waste_classes
@@ -270,6 +270,7 @@ def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -
     desk, site, words = _here(request, visitor, site_id)
     view = desk.questions.batch_view(site, batch_id)
     places, now_ms = _places(desk, site), desk.clock.now_ms()
+    lived = desk.records.batch_history(view.batch.id)
     now_at = {p.equipment for p in view.placements if p.to_ms is None}
     return page(
         request,
@@ -281,6 +282,7 @@ def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -
         past=[
             history_item(words, site, v, view.verdict) for v in reversed(desk.records.verdict_history(view.batch.id))
         ],
+        lived=Told(words, site.zone, places, lived).exposure() if lived else [],
         sent=[attachment_item(words, a, places) for a in desk.questions.discards_sent(view)],
         places=[] if view.discarded else _places_for_vaccines(desk, site, now_at),
         stands=bool(now_at),
@@ -310,6 +312,7 @@ def weighing_page(
         tied=tied,
         bags=bags[:40],
         waiting=bags[:_FEW],
+        conflicts=desk.records.bag_conflicts(site.id),
         more=max(0, len(bags) - _FEW),
         waste=[
             {

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
+from alerts.products import load_products
 from alerts.profiles import builtin_profiles, load_profiles
 from api.app import create_app
 from api.config import Config
@@ -55,6 +56,7 @@ def _listen(config: Config) -> socket.socket:
 
 async def _run(config: Config, clock: Clock, stop: asyncio.Event, listener: socket.socket) -> None:
     profiles = load_profiles(config.profiles_path) if config.profiles_path else builtin_profiles()
+    products = load_products(*([config.products_path] if config.products_path else []))
     with open_records(config.records) as records:
         store = open_store(config.store, read_only=True)  # ingest alone writes it
         try:
@@ -64,6 +66,7 @@ async def _run(config: Config, clock: Clock, stop: asyncio.Event, listener: sock
                 clock,
                 config.settings,
                 profiles=profiles,
+                products=products,
                 read_ledger=lambda: _read_book(config),
                 enrolment=config.enrolment,
             )

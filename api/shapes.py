@@ -334,6 +334,69 @@ class TurnOut(Out):
     stands: list[str]
 
 
+class GtinOut(Out):
+    """Packs with this GTIN are this product; ``site`` null: at all sites."""
+
+    gtin: str
+    site: str | None
+    product_kfa: str
+    product_name: str
+
+
+class GtinSaidOut(Out):
+    """``source``: site, all (people said so) or table (the products file)."""
+
+    source: str
+    product_kfa: str
+    product_name: str
+
+
+class ProductOut(Out):
+    """What the products table says of the vaccine; the range is that of the site's level."""
+
+    kfa: list[str]
+    name: str
+    vvm_type: str | None
+    freeze_class: str
+    shake_test_valid: bool
+    low_c: Number | None
+    high_c: Number | None
+
+
+class GivenOut(Out):
+    """A batch that the pack may be. ``expiry``: same, differs, not_in_code. ``may_give``: nothing known here speaks against it.
+
+    ``why``: a word of ``use-first``, or expiry_differs, or not_first (batch ``first`` comes before it).
+    """
+
+    batch: str
+    expires_on: date
+    expiry: str
+    may_give: bool
+    why: str
+    turn: int | None
+    first: str | None
+
+
+class ScanOut(Out):
+    """``word``: found, expiry_differs, not_here, unknown_gtin, disputed_gtin, no_gtin, no_batch.
+
+    ``namesakes``: batches with this number whose product is not known or another; ``near``: batches whose number the scanned
+    one begins with, as where a scanner sends no separator.
+    """
+
+    gtin: str | None
+    batch_number: str | None
+    expires_on: date | None
+    serial: str | None
+    word: str
+    links: list[GtinSaidOut]
+    product: ProductOut | None
+    batches: list[GivenOut]
+    namesakes: list[str]
+    near: list[str]
+
+
 class BagOut(Out):
     code: str
     site: str
@@ -634,6 +697,16 @@ class BatchIn(In):
     expires_on: date
     doses: Annotated[int, Field(ge=0, le=100_000_000)]
     smile: SmileStockIn | None = None
+    reason: Reason
+
+
+class GtinIn(In):
+    """``site`` null: at all sites."""
+
+    gtin: Annotated[str, StringConstraints(pattern=r"^[0-9]{14}$")]
+    site: Id | None
+    product_kfa: Annotated[str, StringConstraints(pattern=r"^9[1-4][0-9]{6}$")]
+    product_name: Line
     reason: Reason
 
 

@@ -50,7 +50,7 @@ def use_first(
             vvm_stage=None if p.turn.stock.stage is None else str(p.turn.stock.stage),
             stands=list(p.stands),
         )
-        for p in _places(desk, site)
+        for p in places_of(desk, site)
     ]
 
 
@@ -60,7 +60,7 @@ def use_first_page(
 ) -> Response:
     """Which batch to take first, product by product; then what is not to be used."""
     desk, site = site_of(request, visitor, site_id)
-    places = _places(desk, site)
+    places = places_of(desk, site)
     products = [
         (next(iter(found)).view.batch.product_name, found)
         for _, group in groupby((p for p in places if p.turn.turn is not None), key=lambda p: p.turn.stock.product)
@@ -72,7 +72,7 @@ def use_first_page(
     )
 
 
-def _places(desk: Desk, site: Site) -> list[Place]:
+def places_of(desk: Desk, site: Site) -> list[Place]:
     """Every batch of the site with its turn."""
     views = {v.batch.id: v for v in desk.questions.batch_views(site)}
     worst: dict[str, VvmStage] = {}

@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
         store=store_config(settings),
         ledger_path=settings.data_dir / "ledger.db",
         profiles_path=settings.path("alerts.profiles_file"),
+        products_path=settings.path("alerts.products_file"),
         host=settings.text("api.host"),
         port=settings.number("api.port"),
         settings=Pages(

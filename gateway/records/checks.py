@@ -8,7 +8,8 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway.records.errors import Code, Refused
-from gateway.records.model import Batch, Device, Equipment, Role, Site, User
+from gateway.records.model import Batch, Device, Equipment, GtinLink, Role, Site, User
+from telemetry.gtin import gtin_problem
 
 # SMILE's rule for loggers: letters, digits, - _ . (smile-core-api.md 3.5). Ours is the same: one name serves all.
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}")
@@ -70,14 +71,26 @@ def check_batch(batch: Batch) -> None:
     check_id("id", batch.id)
     _filled("product_name", batch.product_name)
     _filled("batch_number", batch.batch_number)
-    if not KFA_PATTERN.fullmatch(batch.product_kfa):
-        raise refuse("product_kfa", f"{batch.product_kfa!r} is not a KFA code (8 digits, 91 to 94 first)")
+    _kfa(batch.product_kfa)
     if not isinstance(batch.expires_on, date):
         raise refuse("expires_on", f"{batch.expires_on!r} is not a date")
     if batch.doses < 0:
         raise refuse("doses", f"{batch.doses} is below zero")
     if (batch.came_from is None) != (batch.left_ms is None):
         raise refuse("left_ms", "a batch that came from another store left there at some time: say both or neither")
+
+
+def check_gtin(link: GtinLink) -> None:
+    problem = gtin_problem(link.gtin)
+    if problem:
+        raise refuse("gtin", f"{link.gtin!r} {problem}")
+    _filled("product_name", link.product_name)
+    _kfa(link.product_kfa)
+
+
+def _kfa(code: str) -> None:
+    if not KFA_PATTERN.fullmatch(code):
+        raise refuse("product_kfa", f"{code!r} is not a KFA code (8 digits, 91 to 94 first)")
 
 
 def check_user(user: User) -> None:

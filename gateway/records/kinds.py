@@ -25,6 +25,7 @@ EDGE = Kind(
     secret=frozenset({"upload_key", "previous_key", "password_hash"}),
 )
 BATCH = Kind("batch", tables.batches, model.Batch, ("id",))
+GTIN = Kind("gtin", tables.gtin_links, model.GtinLink, ("gtin", "site"))
 PLACEMENT = Kind("placement", tables.placements, model.Placement, ("id",))
 VVM = Kind("vvm", tables.vvm_observations, model.VvmObservation, ("id",))
 FINDING = Kind("finding", tables.findings, model.Finding, ("id",))
@@ -44,6 +45,7 @@ ALL_KINDS: tuple[Kind[Any], ...] = (
     *REGISTRY_KINDS,
     EDGE,
     BATCH,
+    GTIN,
     PLACEMENT,
     VVM,
     FINDING,

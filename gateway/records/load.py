@@ -18,9 +18,9 @@ from typing import Any
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from gateway.records.checks import check_batch, check_device, check_equipment, check_site, check_user
+from gateway.records.checks import check_batch, check_device, check_equipment, check_gtin, check_site, check_user
 from gateway.records.errors import Refused, UnknownRecord
-from gateway.records.kinds import BAG, BATCH, DEVICE, EQUIPMENT, SITE, USER
+from gateway.records.kinds import BAG, BATCH, DEVICE, EQUIPMENT, GTIN, SITE, USER
 from gateway.records.model import (
     HOUSE,
     Actor,
@@ -29,6 +29,7 @@ from gateway.records.model import (
     Change,
     Device,
     Equipment,
+    GtinLink,
     Language,
     Placement,
     Role,
@@ -181,6 +182,7 @@ _BATCH = _Table(
     {"smile": _stock_ids, "came_from": _text, "left": _time_ms},
     {"left": "left_ms"},
 )
+_GTIN = _Table(dict.fromkeys(("gtin", "product_kfa", "product_name"), _text), {"site": _text}, name_key="gtin")
 _PLACEMENT = _Table(
     {"batch": _text, "equipment": _text, "from": _time_ms},
     {"to": _time_ms},
@@ -217,6 +219,7 @@ TABLES: dict[str, _Table] = {
     "equipment": _EQUIPMENT,
     "device": _DEVICE,
     "batch": _BATCH,
+    "gtin": _GTIN,
     "placement": _PLACEMENT,
     "bag": _BAG,
     "user": _USER,
@@ -282,7 +285,7 @@ def _convert(kind: str, line: int, table: dict[str, Any], problems: list[Problem
     return row
 
 
-_KINDS: dict[str, Kind[Any]] = {k.name: k for k in (SITE, EQUIPMENT, DEVICE, BATCH, BAG, USER)}
+_KINDS: dict[str, Kind[Any]] = {k.name: k for k in (SITE, EQUIPMENT, DEVICE, BATCH, GTIN, BAG, USER)}
 
 
 # --- checking ---------------------------------------------------------------------------------------------------
@@ -328,6 +331,9 @@ class _Load:
             case "batch":
                 value = Batch(**values)
                 check_batch(value)
+            case "gtin":
+                value = GtinLink(**values)
+                check_gtin(value)
             case "bag":
                 value = Bag(**values)
                 check_bag(value)
@@ -382,7 +388,7 @@ class _Load:
             key: tuple[object, ...] = (row.kind, row.name)
             if isinstance(value, Placement):
                 key = (*key, value.from_ms)
-            elif isinstance(value, Bag):
+            elif isinstance(value, Bag | GtinLink):
                 key = (*key, value.site)
             first = seen.setdefault(key, row)
             if first is not row:
@@ -443,6 +449,8 @@ class _Load:
                 return registered.change
             case Batch():
                 return records.upsert_batch(value, *act)
+            case GtinLink():
+                return records.link_gtin(value, *act)
             case Bag():
                 return records.upsert_bag(value, *act)
             case User():

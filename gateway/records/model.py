@@ -246,6 +246,16 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class GtinLink:
+    """Packs with this GTIN are this product (cold-chain.md 40), said for one site, or for all where ``site`` is ""."""
+
+    gtin: str
+    product_kfa: str
+    product_name: str
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """A batch stood in an equipment from ``from_ms`` to ``to_ms`` (None: it still stands there)."""
 

@@ -14,6 +14,7 @@ from gateway.records.database import Database, make_engine
 from gateway.records.edges import EdgesPart
 from gateway.records.findings import FindingsPart
 from gateway.records.forecasts import ForecastsPart
+from gateway.records.gtins import GtinsPart
 from gateway.records.placements import PlacementsPart
 from gateway.records.profiles import ProfilesPart
 from gateway.records.quarantine import QuarantinePart
@@ -24,6 +25,7 @@ from gateway.records.waste import WastePart
 
 class Records(
     RegistryPart,
+    GtinsPart,
     ProfilesPart,
     EdgesPart,
     PlacementsPart,

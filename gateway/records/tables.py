@@ -175,6 +175,16 @@ batches = Table(
     Column("left_ms", BigInteger),
 )
 
+gtin_links = Table(
+    "gtin_links",
+    metadata,
+    Column("gtin", String, primary_key=True),
+    # "": for all sites, in the house's own chain; no foreign key for it.
+    Column("site", String, primary_key=True),
+    Column("product_kfa", String, nullable=False),
+    Column("product_name", String, nullable=False),
+)
+
 placements = Table(
     "placements",
     metadata,

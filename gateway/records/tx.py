@@ -8,7 +8,7 @@ never be given a 6 later (a sequence alone does not promise that).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -275,7 +275,3 @@ def fetch(
     order = tuple(order_by) or tuple(kind.table.c[name] for name in kind.key)
     query = select(kind.table).where(*where).order_by(*order).limit(limit)
     return [kind.value(dict(row)) for row in connection.execute(query).mappings()]
-
-
-def field_names(value_class: type[Any]) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(value_class))

@@ -136,12 +136,16 @@ class WastePart(Part):
     def bags(self, site: str | None = None, bast_no: str | None = None) -> list[Bag]:
         return self._all(BAG, *equal(BAG, site=site, bast_no=bast_no))
 
-    def bag_conflicts(self) -> dict[str, tuple[str, ...]]:
-        """Codes registered at more than one site (both are kept), with the sites."""
-        sites: dict[str, list[str]] = {}
-        for bag in self._all(BAG):
-            sites.setdefault(bag.code, []).append(bag.site)
-        return {code: tuple(found) for code, found in sorted(sites.items()) if len(found) > 1}
+    def bag_conflicts(self, site: str) -> dict[str, tuple[str, ...]]:
+        """Codes of a site's bags that are registered at other sites too (all are kept), with those sites."""
+        bags, here = tables.bags, tables.bags.alias()
+        same = bags.join(here, and_(here.c.code == bags.c.code, here.c.site == site, bags.c.site != site))
+        query = select(bags.c.code, bags.c.site).select_from(same).order_by(bags.c.code, bags.c.site)
+        found: dict[str, tuple[str, ...]] = {}
+        with self._db.read() as connection:
+            for row in connection.execute(query):
+                found[row.code] = (*found.get(row.code, ()), row.site)
+        return found
 
     def save_weighings(
         self, weighings: Sequence[WeighingRecord], at_ms: int, actor: Actor = INGEST

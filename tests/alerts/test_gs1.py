@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.gs1 import Barcode, BarcodeError, check_digit, gtin_problem, parse_barcode
+from alerts.gs1 import Barcode, BarcodeError, parse_barcode
+from telemetry.gtin import check_digit, gtin_problem
 
 PRINTED = "(01)08991234000015(17)271130(10)PB2411A(21)000123"
 WANTED = Barcode("08991234000015", date(2027, 11, 30), "PB2411A", "000123")

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from alerts.products import builtin_table
 from alerts.profiles import builtin_profiles
 from api.accounts import hash_password
 from api.app import create_app
@@ -216,6 +217,7 @@ def world(tmp_path: Path, furnished: Path) -> Iterator[World]:
         clock,
         settings,
         profiles=builtin_profiles(),
+        products=builtin_table(),
         read_ledger=lambda: LedgerBook(ledger),
         enrolment=_enrolment(tmp_path / "world"),
     )

@@ -58,6 +58,7 @@ def address(world: Any) -> Iterator[str]:
         world.clock,
         Settings(secure_cookies=False, waste=desk.settings.waste),
         profiles=desk.questions.profiles,
+        products=desk.products,
         read_ledger=lambda: LedgerBook(world.ledger),
     )
     listener = socket.create_server(("127.0.0.1", 0))
@@ -243,3 +244,36 @@ def test_a_wide_screen(browser: Browser, address: str) -> None:
         me.go(f"/sites/PKM-A{path}?lang=en")
         me.shot(f"en-wide-{name}")
         me.fits()
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_a_scanner_types_into_the_focused_field_and_ends_with_enter(
+    browser: Browser, address: str, world: Any, language: str
+) -> None:
+    """cold-chain.md 40: no mouse, no script. An unknown GTIN is linked by the manager, then the scan is answered."""
+    me = Person(browser, address, language)
+    w = me.words
+    me.log_in("manager")
+    me.go(f"/sites/PKM-A/scan?lang={language}")
+    expect(me.page.locator("#scan")).to_be_focused()
+    me.page.keyboard.insert_text("]d2010899123400001517271130" + "10B2-2411\x1d" + "21000123")
+    me.page.keyboard.press("Enter")
+    expect(me.page.get_by_role("heading", name=w("scan_word.unknown_gtin"))).to_be_visible()
+    me.fits()
+    me.shot(f"{language}-scan-1-unknown")
+    me.page.locator("#product").select_option("93001284")
+    me.page.get_by_label(w("form.reason")).fill("dari kardus" if language == "id" else "from the carton")
+    me.page.get_by_role("button", name=w("scan.link_do")).press("Enter")
+    expect(me.page.get_by_text(w("scan.may_not"))).to_be_visible()  # nobody judged it yet
+    me.shot(f"{language}-scan-2-not-judged")
+    expect(me.page.locator("#scan")).to_be_focused()
+    me.page.keyboard.insert_text("(01)08991234000016(10)B2-2411")
+    me.page.keyboard.press("Enter")
+    expect(me.page.get_by_role("alert")).to_contain_text("(01)08991234000016")
+    me.shot(f"{language}-scan-3-check-digit")
+    me.go("/sites/PKM-A/scan?code=(01)08991234000015(17)271130(10)NEW1")
+    me.page.get_by_role("link", name=w("register.from_scan")).click()
+    expect(me.page.get_by_label(w("field.batch_number"))).to_have_value("NEW1")
+    me.fits()
+    me.shot(f"{language}-scan-4-register")
+    assert me.bad == []

@@ -26,6 +26,9 @@ BATCH_BODY = {
     "id": "B3", "site": "PKM-A", "product_kfa": "93001284", "product_name": "BCG", "batch_number": "X1",
     "expires_on": "2027-01-31", "doses": 20,
 }  # fmt: skip
+GTIN_BODY = {
+    "gtin": "08991234000015", "site": "PKM-A", "product_kfa": "93001284", "product_name": "DPT-HB-Hib",
+}  # fmt: skip
 BAG_BODY = {
     "code": "000920112026", "site": "PKM-A", "classification": "infectious", "waste_code": "A337-1",
     "color": "yellow", "source_id": 1, "classification_id": 11,
@@ -84,6 +87,9 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
         None,
     ),
     ("GET", "/api/v1/sites/{site_id}/use-first"): (ALL, "/api/v1/sites/{site}/use-first", None),
+    ("GET", "/api/v1/sites/{site_id}/scan"): (ALL, "/api/v1/sites/{site}/scan?code=(10)B1-2411", None),
+    ("GET", "/api/v1/sites/{site_id}/gtins"): (ALL, "/api/v1/sites/{site}/gtins", None),
+    ("POST", "/api/v1/gtins"): (DECIDERS, "/api/v1/gtins", GTIN_BODY | WHY),
     ("GET", "/api/v1/sites/{site_id}/weighings"): (ALL, "/api/v1/sites/{site}/weighings", None),
     ("GET", "/api/v1/sites/{site_id}/bags"): (ALL, "/api/v1/sites/{site}/bags", None),
     ("GET", "/api/v1/sites/{site_id}/quarantine"): (OFFICE, "/api/v1/sites/{site}/quarantine", None),
@@ -184,6 +190,18 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
     ("GET", "/sites/{site_id}/batches/{batch_id}"): (ALL, "/sites/{site}/batches/{batch}", None),
     ("GET", "/sites/{site_id}/verdicts/{verdict_id}"): (ALL, "/sites/{site}/verdicts/{verdict}", None),
     ("GET", "/sites/{site_id}/use-first"): (ALL, "/sites/{site}/use-first", None),
+    ("GET", "/sites/{site_id}/scan"): (ALL, "/sites/{site}/scan?code=(10)B1-2411", None),
+    ("POST", "/sites/{site_id}/gtins"): (
+        DECIDERS,
+        "/sites/{site}/gtins",
+        {"gtin": "08991234000015", "product": "93001284", **WHY},
+    ),
+    ("GET", "/sites/{site_id}/register-batch"): (DECIDERS, "/sites/{site}/register-batch", None),
+    ("POST", "/sites/{site_id}/batches"): (
+        DECIDERS,
+        "/sites/{site}/batches",
+        {"product": "93001284", "batch_number": "X7", "expires_on": "2027-11-30", "doses": "40"},
+    ),
     ("GET", "/sites/{site_id}/weighing"): (ALL, "/sites/{site}/weighing", None),
     ("GET", "/sites/{site_id}/smile"): (OFFICE, "/sites/{site}/smile", None),
     ("GET", "/sites/{site_id}/ledger"): (OFFICE, "/sites/{site}/ledger", None),

@@ -33,6 +33,7 @@ def test_the_example_loads_and_loading_it_again_changes_nothing(records: Records
         "device:SCALE-01",
         "batch:HEPB-PB2411A",
         "placement:HEPB-PB2411A",
+        "gtin:08991234000015",
         "bag:000120112026",
         "user:sari",
     }

@@ -100,7 +100,7 @@ def test_a_bag_is_registered_once(world: Any, second_site: Any) -> None:
     assert (r.bag("S1", BAG.code), r.newest_change(), len(r.bags("S1"))) == (BAG, before, 1)
     second_site(r)
     r.add_bags([replace(BAG, site="S2", material_ids=(990002, 990003))], world.sari, "", 3)
-    assert r.bag_conflicts() == {BAG.code: ("S1", "S2")}
+    assert (r.bag_conflicts("S1"), r.bag_conflicts("S2")) == ({BAG.code: ("S2",)}, {BAG.code: ("S1",)})
     assert r.bag("S2", BAG.code).material_ids == (990002, 990003)
 
 

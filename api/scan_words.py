@@ -1,0 +1,66 @@
+"""The answer to a scan in a person's words: pure, one language at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.scan import Answer, Expiry, Scanned
+from api.words import Words
+from gateway.records import Site
+
+_SIGNS = {
+    "expiry_differs": "alarm",
+    "vvm_end": "alarm",
+    "expired": "alarm",
+    "waits": "out",
+    "not_judged": "unknown",
+    "discarded": "gone",
+    "vvm_b": "warn",
+    "use_first": "warn",
+    "not_first": "warn",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerItem:
+    """A batch as the scan's page shows it: sign, the answer in a word, why, and what to look at."""
+
+    answer: Answer
+    kind: str
+    badge: str
+    why: str
+    notes: tuple[str, ...]
+
+
+def answer_item(words: Words, answer: Answer) -> AnswerItem:
+    """``May be given`` or ``Do not give``, and why."""
+    verdict = answer.place.view.verdict
+    if answer.why == "waits" and verdict is not None:
+        why = words.known("verdict_means", verdict.verdict)
+    elif answer.why == "not_first" and answer.first is not None:
+        why = words("give_why.not_first", number=answer.first.batch_number)
+    else:
+        why = words.known("give_why", answer.why)
+    notes = [words("scan.no_expiry", date=words.date(answer.batch.expires_on))]
+    return AnswerItem(
+        answer,
+        _SIGNS.get(answer.why, "ok"),
+        words("scan.may_give" if answer.may_give else "scan.may_not"),
+        why,
+        tuple(notes if answer.expiry is Expiry.NOT_IN_CODE else ()),
+    )
+
+
+def product_line(words: Words, found: Scanned, site: Site) -> str:
+    """VVM type, freeze class and range of the vaccine at this level of store; "" where the product is not known."""
+    if not found.scan.product_kfa:
+        return ""
+    row = found.product
+    if row is None:
+        return words("scan.not_in_table")
+    parts = [words(f"freeze_class.{row.freeze_class}"), *([row.vvm_type] if row.vvm_type else ())]
+    at_level = row.range_at(str(site.level))
+    if at_level is not None:
+        low, high = words.number(at_level.low_c), words.number(at_level.high_c)
+        parts.append(words("scan.range", low=low, high=high))
+    return " · ".join(parts)

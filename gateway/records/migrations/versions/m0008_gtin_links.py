@@ -1,0 +1,22 @@
+"""Which product a pack's GTIN is."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "gtin_links",
+        sa.Column("gtin", sa.String(), nullable=False),
+        sa.Column("site", sa.String(), nullable=False),
+        sa.Column("product_kfa", sa.String(), nullable=False),
+        sa.Column("product_name", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("gtin", "site", name=op.f("pk_gtin_links")),
+    )
