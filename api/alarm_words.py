@@ -10,10 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from alerts.equipment.kpis import found_late_ms
 from api.words import Words
 from gateway.records.model import Alarm, Finding, FindingKind, FindingState, Site
-
-LATE_MS = 900_000  # the 15 minutes that DS01 allows between an event and the word of it (cold-chain.md 35)
 
 
 class Fate(StrEnum):
@@ -70,7 +69,7 @@ def became(finding: Finding, successors: Sequence[Finding]) -> Became:
 
 def is_late(finding: Finding) -> bool:
     """Whether it was found more than 15 minutes after the rule was met."""
-    return finding.detected_ms - finding.event_ms > LATE_MS
+    return found_late_ms(finding) is not None
 
 
 def times(words: Words, site: Site, alarm: Alarm) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ from api import (
     pages,
     people,
     quarantine_pages,
+    report_pages,
     scan_pages,
     stock_pages,
     use_first_pages,
@@ -97,6 +98,7 @@ def create_app(
     app.include_router(use_first_pages.json_router)
     app.include_router(scan_pages.json_router)
     app.include_router(stock_pages.json_router)
+    app.include_router(report_pages.json_router)
     app.include_router(edges.json_router)
     app.include_router(pages.router)
     app.include_router(edges.page_router)
@@ -107,6 +109,7 @@ def create_app(
     app.include_router(use_first_pages.page_router)
     app.include_router(scan_pages.page_router)
     app.include_router(stock_pages.page_router)
+    app.include_router(report_pages.page_router)
     app.add_exception_handler(Exception, _unexpected)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)

@@ -55,6 +55,7 @@ _MENU = (
     ("alarms", "/alarms", Right.LOOK),
     ("batches", "/batches", Right.LOOK),
     ("weighing", "/weighing", Right.LOOK),
+    ("report", "/report", Right.REPORT),
     ("smile", "/smile", Right.REPORT),
     ("ledger", "/ledger", Right.REPORT),
     ("quarantine", "/quarantine", Right.REPORT),

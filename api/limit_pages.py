@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -19,6 +18,7 @@ from alerts.rules import Limit, Profile, StreamSettings
 from alerts.what_if import WhatIf
 from api import limits
 from api.desk import Desk, Form, actor_of, back_to, desk_of, need, need_form, need_page, page, words_for
+from api.heavy import one_at_a_time
 from api.limit_words import answer_lines, assignment_item, limit_text, source_text, version_item
 from api.limits import MOST_DAYS, LimitBook
 from api.present import local_time, zone_name
@@ -38,10 +38,6 @@ Degrees = Annotated[Decimal, Query(ge=-120, le=80, decimal_places=3)]
 Minutes = Annotated[int, Query(ge=0, le=44_640)]
 Days = Annotated[int, Query(ge=1, le=MOST_DAYS)]
 _LOW_C, _HIGH_C, _MOST_MIN = Decimal(-120), Decimal(80), Decimal(44_640)
-
-_ASKING = Lock()
-"""A "what if" judges a month of readings twice: one at a time, so that many visitors do not take the machine."""
-_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,15 +298,9 @@ def _ask(here: Here, code: str, limit_c: Decimal, after_min: int, days: int) -> 
     changed = _changed(here, code, limit_c, after_min * 60, "asked: what if")
     streams = _settings(here.view)
     files = here.desk.questions.profiles
-    if not _ASKING.acquire(timeout=_WAIT_S):
-        raise ProblemError(
-            503, "busy", "others ask what other limits would have said", "Try again in a minute, or fewer days."
-        )
-    try:
+    with one_at_a_time():
         facts = here.desk.questions.facts(here.view, here.now_ms - days * DAY_MS, here.now_ms)
         return limits.asked(here.desk.records, files, facts, changed, here.view.equipment.id, streams, here.now_ms)
-    finally:
-        _ASKING.release()
 
 
 def _asked(here: Here, code: str, form: Form) -> dict[str, Any]:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "smile_iot.explain_command",
         "recompute a verdict from what was stored, and say whether it is the same",
     ),
+    "report": ("smile_iot.report_command", "a site's month: availability, time out of range, alarms, doors, power"),
     "import": ("smile_iot.import_command", "send a logger's export down the live line"),
     "doctor": ("smile_iot.doctor", "look whether this machine has what it needs, and say what to do"),
     "ledger": ("smile_iot.ledger_command", "what each edge numbered, what the journal holds, what is missing"),

@@ -8,15 +8,12 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from alerts.bulk import NO_SEQ, Points, points_of
+from alerts.bulk import Points, points_of
 from alerts.equipment import watched_quantities
 from alerts.homes import Homes
 from alerts.rules import ReadingFact
 from telemetry.errors import ConfigError
 from telemetry.quantities import parse_stream_id
-from telemetry.readings import Quality
 
 if TYPE_CHECKING:
     from alerts.exposure import Placement
@@ -126,20 +123,10 @@ class FromStore:
         self._stood = stood
 
     def points(self, equipment: str, stream: str) -> Points:
+        from api.series import points_at_home
+
         series = self._store.read_columns(stream, 0, _FOREVER_MS)
-        n = len(series.t_ms)
-        missing, numbers = [False] * n, [NO_SEQ] * n
-        for i, (milli, quality) in series.odd.items():
-            missing[i] = milli is None or quality is not Quality.GOOD
-        for i, number in series.device_seq.items():
-            numbers[i] = number
-        t_ms = np.asarray(series.t_ms, dtype=np.int64)
-        here = np.zeros(n, dtype=np.bool_)
-        for low, high, place in self._stood.spans(stream):
-            if place == equipment:
-                here |= (t_ms >= low) & (t_ms < high)
-        columns = (np.asarray(column)[here] for column in (t_ms, series.milli, missing, numbers))
-        return points_of(*columns)
+        return points_at_home(series, self._stood.spans(stream), equipment)
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         from alerts.judgement import spans_of

@@ -1,21 +1,26 @@
 """SMILE's report of excursions: how many in each band, by how long they lasted (smile-and-waste 8, 15). Pure.
 
 An excursion here is a maximal stretch in one band; unknown time longer than the gap rule bridges ends it, for nobody
-knows how it went on. Excursions that begin while the equipment is defrosting (SMILE's working status 7) stand apart.
+knows how it went on. SMILE lists those of a defrosting equipment (its working status 7) apart; nobody tells us that status.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib import resources
 
+import numpy as np
+
+from alerts.bulk.points import Flags, Whole
+from alerts.bulk.stretches import Stretches
+from alerts.equipment.kpis import runs_of
 from alerts.equipment.presence import gap_class
 from alerts.rules.facts import milli
-from alerts.rules.spans import Segment
+from alerts.rules.limits import Profile
 
 CLASSES = ("under_1h", "1_to_10h", "over_10h")
 """The same three as for silence: under an hour, 1 to 10 h, over 10 h, by whole minutes."""
@@ -30,21 +35,23 @@ class Band:
     from_m: int | None = None
     below_m: int | None = None
 
-    def holds(self, value_m: int) -> bool:
-        return (
-            (self.above_m is None or value_m > self.above_m)
-            and (self.from_m is None or value_m >= self.from_m)
-            and (self.below_m is None or value_m < self.below_m)
-        )
+    def holds(self, value_m: Whole) -> Flags:
+        yes = np.ones(value_m.size, np.bool_)
+        if self.above_m is not None:
+            yes &= value_m > self.above_m
+        if self.from_m is not None:
+            yes &= value_m >= self.from_m
+        if self.below_m is not None:
+            yes &= value_m < self.below_m
+        return yes
 
 
 @dataclass(frozen=True, slots=True)
 class BandCount:
-    """One band: excursions by class, in the order of ``CLASSES``; ``defrosting``: those that stand apart."""
+    """One band: excursions by class, in the order of ``CLASSES``."""
 
     label: str
     counts: tuple[int, int, int]
-    defrosting: tuple[int, int, int]
 
 
 @cache
@@ -57,36 +64,28 @@ def bands_of(kind: str) -> tuple[Band, ...]:
     )
 
 
+def bands_for(profile: Profile) -> tuple[Band, ...]:
+    """SMILE's bands for what is kept at this range; none for a range that SMILE has no bands for (room, transport)."""
+    if profile.low_c is None or profile.high_c is None:
+        return ()
+    if profile.high_c < 0:
+        return bands_of("freezer")
+    return bands_of("refrigerator") if profile.low_c >= 0 and profile.high_c <= 10 else ()
+
+
 def _milli(text: str | None) -> int | None:
     return None if text is None else milli(Decimal(text))
 
 
-def smile_report(
-    made: Iterable[Segment], bands: Sequence[Band], defrosting: Sequence[tuple[int, int]] = ()
-) -> list[BandCount]:
-    """Count the excursions of one stream's stretches; ``defrosting`` are spans [from, to) in ms."""
-    stretches = list(made)
-    return [_count(stretches, band, defrosting) for band in bands]
-
-
-def _count(stretches: Sequence[Segment], band: Band, defrosting: Sequence[tuple[int, int]]) -> BandCount:
-    counts, apart = [0, 0, 0], [0, 0, 0]
-    for from_ms, to_ms in _excursions(stretches, band):
-        there = apart if any(a <= from_ms < b for a, b in defrosting) else counts
-        there[CLASSES.index(gap_class(to_ms - from_ms))] += 1
-    return BandCount(band.label, (counts[0], counts[1], counts[2]), (apart[0], apart[1], apart[2]))
-
-
-def _excursions(stretches: Sequence[Segment], band: Band) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    since_ms: int | None = None
-    for s in stretches:
-        here = any(m is not None and band.holds(m) for m in (s.low_m, s.high_m))
-        if since_ms is not None and not here and (s.known or s.breaks):
-            found.append((since_ms, s.from_ms))
-            since_ms = None
-        elif here and since_ms is None:
-            since_ms = s.from_ms
-    if since_ms is not None:
-        found.append((since_ms, stretches[-1].to_ms))
-    return found
+def smile_report(line: Stretches, bands: Sequence[Band]) -> list[BandCount]:
+    """Count the excursions of one history."""
+    told = line.known | line.breaks  # a short unknown stretch between neither ends an excursion nor begins one
+    from_ms = np.append(line.from_ms[told], line.to_ms[-1:])
+    known, low_m, high_m = line.known[told], line.low_m[told], line.high_m[told]
+    made = []
+    for band in bands:
+        counts = [0, 0, 0]
+        for first, last in runs_of(known & (band.holds(low_m) | band.holds(high_m))):
+            counts[CLASSES.index(gap_class(int(from_ms[last + 1] - from_ms[first])))] += 1
+        made.append(BandCount(band.label, (counts[0], counts[1], counts[2])))
+    return made

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, or_, select
 
 from gateway.records import tables
 from gateway.records.canonical import canonical
@@ -69,16 +69,21 @@ class FindingsPart(Part):
         *,
         from_ms: int | None = None,
         to_ms: int | None = None,
+        lasting_ms: int | None = None,
         standing: bool = False,
         limit: int | None = None,
     ) -> list[Finding]:
-        """Newest event first. ``standing``: only those neither withdrawn nor superseded."""
+        """Newest event first. ``standing``: only those neither withdrawn nor superseded; ``lasting_ms``: only those
+        that were met or went on at that time or later.
+        """
         c = FINDING.table.c
         where = [*equal(FINDING, site=site, equipment=equipment, batch=batch)]
         if from_ms is not None:
             where.append(c.event_ms >= from_ms)
         if to_ms is not None:
             where.append(c.event_ms < to_ms)
+        if lasting_ms is not None:
+            where.append(or_(c.event_ms >= lasting_ms, c.end_ms.is_(None), c.end_ms >= lasting_ms))
         if standing:
             where += [c.kind != FindingKind.WITHDRAWN, c.superseded_by.is_(None)]
         return self._all(FINDING, *where, order_by=(c.event_ms.desc(), c.id), limit=limit)
@@ -110,6 +115,12 @@ class FindingsPart(Part):
                 for part in chunks([r.finding for r in rows])
                 for f in self._all(FINDING, FINDING.table.c.id.in_(part))
             }
+        return [_joined(by_id[row.finding], row) for row in rows]
+
+    def alarms_of(self, findings: Iterable[Finding]) -> list[Alarm]:
+        """The alarms of these findings; of those that do not alarm there is none."""
+        by_id = {f.id: f for f in findings}
+        rows = [row for part in chunks(list(by_id)) for row in self._all(ALARM, ALARM.table.c.finding.in_(part))]
         return [_joined(by_id[row.finding], row) for row in rows]
 
     def open_alarms(self, site: str | None = None) -> list[Alarm]:

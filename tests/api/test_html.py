@@ -25,6 +25,7 @@ PATHS = {
     "verdict": "/sites/PKM-A/verdicts/B1.v1",
     "use_first": "/sites/PKM-A/use-first",
     "weighing": "/sites/PKM-A/weighing",
+    "report": "/sites/PKM-A/report",
     "smile": "/sites/PKM-A/smile",
     "ledger": "/sites/PKM-A/ledger",
     "quarantine": "/sites/PKM-A/quarantine",

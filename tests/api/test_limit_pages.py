@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api import limit_pages
+from api import heavy
 
 PAGE = "/sites/PKM-A/equipment/KULKAS-A/limits"
 JSON = f"/api/v1{PAGE}"
@@ -92,9 +92,9 @@ def test_what_if_the_limit_were_another_is_answered_and_changes_nothing(world: A
 def test_one_what_if_is_answered_at_a_time_and_the_others_are_told_to_wait(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limit_pages, "_WAIT_S", 0.01)
+    monkeypatch.setattr(heavy, "_WAIT_S", 0.01)
     asker = world.as_role("operator")
-    with limit_pages._ASKING:
+    with heavy._ASKING:
         answer = asker.get(f"{WHAT_IF}?code=HEAT&limit_c=8&after_min=600")
     assert (answer.status_code, answer.json()["reason"]) == (503, "busy")
     assert asker.get(f"{WHAT_IF}?code=HEAT&limit_c=8&after_min=600").status_code == 200

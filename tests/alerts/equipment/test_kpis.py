@@ -1,4 +1,4 @@
-"""The figures of cold-chain 3.3, with the worked examples of requirements 14, 31, 35 and 38."""
+"""The figures of cold-chain 3.3, with the worked examples of requirements 14, 31, 35, 36 and 38."""
 
 from __future__ import annotations
 
@@ -7,88 +7,117 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from alerts.counters import marks_of, tally
+import numpy as np
+
+from alerts.bulk import points_by_stream, points_of
+from alerts.bulk.stretches import Stretches, stretches_of
+from alerts.convert import record_of
 from alerts.equipment import kpis
 from alerts.equipment.calibration import Lapse
 from alerts.profiles import builtin_profiles
-from alerts.rules import Profiles, judge, segments
-from alerts.rules.facts import plain_points
+from alerts.rules import Profiles, judge
 
 JAYAPURA = ZoneInfo("Asia/Jayapura")
-REFRIGERATOR = builtin_profiles()["refrigerator"]
 DAY = 86_400_000
+QUARTER = 900_000
+
+
+def line_of(facts: list[Any], interval_ms: int = QUARTER) -> Stretches:
+    (points,) = points_by_stream(facts).values()
+    return stretches_of(points, interval_ms)
+
+
+def times(*t_ms: int) -> Any:
+    return np.array(t_ms, dtype=np.int64)
 
 
 def test_req_14_72_of_96_is_75_percent(hand: Any) -> None:
-    """cold-chain 6, 14: expected 96 a day, received 72 -> 75.0 %."""
-    times = [f.t_ms for f in hand.series(["5"] * 72)]
-    got = kpis.availability([*times, *times[:9]], 900_000, hand.T0, hand.T0 + DAY)
+    """cold-chain 6, 14: expected 96 a day, received 72 -> 75.0 %; readings that come twice count once."""
+    told = [f.t_ms for f in hand.series(["5"] * 72)]
+    got = kpis.availability([(times(*told, *told[:9]), QUARTER)], hand.T0, hand.T0 + DAY)
     assert (got.expected, got.received, got.percent, got.enough) == (96, 72, Decimal("75.0"), True)
 
 
-def test_req_14_below_half_nothing_is_said_of_the_range(hand: Any) -> None:
+def test_where_any_logger_has_a_reading_there_is_data(hand: Any) -> None:
+    one = times(*(hand.T0 + i * QUARTER for i in range(24)))
+    other = times(*(hand.T0 + i * QUARTER for i in range(12, 48)))
+    got = kpis.availability([(one, QUARTER), (other, 2 * QUARTER)], hand.T0, hand.T0 + DAY)
+    assert (got.expected, got.received) == (96, 49)  # the last reading of the other stands for half an hour
+    assert kpis.availability([], hand.T0, hand.T0 + DAY).percent == Decimal("0.0")
+
+
+def test_req_14_below_half_nothing_is_said_of_the_range() -> None:
     """47 of 96 is 49.0 %: no "in range" statement, though all that is known was in range."""
-    hot, cold, freezing = (
-        _mark(comparator, limit) for comparator, limit in ((">", "8.0"), ("<", "2.0"), ("<=", "-0.5"))
-    )
-    marks = marks_of(REFRIGERATOR)
     for count, share in ((47, None), (48, Decimal("100.0"))):
-        facts = hand.series(["5"] * count)
-        known = kpis.availability([f.t_ms for f in facts], 900_000, hand.T0, hand.T0 + DAY)
-        counted = tally(segments(plain_points(facts), 900_000), marks, hand.T0, hand.T0 + DAY)
-        assert kpis.time_shares(counted, hot, cold, freezing, known).in_range == share
+        known = kpis.availability([(times(*(i * QUARTER for i in range(count))), QUARTER)], 0, DAY)
+        spent = kpis.Spent(in_ms=count * QUARTER, unknown_ms=DAY - count * QUARTER)
+        assert kpis.time_shares(spent, known).in_range == share
 
 
-def _mark(comparator: str, limit: str) -> Any:
-    return next(m for m in marks_of(REFRIGERATOR) if (m.comparator, m.limit_c) == (comparator, Decimal(limit)))
-
-
-def test_shares_are_of_known_time(hand: Any) -> None:
-    facts = hand.series([*["5"] * 60, *["9"] * 20, *["-1"] * 20])
-    to_ms = hand.T0 + 100 * 900_000
-    known = kpis.availability([f.t_ms for f in facts], 900_000, hand.T0, to_ms)
-    counted = tally(segments(plain_points(facts), 900_000), marks_of(REFRIGERATOR), hand.T0, to_ms)
-    got = kpis.time_shares(counted, _mark(">", "8.0"), _mark("<", "2.0"), _mark("<=", "-0.5"), known)
+def test_shares_are_of_known_time() -> None:
+    known = kpis.availability([(times(*(i * QUARTER for i in range(100))), QUARTER)], 0, 200 * QUARTER)
+    spent = kpis.Spent(60, 40, 20, 20, 20, unknown_ms=100)
+    got = kpis.time_shares(spent, known)
     assert (got.in_range, got.hot, got.freezing) == (Decimal("60.0"), Decimal("20.0"), Decimal("20.0"))
+    assert kpis.time_shares(kpis.Spent(rangeless_ms=100), known).in_range is None
 
 
 def test_least_greatest_and_time_weighted_mean(hand: Any) -> None:
-    facts = hand.series(["2", "8", "8", "8"])
-    got = kpis.extremes(segments(plain_points(facts), 900_000))
+    got = kpis.extremes(line_of(hand.series(["2", "8", "8", "8"])))
     assert got == kpis.Extremes(Decimal("2.0"), Decimal("8.0"), Decimal("6.50"))
-    assert kpis.extremes([]) is None
+    assert kpis.extremes(stretches_of(points_of([], []))) is None
 
 
-def test_req_31_510_seconds_are_56_7_percent(hand: Any) -> None:
+def test_req_31_510_seconds_are_56_7_percent() -> None:
     """SVA 510 -> availability 56.7 % for that period; of nothing there is no share."""
     assert kpis.share_of_periods([510]) == Decimal("56.7")
     assert kpis.share_of_periods([900, 0, 450]) == Decimal("50.0")
     assert kpis.share_of_periods([]) is None
 
 
-def test_the_longest_outage_is_without_a_missing_record(hand: Any) -> None:
-    quarter = 900_000
-    records = {i * quarter: 0 if 2 <= i < 10 or i > 12 else 900 for i in range(20) if i != 16}
-    assert kpis.longest_outage_ms(records) == 8 * quarter
-    assert kpis.longest_outage_ms({}) == 0
-    assert kpis.longest_outage_ms({0: 900}) == 0
+def test_req_31_the_longest_outage_is_without_a_missing_record() -> None:
+    records = {i * QUARTER: 0 if 2 <= i < 10 or i > 12 else 900 for i in range(20) if i != 16}
+    got = kpis.power_of_records(records)
+    assert (got.outages, got.longest_ms) == (3, 8 * QUARTER)
+    assert kpis.power_of_records({}) == kpis.Power(None, 0, 0, 0)
+    assert kpis.power_of_records({0: 900}) == kpis.Power(Decimal("100.0"), 0, 0, QUARTER)
 
 
-def test_door_openings_and_seconds_by_local_day(hand: Any) -> None:
+def test_a_switch_tells_outages_as_far_as_they_are_known(hand: Any) -> None:
+    """On, off for 45 minutes, on; then off, a hole of three hours, off: two outages, for nobody knows the hole."""
+    told = hand.series(["1", "0", "0", "0", "1", "0"], stream="LOG-A/mains_power_on")
+    later = hand.series(["0", "1"], stream="LOG-A/mains_power_on", start_min=270)
+    got = kpis.power_of_switch(line_of([*told, *later]))
+    assert (got.outages, got.longest_ms, got.percent) == (3, 3 * QUARTER, Decimal("37.5"))
+
+
+def test_req_36_door_openings_and_seconds_by_local_day(hand: Any) -> None:
     """A record at local midnight speaks of the day before (15:00 UTC in Jayapura)."""
     midnight = hand.T0 + 15 * hand.HOUR
-    days = kpis.door_days({midnight: (2, 40), midnight + 900_000: (1, 3)}, JAYAPURA)
+    opened = kpis.opened_by_records({midnight: (2, 40), midnight + QUARTER: (1, 3)})
+    days = kpis.door_days(opened, JAYAPURA)
     assert [(d.openings, d.open_s) for d in days] == [(2, 40), (1, 3)]
     assert days[1].day.toordinal() == days[0].day.toordinal() + 1
+
+
+def test_a_door_switch_counts_an_opening_until_it_is_said_to_be_closed(hand: Any) -> None:
+    """Open for two minutes in three words, closed, open for one: two openings, 180 s; a quiet day has its row of none."""
+    values = ["0", "1", "1", "0", "1", "0", *["0"] * 1440]
+    line = line_of(hand.series(values, 1, stream="LOG-A/door_open"), hand.MIN)
+    days = kpis.door_days(kpis.opened_by_switch(line), JAYAPURA)
+    assert [(d.openings, d.open_s) for d in days] == [(2, 180), (0, 0)]
 
 
 def test_alarms_per_device_month_and_alarm_days(hand: Any) -> None:
     facts = hand.series([*["8.5"] * 60, "5"])
     found = judge(facts, Profiles(builtin_profiles(), {"F1": ("refrigerator",)}), facts[-1].t_ms)
-    assert kpis.alarms_per_device_month(found, frozenset({"HEAT"}), 2, hand.T0, hand.T0 + 15 * DAY) == Decimal("1.00")
-    assert kpis.alarms_per_device_month(found, frozenset({"HEAT"}), 0, 0, 1) is None
-    days = kpis.alarm_days(found, JAYAPURA, facts[-1].t_ms)
-    assert days == {date.fromordinal(date(2026, 9, 21).toordinal() + n) for n in (0, 1)}
+    rate = kpis.alarms_per_device_month
+    assert rate(found, frozenset({"HEAT"}), 2, hand.T0, hand.T0 + 15 * DAY) == Decimal("1.00")
+    assert rate(found, frozenset({"HEAT"}), 0, 0, 1) is None
+    days = kpis.alarm_days(found, JAYAPURA, hand.T0, hand.T0 + 5 * DAY)
+    assert days == {date(2026, 9, 21), date(2026, 9, 22)}
+    assert kpis.alarm_days(found, JAYAPURA, hand.T0 + 15 * hand.HOUR, hand.T0 + 5 * DAY) == {date(2026, 9, 22)}
+    assert kpis.alarm_days(found, JAYAPURA, hand.T0 + 2 * DAY, hand.T0 + 5 * DAY) == set()
 
 
 def test_req_35_times_to_answer_and_to_resolve() -> None:
@@ -103,12 +132,16 @@ def test_offline_uncalibrated_and_not_working(hand: Any) -> None:
     found = judge(facts, Profiles(builtin_profiles(), {"F1": ("refrigerator",)}), facts[-1].t_ms)
     assert kpis.not_working(found, hand.T0 + 3 * DAY, 3) == []
     assert kpis.not_working(found, hand.T0 + 3 * DAY + 1, 3) == ["F1"]
-    offline = hand.found(facts, "OFFLINE", 5 * 1440)
-    assert kpis.devices_offline(offline) == 1
+    silent = hand.found(facts, "OFFLINE", 5 * 1440, hand.logger())
+    offline = [record_of(f, "S1") for f in silent]
+    assert kpis.devices_offline(offline, hand.T0 + 2 * DAY) == ["LOG-A"]
+    assert kpis.devices_offline(offline, facts[-1].t_ms) == []  # it was not, yet
     assert kpis.devices_uncalibrated({"A": [Lapse(5, None)], "B": [Lapse(5, 9)]}, 10) == ["A"]
 
 
 def test_req_38_a_gxp_report_leaves_uncalibrated_readings_out_and_nothing_else_does(hand: Any) -> None:
-    made = segments(plain_points(hand.series(["5"] * 4)), 900_000)
-    gone = [Lapse(hand.T0 + 30 * hand.MIN, None)]
-    assert [s.from_ms for s in kpis.calibrated_only(made, gone)] == [hand.T0, hand.T0 + 15 * hand.MIN]
+    """The reading before the certificate's end holds on beyond it: it was taken with a certificate."""
+    line = line_of(hand.series(["5"] * 4))
+    left = kpis.calibrated_only(line, [Lapse(hand.T0 + 20 * hand.MIN, hand.T0 + 40 * hand.MIN)])
+    assert left.known.tolist() == [True, True, False, True]
+    assert (left.from_ms.tolist(), left.to_ms.tolist()) == (line.from_ms.tolist(), line.to_ms.tolist())

@@ -8,16 +8,21 @@ from typing import Any
 
 import pytest
 
+from alerts.bulk import points_by_stream
+from alerts.bulk.stretches import Stretches, stretches_of
 from alerts.equipment.kpis import found_late_ms
-from alerts.equipment.smile_bands import bands_of, smile_report
+from alerts.equipment.smile_bands import bands_for, bands_of, smile_report
 from alerts.profiles import builtin_profiles
-from alerts.rules import Profiles, judge, segments
-from alerts.rules.facts import plain_points
+from alerts.rules import Profiles, ReadingFact, judge
 
 
-def report(hand: Any, values: list[str], kind: str = "refrigerator", **more: Any) -> dict[str, tuple[int, int, int]]:
-    made = segments(plain_points(hand.series(values, 10)), 600_000)
-    return {row.label: row.counts for row in smile_report(made, bands_of(kind), **more)}
+def line_of(facts: list[ReadingFact]) -> Stretches:
+    (points,) = points_by_stream(facts).values()
+    return stretches_of(points, 600_000)
+
+
+def report(hand: Any, values: list[str | None], kind: str = "refrigerator") -> dict[str, tuple[int, int, int]]:
+    return {row.label: row.counts for row in smile_report(line_of(hand.series(values, 10)), bands_of(kind))}
 
 
 def test_smile_15_the_bands_of_a_refrigerator(hand: Any) -> None:
@@ -36,17 +41,26 @@ def test_smile_15_a_freezer_uses_two_others(hand: Any) -> None:
     assert report(hand, values, "freezer") == {">-15": (0, 2, 0), ">-0.5": (0, 1, 0)}
 
 
-def test_smile_15_defrosting_is_listed_apart(hand: Any) -> None:
-    made = segments(plain_points(hand.series(["5", "9", "9", "5", "9", "5"], 10)), 600_000)
-    (*_, hot) = smile_report(made, bands_of("refrigerator"), [(hand.T0, hand.T0 + 30 * hand.MIN)])
-    assert (hot.counts, hot.defrosting) == ((1, 0, 0), (1, 0, 0))
-
-
 def test_smile_15_unknown_time_ends_an_excursion(hand: Any) -> None:
     hot = hand.series(["9"] * 4, 10)
     later = hand.series(["9"] * 4, 10, start_min=300)
-    (*_, row) = smile_report(segments(plain_points([*hot, *later]), 600_000), bands_of("refrigerator"))
+    (*_, row) = smile_report(line_of([*hot, *later]), bands_of("refrigerator"))
     assert row.counts == (2, 0, 0)
+
+
+def test_smile_15_a_short_fault_ends_none(hand: Any) -> None:
+    assert report(hand, ["5", "9", None, "9", "5"])[">8"] == (1, 0, 0)
+    assert report(hand, ["5", "9", "5", "9"])[">8"] == (2, 0, 0)
+
+
+def test_smile_15_the_bands_go_by_the_range_of_the_equipment() -> None:
+    profiles = builtin_profiles()
+    assert {name: len(bands_for(profiles[name])) for name in ("refrigerator", "cold_box", "freezer", "room")} == {
+        "refrigerator": 3,
+        "cold_box": 3,
+        "freezer": 2,
+        "room": 0,
+    }
 
 
 @pytest.mark.parametrize("minutes_late", [0, 15])

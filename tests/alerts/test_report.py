@@ -1,0 +1,234 @@
+"""The report of a period: its figures put together, and the rule that every millisecond is told once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.bulk import Points, points_of
+from alerts.bulk.stretches import Stretches, cut, stretches_of
+from alerts.counters import by_day, marks_of, midnight_ms, tally
+from alerts.equipment.calibration import Lapse
+from alerts.profiles import builtin_profiles
+from alerts.report import (
+    EquipmentSeen,
+    Period,
+    StreamSeen,
+    report_of,
+    spent_by_eras,
+    spent_of,
+)
+from alerts.rules import Profile
+from alerts.rules.limits import Era
+
+JAYAPURA = ZoneInfo("Asia/Jayapura")
+MIN, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+FIRST = date(2026, 11, 1)
+T0 = midnight_ms(FIRST, JAYAPURA)
+PROFILES = builtin_profiles()
+FRIDGE = (Era(0, (PROFILES["refrigerator"], PROFILES["smile_grace"])),)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    answer_ms: int | None
+    resolve_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A finding, with what the report asks of it."""
+
+    code: str
+    event_ms: int
+    end_ms: int | None = None
+    kind: str = "confirmed"
+    late_ms: int = 0
+    alarms: bool = True
+    equipment: str | None = "F1"
+    device: str | None = None
+
+    @property
+    def episode_start_ms(self) -> int:
+        return self.event_ms
+
+    @property
+    def detected_ms(self) -> int:
+        return self.event_ms + self.late_ms
+
+
+def stream(
+    values: list[str | None], every_min: int = 15, name: str = "LOG-A/temperature_c", **more: Any
+) -> StreamSeen:
+    t_ms = [T0 + i * every_min * MIN for i in range(len(values))]
+    value_m = [0 if v is None else int(Decimal(v) * 1000) for v in values]
+    return StreamSeen(name, points_of(t_ms, value_m, [v is None for v in values]), every_min * MIN, **more)
+
+
+def seen(*streams: StreamSeen, **more: Any) -> EquipmentSeen:
+    values: dict[str, Any] = {"eras": FRIDGE, "found": (), "alarms": ()}
+    return EquipmentSeen("F1", "Kulkas 1", "refrigerator", streams, **(values | more))
+
+
+def days(n: int, now_ms: int = T0 + 60 * DAY) -> Period:
+    return Period(FIRST, date(2026, 11, n), JAYAPURA, now_ms)
+
+
+def test_req_36_days_are_the_sites_and_a_period_that_runs_is_told_up_to_now() -> None:
+    """20240103T163228Z is 4 Jan 01:32:28 in Jayapura; here 1 Nov begins at 31 Oct 15:00 UTC."""
+    period = days(30, now_ms=T0 + 2 * DAY + HOUR)
+    assert period.days()[0] == (FIRST, T0, T0 + DAY)
+    assert [day.day for day, _, _ in period.days()] == [1, 2, 3]
+    assert (period.from_ms, period.to_ms, period.over) == (T0, T0 + 2 * DAY + HOUR, False)
+    assert days(2).over
+
+
+def test_a_day_with_heat_cold_and_freezing_is_told_minute_by_minute() -> None:
+    """24 h every 15 min: 60 x 5, 16 x 9, 12 x 1, 8 x -1 -> 15 h in, 4 h above, 5 h below, of these 2 h freezing."""
+    got = report_of(seen(stream([*["5"] * 60, *["9"] * 16, *["1"] * 12, *["-1"] * 8])), days(1))
+    spent = got.spent
+    assert (spent.in_ms, spent.above_ms, spent.below_ms, spent.freezing_ms, spent.unknown_ms) == (
+        15 * HOUR, 4 * HOUR, 5 * HOUR, 2 * HOUR, 0,
+    )  # fmt: skip
+    assert (got.shares.in_range, got.shares.hot, got.shares.freezing) == (
+        Decimal("62.5"), Decimal("16.7"), Decimal("8.3"),
+    )  # fmt: skip
+    assert got.extremes is not None
+    assert (got.extremes.low_c, got.extremes.high_c) == (Decimal("-1.0"), Decimal("9.0"))
+    assert [(b.label, b.counts) for b in got.bands] == [
+        ("<-0.5", (0, 1, 0)),
+        ("-0.5..2", (0, 1, 0)),
+        (">8", (0, 1, 0)),
+    ]
+    assert got.mkt_c is not None
+    assert got.availability.percent == Decimal("100.0")
+
+
+def test_req_14_of_less_than_half_of_the_data_nothing_is_called_in_range() -> None:
+    """47 of 96 quarters of the first day: 49.0 %, no share; minutes above are still said, for they are known."""
+    got = report_of(seen(stream([*["5"] * 43, *["9"] * 4])), days(1))
+    assert (got.availability.received, got.availability.percent) == (47, Decimal("49.0"))
+    assert (got.shares.in_range, got.days[0].said) == (None, False)
+    assert got.spent.above_ms == HOUR
+    assert report_of(seen(), days(1)).shares.in_range is None
+
+
+def test_req_38_uncalibrated_readings_are_left_out_and_their_share_is_said() -> None:
+    """The certificate ended at noon: the second half is unknown, 50.0 % left out, and what it said is shown beside it."""
+    gone = (Lapse(T0 + 12 * HOUR, None),)
+    got = report_of(seen(stream([*["5"] * 48, *["9"] * 48], gone=gone)), days(1))
+    assert (got.spent.in_ms, got.spent.above_ms, got.spent.unknown_ms) == (12 * HOUR, 0, 12 * HOUR)
+    assert (got.left_out_readings, got.left_out_percent) == (48, Decimal("50.0"))
+    assert got.left_out is not None
+    assert got.left_out.high_c == Decimal("9.0")
+    assert (got.availability.percent, got.counted.percent) == (Decimal("100.0"), Decimal("50.0"))
+    # A second logger with a certificate tells what the first may not.
+    other = stream(["5"] * 96, name="LOG-B/temperature_c")
+    assert report_of(seen(stream(["9"] * 96, gone=(Lapse(T0, None),)), other), days(1)).shares.in_range == 100
+
+
+def test_req_35_alarms_by_rule_and_the_times_of_their_answers() -> None:
+    """Alarm 10:00, ack 10:25, resolved 12:00 -> 25 min, 120 min; one more that nobody answered, found five hours late."""
+    ten = T0 + 10 * HOUR
+    found = (
+        Met("HEAT", ten, ten + 2 * HOUR),
+        Met("HEAT", ten + DAY, ten + DAY + HOUR, kind="possible", late_ms=5 * HOUR),
+        Met("FRZE", T0 - HOUR, T0 + HOUR),  # met the day before: its day counts, its alarm is that month's
+        Met("BATTERY_LOW", ten, alarms=False),
+    )
+    alarms = (Answer(25 * MIN, 120 * MIN), Answer(None, None))
+    got = report_of(seen(found=found, alarms=alarms), days(5))
+    assert [(a.code, a.confirmed, a.possible) for a in got.alarms] == [("HEAT", 1, 1)]
+    assert (got.answers.answer_middle_ms, got.answers.resolve_middle_ms) == (25 * MIN, 120 * MIN)
+    assert (got.answers.answer_longest_ms, got.answers.resolve_longest_ms, got.answers.unanswered) == (
+        25 * MIN, 120 * MIN, 1,
+    )  # fmt: skip
+    assert (got.alarm_days, got.late, got.latest_ms) == (2, 1, 5 * HOUR)
+
+
+def test_doors_power_and_compressor_by_ds01_records_and_by_switches() -> None:
+    """Records at the end of each quarter; the one of the first midnight is of the day before and is not told here."""
+    rows = {
+        "door_openings": ["9", *["1"] * 96],
+        "door_open_s": ["500", *["30"] * 96],
+        "mains_available_s": ["0", *["900"] * 92, *["0"] * 4],
+        "compressor_run_s": ["0", *["450"] * 96],
+    }
+    got = report_of(seen(*(stream(list(v), name=f"EMD-1/{q}") for q, v in rows.items())), days(1))
+    assert got.doors is not None
+    assert [(d.day, d.openings, d.open_s) for d in got.doors] == [(FIRST, 96, 2880)]
+    assert got.power is not None
+    assert (got.power.percent, got.power.outages, got.power.longest_ms) == (Decimal("95.8"), 1, HOUR)
+    assert got.compressor_percent == Decimal("50.0")
+    switch = report_of(seen(stream(["0", "1", "0", "0"], name="D/door_open")), days(1))
+    assert switch.doors is not None
+    assert [(d.openings, d.open_s) for d in switch.doors] == [(1, 900)]
+    assert (switch.power, switch.compressor_percent) == (None, None)
+    assert report_of(seen(), days(1)).doors is None
+
+
+def test_time_is_judged_by_the_limits_that_held_then() -> None:
+    """9.0 all day; the upper edge was raised to 10 at noon: half of the day was out (decision 0023)."""
+    wide = Profile("refrigerator", "2", Decimal("2.0"), Decimal("10.0"), ())
+    eras = (*FRIDGE, Era(T0 + 12 * HOUR, (wide,)))
+    got = report_of(seen(stream(["9"] * 96), eras=eras), days(1))
+    assert (got.spent.above_ms, got.spent.in_ms, got.profile.version) == (12 * HOUR, 12 * HOUR, "2")
+
+
+# --- rules ----------------------------------------------------------------------------------------------------
+
+VALUES = st.none() | st.sampled_from([-3_000, -500, -499, 1_999, 2_000, 5_000, 8_000, 8_001, 12_000])
+
+
+@st.composite
+def points(draw: st.DrawFn) -> Points:
+    rows = draw(st.lists(st.tuples(st.integers(-40, 400), VALUES), max_size=60))
+    t_ms = [T0 + minute * 7 * MIN for minute, _ in rows]
+    return points_of(t_ms, [v or 0 for _, v in rows], [v is None for _, v in rows])
+
+
+@given(points(), points(), st.lists(st.integers(0, 2880), max_size=4).map(sorted))
+def test_in_out_and_unknown_are_the_whole_span_whatever_the_limits_and_certificates(
+    one: Points, two: Points, turns: list[int]
+) -> None:
+    """Requirement 14 and design.md's promise 5: no time is lost, none is told twice, none is made up."""
+    period = days(2)
+    gone = tuple(Lapse(T0 + a * MIN, T0 + b * MIN) for a, b in zip(turns[::2], turns[1::2], strict=False) if a < b)
+    eras = (*FRIDGE, *(Era(T0 + t * MIN, (PROFILES["freezer"],)) for t in turns[-1:]))
+    streams = (StreamSeen("A/temperature_c", one, 7 * MIN, gone), StreamSeen("B/temperature_c", two, None))
+    got = report_of(seen(*(s for s in streams if len(s.points)), eras=eras), period)
+    for spent, length_ms in [(got.spent, 2 * DAY), *((d.spent, DAY) for d in got.days)]:
+        assert spent.in_ms + spent.out_ms + spent.unknown_ms == length_ms
+        assert max(spent.above_ms, spent.below_ms) <= spent.out_ms <= spent.above_ms + spent.below_ms
+        assert spent.freezing_ms <= spent.below_ms
+    total = got.days[0].spent + got.days[1].spent
+    assert total == got.spent
+    assert got.counted.received <= got.availability.received <= got.availability.expected
+
+
+@given(points())
+def test_the_columns_say_what_the_counters_of_the_equipments_page_say(one: Points) -> None:
+    """``alerts.counters`` over objects, the report over columns: one answer."""
+    profile = PROFILES["refrigerator"]
+    line: Stretches = cut(stretches_of(one, 7 * MIN, T0 + 2 * DAY), T0, T0 + 2 * DAY)
+    made = line.segments()
+    counted = tally(made, marks_of(profile), T0, T0 + 2 * DAY)
+    beyond = {(b.mark.comparator, b.mark.limit_c): b.ms for b in counted.beyond}
+    spent = spent_of(line, profile)
+    assert (spent.above_ms, spent.below_ms, spent.freezing_ms, spent.unknown_ms) == (
+        beyond[">", Decimal("8.0")],  # type: ignore[index]
+        beyond["<", Decimal("2.0")],  # type: ignore[index]
+        beyond["<=", Decimal("-0.5")],  # type: ignore[index]
+        counted.unknown_ms,
+    )
+    for day in by_day(made, marks_of(profile), JAYAPURA, T0, T0 + 2 * DAY):
+        part = spent_by_eras(line, FRIDGE, day.tally.from_ms, day.tally.to_ms)
+        assert part.unknown_ms == day.tally.unknown_ms
+    assert np.all(line.to_ms[:-1] == line.from_ms[1:])
