@@ -69,6 +69,7 @@ def document(judged: Judged, as_of: AsOf, products_version: str, *, digests: boo
             e: {"level": p.level, "freezes": p.freezes, "chills": p.chills} for e, p in sorted(told.places.items())
         },
         "devices": _devices(judged),
+        **_amended(judged),
         "vvm_readings": [{"stage": v.stage.value, "at": at(v.at_ms), "by": v.by} for v in told.seen],
         "released_at": _maybe(told.released_ms),
         "exposure": None if judged.exposure is None else _exposure(judged, judged.exposure),
@@ -242,6 +243,23 @@ def _devices(judged: Judged) -> dict[str, Any]:
     serials = sorted({f.stream_id.partition("/")[0] for f in judged.facts})
     known = judged.told.devices
     return {s: {"interval_s": known[s].interval_s, "sigma_c": _c(known[s].sigma_c)} for s in serials if s in known}
+
+
+def _amended(judged: Judged) -> dict[str, Any]:
+    """What people said of the readings that were judged; no key where nothing was (as in documents of before)."""
+    streams = sorted({f.stream_id for f in judged.facts})
+    corrections = [
+        {
+            "stream": s,
+            "from": at(c.from_ms),
+            "offset_c": str(c.offset_c),
+            "certificate": c.certificate,
+            "by": c.said_by,
+        }
+        for s in streams
+        for c in judged.told.amended.corrections.get(s, ())
+    ]
+    return {"corrections": corrections} if corrections else {}
 
 
 def _reason(r: Reason) -> dict[str, Any]:

@@ -38,7 +38,8 @@ _MOST_DAYS = 5
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``part`` is a stable word (document, audit, batch, placement, vvm, release, place, device, fact, rule, verdict)."""
+    """``part`` is a stable word (document, audit, batch, placement, vvm, correction, release, place, device,
+    fact, rule, verdict)."""
 
     part: str
     subject: str
@@ -149,6 +150,7 @@ def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Differe
     yield from _fields("batch", kept["batch"], now["batch"])
     yield from _rows("placement", _by("id", kept["placements"]), _by("id", now["placements"]))
     yield from _rows("vvm", _readings(kept["vvm_readings"]), _readings(now["vvm_readings"]))
+    yield from _rows("correction", *(_corrections(d) for d in (kept, now)))
     if kept["released_at"] != now["released_at"]:
         yield Difference("release", kept["batch"]["id"], _was(kept["released_at"], now["released_at"]))
     yield from _rows("place", kept["places"], now["places"])
@@ -158,6 +160,10 @@ def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Differe
 
 def _by(key: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     return {str(row[key]): row for row in rows}
+
+
+def _corrections(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {f"{c['stream']} from {c['from']}": c for c in document.get("corrections", ())}
 
 
 def _readings(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

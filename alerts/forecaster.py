@@ -61,6 +61,15 @@ class Forecaster:
                 place.watch.add((fact,))
                 place.stirred = True
 
+    def read_again(self, equipment: str, facts: Iterable[ReadingFact], profiles: Profiles) -> None:
+        """Something else is said of this equipment's facts now: its own begin anew, as ``load`` begins."""
+        before = self._places.pop(equipment, None)
+        if before is not None:
+            place = self._place(equipment, profiles)
+            place.watch.remember(before.watch.holdovers())
+            place.kept, place.stirred = before.kept, True
+        self.add(facts, profiles)
+
     def look(self, profiles: Profiles, now_ms: int) -> None:
         """Forecast where something is new, and where a forecast stands that may have grown old; save what changed."""
         changed: dict[str, dict[str, Any]] = {}

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
+from alerts.amended import NOTHING_SAID, Amendments
 from alerts.bulk import expose_points, points_by_stream
 from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used
 from alerts.products import UNKNOWN_PRODUCT, Product
@@ -53,6 +54,7 @@ class Told:
     """All that people said which a judgement rests on.
 
     ``places``: equipment -> what it is for. ``devices``: serial -> declared interval and sensor's sigma.
+    ``amended``: what they said of readings.
     ``released_ms``: when a person last released the batch, None where the last decision was none.
     """
 
@@ -61,12 +63,13 @@ class Told:
     seen: tuple[VvmSeen, ...] = ()
     places: Mapping[str, Place] = field(default_factory=dict)
     devices: Mapping[str, StreamSettings] = field(default_factory=dict)
+    amended: Amendments = NOTHING_SAID
     released_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The outcome, with what it rests on. ``facts`` are those given; ``exposure`` None: never placed by then."""
+    """The outcome, with what it rests on. ``facts`` are those given, as they came; ``exposure`` None: never placed by then."""
 
     told: Told
     product: Product | None
@@ -127,14 +130,16 @@ def judge_told(
     product = products.get(told.batch.product_kfa)
     name = profile_id_of(product)
     profile = limits.at(name, now_ms)
-    exposure = _expose(told, product, limits, facts, now_ms)
+    counted = told.amended.facts(facts)
+    exposure = _expose(told, product, limits, counted, now_ms)
     wrong = wrong_storage(told.batch.id, product, told.stays, told.places, now_ms)
     budgets = () if exposure is None or product is None else budgets_used(exposure.line, product.budgets, profile)
     used = _used(product, exposure)
+    streams = {f.stream_id for f in facts}
     made = judge_batch(told.batch.id, product, exposure, told.seen, now_ms, used, wrong, budgets)
-    found = (*(exposure.findings if exposure else ()), *wrong)
+    found = tuple(told.amended.named(f, streams) for f in (*(exposure.findings if exposure else ()), *wrong))
     if told.released_ms is not None and made.verdict is not VerdictWord.NO_ACTION:
-        went_on = goes_on_after(made, found, _readings(facts, told.stays), told.released_ms)
+        went_on = goes_on_after(made, found, _readings(counted, told.stays), told.released_ms)
         made = made if went_on is None else replace(made, reasons=(*made.reasons, went_on))
     return Judged(
         told, product, profile, tuple(facts), exposure, found, made, now_ms, budgets, _eras(limits, name, now_ms)

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from alerts.amended import NOTHING_SAID, Amendments
 from alerts.bulk.judging import closed_by_points, first_of, track_of
 from alerts.bulk.pace import Pace
 from alerts.bulk.points import Flags, Points, Whole, points_of
@@ -46,12 +47,23 @@ class Rebuilt:
     news: frozenset[str]
 
 
-def rebuild(history: History, plan: Plan, said: Iterable[RuleFinding], keep_from_ms: int, now_ms: int) -> Rebuilt:
-    """``said``: what was said of the stream and not withdrawn. Points before ``keep_from_ms`` are not kept."""
+def rebuild(
+    history: History,
+    plan: Plan,
+    said: Iterable[RuleFinding],
+    keep_from_ms: int,
+    now_ms: int,
+    amended: Amendments = NOTHING_SAID,
+) -> Rebuilt:
+    """``said``: what was said of the stream and not withdrawn. Points before ``keep_from_ms`` are not kept.
+
+    ``amended``: what people said of its readings.
+    """
+    history = replace(history, value_m=amended.values_m(plan.stream_id, history.t_ms, history.value_m))
     state, past = _state_of(history, plan, keep_from_ms)
     settled = settle(StreamState(plan), state, now_ms, {})
     said = list(said)
-    findings, news = reconcile(said, [*past, *settled.state.standing()], now_ms)
+    findings, news = reconcile(said, [amended.named(f) for f in (*past, *settled.state.standing())], now_ms)
     known = {f.finding_id: (f.kind.value, f.detected_ms) for f in said}
     dates = {
         i: known[i] if i in known and known[i][0] == kind else (kind, now_ms)

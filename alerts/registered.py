@@ -5,18 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
+from alerts.amended import NOTHING_SAID
 from alerts.dated import LimitsOverTime, read_limits
 from alerts.homes import Homes, Spans
 from alerts.rules import Profile, Profiles, StreamSettings
+from alerts.told import amendments_of
 from gateway.records import AuditRow, Records, Registry
 from telemetry.quantities import parse_stream_id
 
 log = logging.getLogger(__name__)
 _BATCH_KINDS = frozenset({"batch", "placement", "vvm"})
+_OF_READINGS = frozenset({"probe_correction"})
 
 
 class Registered:
-    """As last read; goes on with that while the records are away. ``held_back_s``: what edges hold back."""
+    """As last read; goes on with that while the records are away. ``held_back_s``: what edges hold back.
+
+    ``amended``: what people said of readings.
+    """
 
     def __init__(
         self, records: Records, catalogue: Mapping[str, Profile], held_back_s: int, now_ms: Callable[[], int]
@@ -28,6 +34,7 @@ class Registered:
         self._limits = LimitsOverTime(catalogue, {}, {})
         self._registry = Registry(-1, {}, {}, {})
         self._homes = Homes({})
+        self.amended = NOTHING_SAID
         self._unknown: set[tuple[str, str]] = set()
 
     def read(self) -> bool:
@@ -37,6 +44,7 @@ class Registered:
         self._registry = self._records.registry()
         self._homes = Homes(self._records.assigned_equipment())
         self._limits = read_limits(self._records, self._catalogue, self._now_ms())
+        self.amended = amendments_of(self._records.probe_corrections())
         pairs = ((e.id, e.profile) for e in self._registry.equipment.values())
         unknown = {(name, profile) for name, profile in pairs if profile not in self._catalogue}
         for name, profile in sorted(unknown - self._unknown):
@@ -88,7 +96,7 @@ def batches_in(rows: Iterable[AuditRow]) -> set[str]:
 
 
 def equipment_in(rows: Iterable[AuditRow], registry: Registered) -> set[str]:
-    """The equipment whose settings, or whose devices', site's or profile's settings, changed."""
+    """The equipment whose settings, or whose devices', site's or profile's settings, changed, or what is said of readings."""
     found: set[str] = set()
     for row in rows:
         if row.kind == "equipment":
@@ -97,6 +105,8 @@ def equipment_in(rows: Iterable[AuditRow], registry: Registered) -> set[str]:
             found |= {str(v["equipment"]) for v in (row.old_value, row.new_value) if v.get("equipment")}
         elif row.kind == "site":
             found |= registry.of_site(row.key)
+        elif row.kind in _OF_READINGS:
+            found |= {place for *_, place in registry.stays(str(row.new_value["stream"])) if place}
         elif row.kind == "profile":
             found |= registry.watched_by(str(row.new_value.get("profile")))
     return found

@@ -185,10 +185,15 @@ class Alerts:
         if self._memory.judged_by() != self._judged_by:
             self._batches.mark_all()
         self._judge_batches()
-        lately_ms = self._clock.now_ms() - LOOK_BACK_MS
-        self._forecaster.load(self._memory.facts(quantities=QUANTITIES, from_ms=lately_ms), self._profiles)
+        self._forecaster.load(self._lately(), self._profiles)
         self._sensors.start()
         self._on_alarm()
+
+    def _lately(self, equipment: str | None = None) -> Iterable[ReadingFact]:
+        """What the forecasts look back to."""
+        lately_ms = self._clock.now_ms() - LOOK_BACK_MS
+        facts = self._memory.facts(equipment=equipment, quantities=QUANTITIES, from_ms=lately_ms)
+        return map(self._registry.amended.fact, facts)
 
     def turn(self) -> bool:
         """One look at both feeds and the clock; True when there may be more to do at once."""
@@ -231,8 +236,15 @@ class Alerts:
     def _read_people(self) -> bool:
         """The next rows of what others wrote; True when there may be more."""
         read = len(self._people_changed())
+        judged_as = self._registry.amended
         if self._registry.read():  # after the feed: it knows all that the feed told so far
             self._todo.replan = self._unhoused = True
+        amended = self._registry.amended
+        others = (
+            {s for s in self._memory.streams() if amended.of(s) != judged_as.of(s)} if amended != judged_as else ()
+        )
+        for equipment in {place for place, stream in self._memory.homes() if stream in others}:
+            self._forecaster.read_again(equipment, self._lately(equipment), self._profiles)
         rows, self._heard = self._heard, []
         for equipment in equipment_in(rows, self._registry):
             self._todo.touch(equipment, 0)
@@ -321,10 +333,11 @@ class Alerts:
         self._streams |= {f.stream_id for f in facts}
         self._todo.replan |= len(self._streams) > known
         watched = [f for f in facts if f.equipment and self._is_watched(f.stream_id)]
-        self._forecaster.add(facts, self._profiles)
-        self._sensors.add(facts)
+        amended = self._registry.amended
+        self._forecaster.add(amended.facts(facts), self._profiles)
+        self._sensors.add(facts)  # an instrument is judged by what it said (decision 0029)
         self._rules.add(watched)
-        temperatures = [f for f in watched if _quantity(f) == TEMPERATURE]
+        temperatures = amended.facts(f for f in watched if _quantity(f) == TEMPERATURE)
         for fact in temperatures:
             self._todo.touch(fact.equipment, fact.t_ms)
         self._batches.add(temperatures)
@@ -338,7 +351,7 @@ class Alerts:
             self._profiles = self._registry.profiles(self._streams)
         elif not self._rules.is_due(now_ms):
             return
-        found = self._rules.judge(self._profiles, now_ms)
+        found = self._rules.judge(self._profiles, now_ms, self._registry.amended)
         self._todo.replan = False
         self._sayings.take(found)
         for f in found:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from alerts.amended import NOTHING_SAID, Amendments
 from alerts.memory import Memory
 from alerts.rebuild import rebuild
 from alerts.rules import Profiles, ReadingFact, RuleFinding, State, reconcile, step
@@ -37,6 +38,7 @@ class StreamJudge:
         self._found: list[RuleFinding] = []
         self._forgot_ms: int | None = None
         self._started = False
+        self._amended = NOTHING_SAID
         self.state = State()
 
     def forget_all(self) -> None:
@@ -71,17 +73,25 @@ class StreamJudge:
         wake = self.state.wake_at_ms
         return bool(self._due or self._facts) or (wake is not None and now_ms >= wake)
 
-    def judge(self, profiles: Profiles, now_ms: int) -> list[RuleFinding]:
-        """What is new, changed or withdrawn. Raises NeighbourDownError: call again, nothing was skipped."""
+    def judge(self, profiles: Profiles, now_ms: int, amended: Amendments = NOTHING_SAID) -> list[RuleFinding]:
+        """What is new, changed or withdrawn. Raises NeighbourDownError: call again, nothing was skipped.
+
+        ``amended``: what people said of readings; a stream of which they say something else now is made from disk.
+        """
+        self._due |= dict.fromkeys(
+            key for key in self.state.streams if amended.of(key[1]) != self._amended.of(key[1])
+        )
+        self._amended = amended
         near = self._within_reach()
         self._due |= dict.fromkeys(self._replanned(profiles))
         made_anew = set(self._due)
         for key in made_anew:
             self._make(key, profiles, now_ms)
         # What was made from disk knows its fresh facts already.
-        made = step(self.state, [f for f in near if (f.equipment, f.stream_id) not in made_anew], profiles, now_ms)
+        fresh = amended.facts(f for f in near if (f.equipment, f.stream_id) not in made_anew)
+        made = step(self.state, fresh, profiles, now_ms)
         self.state = made.state
-        findings = [*self._found, *made.findings]
+        findings = [*self._found, *map(amended.named, made.findings)]
         self._facts, self._found = [], []
         self._forget(now_ms)
         return findings
@@ -110,7 +120,7 @@ class StreamJudge:
         first_ms = self._memory.start_of(key[1])
         said = [] if first_ms is None else [f for f in self._said(*key) if f.episode_start_ms >= first_ms]
         if history.t_ms.size:
-            made = rebuild(history, profiles.plan(*key), said, now_ms - self._keep_ms, now_ms)
+            made = rebuild(history, profiles.plan(*key), said, now_ms - self._keep_ms, now_ms, self._amended)
             self.state = replace(self.state, streams={**self.state.streams, key: made.state})
             self._found += made.findings
         else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from alerts.amended import Amendments
+from alerts.equipment.calibration import Correction
 from alerts.exposure import Placement
 from alerts.judgement import BatchInfo, Told
 from alerts.rules import Profile, StreamSettings
@@ -17,6 +20,7 @@ from gateway.records import (
     Device,
     Equipment,
     EquipmentKind,
+    ProbeCorrection,
     Records,
     Registry,
     Site,
@@ -27,7 +31,7 @@ from gateway.records import (
 )
 from gateway.records import Placement as KeptPlacement
 
-TOLD_KINDS = frozenset({"site", "equipment", "device", "batch", "placement", "vvm", "profile"})
+TOLD_KINDS = frozenset({"site", "equipment", "device", "batch", "placement", "vvm", "profile", "probe_correction"})
 """Kinds of audit row a judgement may rest on (a decision too, by its action)."""
 _FOREVER_MS = 1 << 62
 DECIDED = frozenset({"batch_released", "batch_discarded"})
@@ -40,6 +44,14 @@ def place_of(equipment: Equipment, site: Site, catalogue: Mapping[str, Profile])
     freezes = equipment.kind == EquipmentKind.FREEZER or below_zero
     chills = equipment.kind in (EquipmentKind.REFRIGERATOR, EquipmentKind.COLD_ROOM) and not freezes
     return Place(str(site.level), freezes, chills)
+
+
+def amendments_of(corrections: Iterable[ProbeCorrection]) -> Amendments:
+    """What the records say; of two corrections for one date the later number holds."""
+    by_stream: dict[str, dict[int, Correction]] = defaultdict(dict)
+    for c in sorted(corrections, key=lambda c: (c.stream, c.number)):
+        by_stream[c.stream][c.from_ms] = Correction(c.from_ms, c.offset_c, c.certificate, c.said_by)
+    return Amendments({s: tuple(rows[at] for at in sorted(rows)) for s, rows in by_stream.items()})
 
 
 def settings_of(device: Device) -> StreamSettings:
@@ -83,6 +95,7 @@ def told_of(
     verdicts: Iterable[Verdict],
     registry: Registry,
     catalogue: Mapping[str, Profile],
+    amended: Amendments,
 ) -> Told:
     """The values of the records as the judgement takes them; ``stays`` and ``seen`` with those of its ancestors."""
     stood = tuple(Placement(batch.id, p.equipment, p.from_ms, p.to_ms, p.id, p.said_by) for p in stays)
@@ -102,7 +115,7 @@ def told_of(
         batch.doses,
     )
     read = tuple(VvmSeen(VvmStage(str(v.stage)), v.at_ms, v.by) for v in seen)
-    return Told(info, stood, read, places, devices, released_ms(verdicts))
+    return Told(info, stood, read, places, devices, amended, released_ms(verdicts))
 
 
 def released_ms(verdicts: Iterable[Verdict]) -> int | None:
@@ -135,6 +148,7 @@ def told_now(
             records.verdict_history(batch_id),
             registry,
             catalogue,
+            amendments_of(records.probe_corrections()),
         )
         since = records.changes_after(audit_id) if records.newest_change() > audit_id else []
         if not any(row.kind in TOLD_KINDS or row.action in DECIDED for row in since):
@@ -170,6 +184,7 @@ def told_as_of(
         _of(records, "verdict", audit_id, batch_id, "v"),
         Registry(audit_id, sites, equipment, devices),
         catalogue,
+        amendments_of(c for s in serials for c in records.states_at("probe_correction", audit_id, prefix=f"{s}/")),
     )
 
 

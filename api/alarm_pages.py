@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
-from api.alarm_words import Became, became, is_late, replaced_by, steps, times
+from api.alarm_words import Became, amended_text, became, is_late, replaced_by, steps, times
 from api.desk import Desk, desk_of, need, need_page, page, words_for
 from api.limit_ends import with_changed_limits
 from api.present import item, when_text
@@ -67,6 +67,7 @@ def alarm_page(
             (f.id if f.id in alarms else "", words.known("code", f.code), when_text(words, site.zone, f)) for f in by
         ],
         late=is_late(found.finding),
+        amended=amended_text(words, found.finding),
         times=times(words, site, found),
         steps=steps(words, site, desk.records.finding_history(found.id))[-40:],
     )

@@ -67,6 +67,12 @@ def became(finding: Finding, successors: Sequence[Finding]) -> Became:
     return Became(Fate.WITHDRAWN)
 
 
+def amended_text(words: Words, finding: Finding) -> str:
+    """That people's corrections counted in it, "" where none did."""
+    said = (finding.evidence.get("details") or {}).get("corrected_c")
+    return words("detail.corrected_c", value=said) if said else ""
+
+
 def is_late(finding: Finding) -> bool:
     """Whether it was found more than 15 minutes after the rule was met."""
     return found_late_ms(finding) is not None

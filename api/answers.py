@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import replace
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -79,7 +80,7 @@ from gateway.records import (
 )
 from gateway.repairs import repairs_for
 from ingest.epochs import absences
-from ingest.store import Cursor
+from ingest.store import Cursor, Row
 from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
 
@@ -180,7 +181,8 @@ def readings(
     cursor = None if after is None else Cursor(*(int(part) for part in after.split(".")))
     page = desk.questions.store.read(stream, from_ms, to_ms, limit=limit, after=cursor)
     # A stream may have moved between sites: only this site's rows are shown.
-    rows = [ReadingOut.model_validate(row, from_attributes=True) for row in page.rows if row.site == here.id]
+    amended = desk.questions.amended((stream,))
+    rows = [_reading(row, amended.value_c(stream, row.t_ms, row.value)) for row in page.rows if row.site == here.id]
     following = None if page.next is None else ".".join(str(part) for part in page.next)
     return ReadingsOut(rows=rows, next=following)
 
@@ -522,6 +524,14 @@ def _site(request: Request, visitor: Visitor, site_id: str) -> tuple[Desk, Site]
     return desk, desk.questions.site(visitor.person, site_id)
 
 
+def _reading(row: Row, counted_c: Decimal | None) -> ReadingOut:
+    """A row of the store, with what counts of it."""
+    return ReadingOut.model_validate({**{name: getattr(row, name) for name in _OF_ROW}, "counted": counted_c})
+
+
+_OF_ROW = frozenset(ReadingOut.model_fields) - {"counted"}
+
+
 def _equipment(view: EquipmentView) -> EquipmentOut:
     it = view.equipment
     return EquipmentOut(
@@ -535,7 +545,7 @@ def _equipment(view: EquipmentView) -> EquipmentOut:
         range_state=view.range_state.value,
         low_c=view.low_c,
         high_c=view.high_c,
-        latest=None if view.latest is None else ReadingOut.model_validate(view.latest),
+        latest=None if view.latest is None else _reading(view.latest, view.counted_c),
         age_ms=None if view.latest is None else view.age_ms,
         streams=list(view.streams),
         devices=[d.serial for d in view.devices],

@@ -25,6 +25,7 @@ from api import (
     pages,
     people,
     quarantine_pages,
+    reading_pages,
     report_pages,
     scan_pages,
     stock_pages,
@@ -95,6 +96,7 @@ def create_app(
     app.include_router(verdict_pages.json_router)
     app.include_router(alarm_pages.json_router)
     app.include_router(limit_pages.json_router)
+    app.include_router(reading_pages.json_router)
     app.include_router(use_first_pages.json_router)
     app.include_router(scan_pages.json_router)
     app.include_router(stock_pages.json_router)
@@ -106,6 +108,7 @@ def create_app(
     app.include_router(verdict_pages.page_router)
     app.include_router(alarm_pages.page_router)
     app.include_router(limit_pages.page_router)
+    app.include_router(reading_pages.page_router)
     app.include_router(use_first_pages.page_router)
     app.include_router(scan_pages.page_router)
     app.include_router(stock_pages.page_router)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TypeVar
 
 from api.desk import Desk, actor_of
-from api.problems import ProblemError, not_found
-from api.questions import Questions
+from api.problems import ProblemError, Wrong, not_found
+from api.questions import EquipmentView, Questions
 from api.roles import Person
 from gateway.records import (
     Alarm,
@@ -17,6 +18,7 @@ from gateway.records import (
     Decision,
     EquipmentKind,
     Placement,
+    ProbeCorrection,
     QuarantineItem,
     QuarantineState,
     Refused,
@@ -159,6 +161,28 @@ def _after_last_move(places: Sequence[Placement], at_ms: int) -> None:
             "before_last_move",
             f"{at_ms} is before the last recorded move",
             "Give a time after the batch's last recorded move.",
+        )
+
+
+def correct_probe(
+    desk: Desk, person: Person, view: EquipmentView, stream: str, told: tuple[int, Decimal, str, str]
+) -> ProbeCorrection:
+    """Enter the correction of a sensor of this equipment. ``told``: from when, offset, certificate, reason."""
+    _of_here(view, stream)
+    from_ms, offset_c, certificate, reason = told
+    return desk.records.correct_probe(
+        stream, from_ms, offset_c, certificate, actor_of(person), reason, desk.clock.now_ms()
+    )
+
+
+def _of_here(view: EquipmentView, stream: str) -> None:
+    if stream.partition("/")[0] not in {d.serial for d in view.devices}:
+        raise ProblemError(
+            422,
+            "bad_input",
+            f"no sensor of {view.equipment.id} says {stream!r}",
+            "Choose one of the sensors.",
+            Wrong("choice", "stream"),
         )
 
 

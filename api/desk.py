@@ -44,12 +44,14 @@ _TYPED = (
     "payload",
     "limit_c",
     "after_min",
+    "offset_c",
+    "certificate",
     "batch_number",
     "expires_on",
     "doses",
     "gtin",
 )  # what a person wrote, in forms of pages
-_CHOSEN = ("decision", "stage", "equipment", "waste", "repair", "rule", "product", "everywhere", "scanned")
+_CHOSEN = ("decision", "stage", "equipment", "waste", "repair", "rule", "stream", "product", "everywhere", "scanned")
 _MENU = (
     ("site", "", Right.LOOK),
     ("alarms", "/alarms", Right.LOOK),

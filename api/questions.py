@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from alerts.amended import Amendments
 from alerts.counters import Tally, local_day, marks_of, midnight_ms, tally, window
 from alerts.rules import Profile, RangeState, ReadingFact, range_spans, segments
 from alerts.rules.facts import Point as Instant
@@ -19,6 +20,7 @@ from alerts.rules.facts import degrees, plain_points
 from alerts.rules.interval import max_gap_ms
 from alerts.rules.limits import SILENCE_INTERVALS
 from alerts.rules.spans import Segment, Span, cut, merge
+from alerts.told import amendments_of
 from api import roles
 from api.chart import Point
 from api.limits import profile_now
@@ -91,9 +93,13 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class LastSaid:
-    """What one stream said last: of contradicting rows the worse one (``design.md``, Identity)."""
+    """What one stream said last: of contradicting rows the worse one (``design.md``, Identity).
+
+    ``row`` with the value that counts, ``raw`` as it came.
+    """
 
     row: Row
+    raw: Row
     state: RangeState
     conflict: bool
 
@@ -102,6 +108,7 @@ class LastSaid:
 class EquipmentView:
     """An equipment now. ``latest`` is its newest temperature (the worst, when out); ``range_state`` what it tells of
     now. ``conflict``: a device contradicts itself about its last instant, and the worse value counts.
+    ``counted_c``: what counts of ``latest``, by what people said of this sensor (decision 0029).
     """
 
     equipment: Equipment
@@ -116,6 +123,7 @@ class EquipmentView:
     alarms: tuple[Alarm, ...]
     state: Shown
     conflict: bool = False
+    counted_c: Decimal | None = None
 
     @property
     def clock_note(self) -> str:
@@ -290,20 +298,45 @@ class Questions:
         interval_s = min((d.interval_s for d in mine if d.interval_s), default=DEFAULT_INTERVAL_S)
         here = tuple(a for a in alarms if a.finding.equipment == equipment.id)
         newest = self.store.latest(temperatures)
-        said = [self._last_said(row, low, high, interval_s, now_ms) for row in newest.values()]
+        amended = self.amended(temperatures)
+        said = [self._last_said(row, amended, low, high, interval_s, now_ms) for row in newest.values()]
         # Two loggers in one place: the worst of them counts (cold-chain.md 9).
         state = min((x.state for x in said), key=_WORST_FIRST.index, default=RangeState.UNKNOWN)
-        latest = _to_show(said, state, low, high)
+        shows = _to_show(said, state, low, high)
+        latest = None if shows is None else shows.raw
+        counted_c = None if shows is None else shows.row.value
         conflict = any(x.conflict for x in said)
         age_ms = 0 if latest is None else max(0, now_ms - latest.t_ms)
         silent = latest is not None and age_ms > SILENCE_INTERVALS * interval_s * 1000
         shown = shown_state(state, here, has_device=bool(mine), silent=silent)
         return EquipmentView(
-            equipment, mine, temperatures, latest, age_ms, interval_s, low, high, state, here, shown, conflict
+            equipment,
+            mine,
+            temperatures,
+            latest,
+            age_ms,
+            interval_s,
+            low,
+            high,
+            state,
+            here,
+            shown,
+            conflict,
+            counted_c,
         )
 
+    def amended(self, streams: Iterable[str]) -> Amendments:
+        """What people said of the readings of these streams."""
+        return amendments_of(self.records.probe_corrections(list(streams)))
+
     def _last_said(
-        self, newest: Row, low: Decimal | None, high: Decimal | None, interval_s: int, now_ms: int
+        self,
+        newest: Row,
+        amended: Amendments,
+        low: Decimal | None,
+        high: Decimal | None,
+        interval_s: int,
+        now_ms: int,
     ) -> LastSaid:
         """All that the stream said of its last instant: other variants and numbers at that time, and the other
         variants of these numbers within one longest gap before it.
@@ -311,10 +344,11 @@ class Questions:
         gap_ms = max_gap_ms(interval_s * 1000)
         near = self._rows(newest.stream_id, newest.t_ms - gap_ms, newest.t_ms + 1)
         identities = {newest.identity} | {r.identity for r in near if r.t_ms == newest.t_ms}
-        rows = [r for r in near if r.identity in identities] or [newest]
-        worst = min(rows, key=lambda r: _badness(r, low, high, interval_s, now_ms))
+        raw = [r for r in near if r.identity in identities] or [newest]
+        rows = [replace(r, value=amended.value_c(r.stream_id, r.t_ms, r.value)) for r in raw]
+        worst, said = min(zip(rows, raw, strict=True), key=lambda r: _badness(r[0], low, high, interval_s, now_ms))
         conflict = len({_good_value(r) for r in rows}) > 1
-        return LastSaid(worst, range_state(worst, low, high, interval_s, now_ms), conflict)
+        return LastSaid(worst, said, range_state(worst, low, high, interval_s, now_ms), conflict)
 
     def day(self, view: EquipmentView, stream_id: str, now_ms: int) -> DayView:
         """The last 24 h of one stream, judged by the rules' own gap rule (alerts/rules/spans.py)."""
@@ -342,11 +376,15 @@ class Questions:
 
     def facts(self, view: EquipmentView, from_ms: int, now_ms: int) -> list[ReadingFact]:
         """The temperatures of an equipment over [from_ms, now_ms], as the rules take them."""
-        return [
+        return self.amended(view.streams).facts(
             ReadingFact(view.equipment.id, stream_id, *fact)
             for stream_id in view.streams
             for fact in self.store.read_columns(stream_id, from_ms, now_ms + 1).facts()
-        ]
+        )
+
+    def readings_before(self, stream_id: str, to_ms: int, most: int) -> list[Row]:
+        """The last rows of a stream in the day before ``to_ms``, as they came, newest first."""
+        return self._rows(stream_id, to_ms - DAY_MS, to_ms)[: -most - 1 : -1]
 
     def _history(
         self, view: EquipmentView, stream_id: str, from_ms: int, now_ms: int
@@ -357,7 +395,8 @@ class Questions:
         # One longest gap before, so that the first reading's hold is right.
         early_ms = from_ms - max_gap_ms((declared or DEFAULT_INTERVAL_S) * 1000)
         said = self.store.read_columns(stream_id, early_ms, now_ms + 1).facts()
-        points = plain_points(ReadingFact(view.equipment.id, stream_id, *fact) for fact in said)
+        facts = (ReadingFact(view.equipment.id, stream_id, *fact) for fact in said)
+        points = plain_points(self.amended((stream_id,)).facts(facts))
         made = cut(segments(points, declared * 1000 if declared else None, now_ms), from_ms, now_ms)
         return [p for p in points if p.t_ms >= from_ms], made
 
@@ -540,11 +579,13 @@ def _badness(
     return (_WORST_FIRST.index(state), -_excess(row, low, high), -t_ms, -device_seq, -variant)
 
 
-def _to_show(said: Sequence[LastSaid], state: RangeState, low: Decimal | None, high: Decimal | None) -> Row | None:
+def _to_show(
+    said: Sequence[LastSaid], state: RangeState, low: Decimal | None, high: Decimal | None
+) -> LastSaid | None:
     """The reading a card shows: the one furthest out while any is out, else the newest."""
     if state is RangeState.OUT:
-        return max((x.row for x in said if x.state is state), key=lambda row: _excess(row, low, high))
-    return max((x.row for x in said), key=lambda row: row.t_ms, default=None)
+        return max((x for x in said if x.state is state), key=lambda x: _excess(x.row, low, high))
+    return max(said, key=lambda x: x.row.t_ms, default=None)
 
 
 def shown_state(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
+from alerts.amended import Amendments
 from alerts.counters import local_day
 from alerts.dated import limits_over_time
 from alerts.equipment.calibration import Certificate, Lapse, lapses
@@ -20,6 +21,7 @@ from alerts.report import MOST_DAYS, Devices, EquipmentSeen, Period, SiteReport,
 from alerts.rules import Profile, Profiles
 from alerts.rules.interval import DEFAULT_MS, max_gap_ms
 from alerts.rules.limits import TEMPERATURE
+from alerts.told import amendments_of
 from api.series import points_at_home
 from gateway.records import Device, Equipment, Finding, Records, Site
 from ingest.store import Store
@@ -92,6 +94,7 @@ class _Known:
     streams: Mapping[str, Sequence[str]]
     profiles: Profiles
     found: Sequence[Finding]
+    amended: Amendments
 
 
 def read_report(
@@ -132,14 +135,16 @@ def _known(
     return _Known(
         homes,
         {s: records.device(s) for s in serials},
-        {s: tuple(_lapses(records, s)) for s in serials},
+        {s: tuple(lapses_of(records, s)) for s in serials},
         {place: sorted(set(told)) for place, told in streams.items()},
         Profiles(over.catalogue, default=default, assigned=over.assigned, versions=over.versions),
         [f for f in found if f.equipment is not None and f.batch is None],
+        amendments_of(records.probe_corrections(sorted({s for told in streams.values() for s in told}))),
     )
 
 
-def _lapses(records: Records, serial: str) -> list[Lapse]:
+def lapses_of(records: Records, serial: str) -> list[Lapse]:
+    """When a device had no certificate in force (cold-chain.md 38)."""
     rows = records.audit_of(f"device:{serial}")
     return lapses(Certificate(row.at_ms, row.new_value.get("calibrated_until_ms")) for row in rows)
 
@@ -175,5 +180,5 @@ def _stream(store: Store, known: _Known, equipment: str, stream_id: str, period:
     # One longest gap before, so that the first reading's hold is right; a DS01 record at the last midnight is of that day.
     early_ms = period.from_ms - max_gap_ms(interval_ms or DEFAULT_MS)
     series = store.read_columns(stream_id, early_ms, period.to_ms + 1)
-    points = points_at_home(series, known.homes.spans(stream_id), equipment)
+    points = points_at_home(series, stream_id, known.homes.spans(stream_id), equipment, known.amended)
     return StreamSeen(stream_id, points, interval_ms, known.gone[serial])

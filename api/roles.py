@@ -31,6 +31,7 @@ class Right(StrEnum):
     WEIGH = "weigh"  # register a bag, tie a weighing to it
     CORRECT = "correct"  # tie a weighing to another bag than the one said first
     HANDLE = "handle"  # say where a batch stands, read its VVM
+    CALIBRATE = "calibrate"  # enter the correction of a sensor from its certificate
     DECIDE = "decide"  # release or discard a batch
     STOCK = "stock"  # create and change batches
     REPORT = "report"  # the web console: what SMILE got, ledger, quarantine, audit
@@ -43,7 +44,8 @@ class Right(StrEnum):
 _PHONE = frozenset({Right.LOOK, Right.ACKNOWLEDGE, Right.WEIGH, Right.HANDLE})
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OPERATOR: _PHONE,
-    Role.MANAGER: _PHONE | {Right.DECIDE, Right.STOCK, Right.REPORT, Right.REPLAY, Right.CORRECT, Right.REVOKE},
+    Role.MANAGER: _PHONE
+    | {Right.DECIDE, Right.STOCK, Right.REPORT, Right.REPLAY, Right.CORRECT, Right.REVOKE, Right.CALIBRATE},
     Role.ADMIN: frozenset({Right.LOOK, Right.REPORT}),
     Role.SUPER_ADMIN: frozenset(Right),
 }

@@ -69,9 +69,12 @@ class DeviceOut(Out):
 
 
 class ReadingOut(Out):
+    """``value``: as the device said it. ``counted``: what the rules judge of it, by what people said of its sensor."""
+
     stream_id: str
     t_ms: int
     value: Number | None
+    counted: Number | None
     quality: str
     origin: str
     device_seq: int | None
@@ -592,6 +595,27 @@ class LimitChangeIn(In):
     from_ms: TimeMs | None = None
     supersede: bool = False
     reason: Reason
+
+
+class CorrectionIn(In):
+    """``offset_c`` is added to what the sensor of ``stream`` says from ``from_ms`` on, past times too; zero ends a correction."""
+
+    stream: Annotated[str, StringConstraints(min_length=3, max_length=128)]
+    from_ms: TimeMs
+    offset_c: Annotated[Decimal, Field(ge=-5, le=5, decimal_places=3)]
+    certificate: Line
+    reason: Reason
+
+
+class CorrectionOut(Out):
+    """A correction as it was said. Of two of a stream for one date the later ``number`` holds."""
+
+    stream: str
+    number: int
+    from_ms: int
+    offset_c: Number
+    certificate: str
+    said: SaidOut | None
 
 
 class DecisionIn(In):

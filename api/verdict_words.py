@@ -248,6 +248,21 @@ class Told:
 
     # --- what it rests on ---
 
+    def corrections(self) -> list[str]:
+        """What was added to what the sensors said, by which certificate."""
+        words = self.words
+        return [
+            words(
+                "verdict_page.correction",
+                offset=words.signed(number_of(row.get("offset_c")) or Decimal(0)),
+                stream=row.get("stream"),
+                time=self.when(row.get("from")),
+                number=row.get("certificate"),
+                name=row.get("by"),
+            )
+            for row in self.document.get("corrections", ())
+        ]
+
     def facts(self) -> list[dict[str, str]]:
         """The readings by stream: how many, from when to when, and their digest."""
         return [

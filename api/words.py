@@ -52,6 +52,10 @@ class Words:
         text = f"{shown:f}".replace("-", "−")
         return text.replace(".", ",") if self.language == "id" else text
 
+    def signed(self, offset: Decimal) -> str:
+        """A difference with its sign: ``+0,2``."""
+        return f"+{self.number(offset)}" if offset > 0 else self.number(offset)
+
     def time(self, ms: int | None, zone: str) -> str:
         """``20 Nov 2026 15.04 WIB`` / ``20 Nov 2026 15:04 WIB``: the site's wall clock with its zone's name."""
         if ms is None:

@@ -25,6 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 WORLDS, ORDER = "tests/alerts/properties/test_small_worlds.py", "tests/alerts/test_rules_order.py"
 BULK = "tests/alerts/bulk/test_bulk_equals_engine.py"
+PEOPLE = "tests/alerts/properties/test_people_and_readings.py"
 SENSORS = "tests/alerts/equipment/test_order.py"
 _COUNT = re.compile(r"(\d+) passing(?: \w+)?, (\d+) failing(?: \w+)?,? and (\d+) invalid")
 
@@ -59,6 +60,26 @@ SUITES = (
         "test_req_30_words_of_a_door_in_any_order_say_what_judge_says",
         "event-driven words of a door in any order, with changing limits",
         runs=2,
+    ),
+    Suite(
+        PEOPLE,
+        "test_req_09_req_38_whatever_people_say_of_readings_and_when_the_findings_are_those_of_both",
+        "readings and what people say of them in any order, through alerts' memory, with kills and forgotten history:"
+        " incremental = from scratch",
+        share=0.25,
+        runs=2,
+    ),
+    Suite(
+        PEOPLE,
+        "test_req_38_columns_are_corrected_as_single_readings_are",
+        "the same over columns (alerts.bulk) = the engine",
+        share=0.25,
+    ),
+    Suite(
+        PEOPLE,
+        "test_req_38_a_verdict_over_raw_readings_is_that_over_readings_that_came_corrected",
+        "a verdict over raw readings and what was said = over readings that came so",
+        share=0.1,
     ),
     Suite(
         BULK,

@@ -110,6 +110,7 @@ def _tasks(
     from alerts.manners import rungs
     from alerts.replay import People
     from alerts.rulebook import limits_of, rules_of
+    from alerts.told import amendments_of
     from smile_iot.parts import alerts_config, manners_of, store_config
     from smile_iot.replay_site import SiteTask
     from smile_iot.replay_source import in_memory, in_store
@@ -126,10 +127,11 @@ def _tasks(
         raise ConfigError("--profiles", f"nothing is judged by {', '.join(idle)}", advice=f"known are {known_ids}")
     chosen = _chosen(args, registry)
     from_store = args.source == "store"
+    amended = amendments_of(records.probe_corrections())
     stored = (
-        in_store(store_config(settings), records.assigned_equipment())
+        in_store(store_config(settings), records.assigned_equipment(), amended)
         if from_store
-        else in_memory(config.memory_path)
+        else in_memory(config.memory_path, amended)
     )
     both = _profiles(
         args, records, registry, rules.catalogue, changed, {e.id for e in chosen}, stored, config.held_back_s

@@ -8,6 +8,7 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from alerts.amended import NOTHING_SAID, Amendments
 from alerts.bulk import Points, points_of
 from alerts.equipment import watched_quantities
 from alerts.homes import Homes
@@ -27,10 +28,12 @@ _TEMPERATURE = "temperature_c"
 class Source(Protocol):
     """All that is stored of an equipment."""
 
-    def points(self, equipment: str, stream: str) -> Points: ...
+    def points(self, equipment: str, stream: str) -> Points:
+        """As they count, by what people said of them."""
+        ...
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
-        """The temperatures of the places of a batch."""
+        """The temperatures of the places of a batch, as they came."""
         ...
 
     def watched(self, equipment: str, from_ms: int, to_ms: int) -> Iterable[ReadingFact]:
@@ -44,13 +47,14 @@ class Source(Protocol):
 class Stored:
     """Where the readings are, so that another process can open them too. ``homes``: (equipment, stream) of all there are.
 
-    ``memory``: alerts' file; else ``store``, with where each device stood when.
+    ``memory``: alerts' file; else ``store``, with where each device stood when. ``amended``: what people said of readings.
     """
 
     homes: tuple[tuple[str, str], ...]
     memory: Path | None = None
     store: StoreConfig | None = None
     stood: Homes = field(default_factory=lambda: Homes({}))
+    amended: Amendments = NOTHING_SAID
 
     def of(self, equipment: Collection[str]) -> Stored:
         """Those of some equipment only."""
@@ -60,13 +64,14 @@ class Stored:
         if self.memory is not None:
             from alerts.memory import Memory
 
-            return FromMemory(Memory(self.memory, read_only=True))
+            return FromMemory(Memory(self.memory, read_only=True), self.amended)
         from ingest.store import StoreConfig, open_store
 
-        return FromStore(open_store(self.store or StoreConfig(), read_only=True), self.homes, self.stood)
+        store = open_store(self.store or StoreConfig(), read_only=True)
+        return FromStore(store, self.homes, self.stood, self.amended)
 
 
-def in_memory(path: Path) -> Stored:
+def in_memory(path: Path, amended: Amendments) -> Stored:
     """Raises ConfigError where alerts never ran."""
     from alerts.memory import Memory
 
@@ -74,12 +79,12 @@ def in_memory(path: Path) -> Stored:
         raise ConfigError("server.data_dir", f"no {path}: alerts never ran here", advice="or ask --from store")
     memory = Memory(path, read_only=True)
     try:
-        return Stored(tuple(memory.homes()), memory=path)
+        return Stored(tuple(memory.homes()), memory=path, amended=amended)
     finally:
         memory.close()
 
 
-def in_store(config: StoreConfig, since: Mapping[str, Sequence[tuple[int, str]]]) -> Stored:
+def in_store(config: StoreConfig, since: Mapping[str, Sequence[tuple[int, str]]], amended: Amendments) -> Stored:
     """``since``: ``Records.assigned_equipment()``. A stream is at home in each equipment its device ever stood in."""
     from ingest.store import open_store
 
@@ -87,7 +92,7 @@ def in_store(config: StoreConfig, since: Mapping[str, Sequence[tuple[int, str]]]
     store = open_store(config, read_only=True)
     try:
         found = sorted({(place, s) for s in store.streams() for *_, place in stood.spans(s) if place})
-        return Stored(tuple(found), store=config, stood=stood)
+        return Stored(tuple(found), store=config, stood=stood, amended=amended)
     finally:
         store.close()
 
@@ -95,12 +100,14 @@ def in_store(config: StoreConfig, since: Mapping[str, Sequence[tuple[int, str]]]
 class FromMemory:
     """Each reading in the equipment its device stood in at its time, as alerts house it."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, amended: Amendments) -> None:
         self._memory = memory
+        self._amended = amended
 
     def points(self, equipment: str, stream: str) -> Points:
         kept = self._memory.columns(equipment, stream)
-        return points_of(kept.t_ms, kept.value_m, kept.missing, kept.device_seq)
+        counted_m = self._amended.values_m(stream, kept.t_ms, kept.value_m)
+        return points_of(kept.t_ms, counted_m, kept.missing, kept.device_seq)
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         from alerts.batch_facts import KnownThen
@@ -117,7 +124,8 @@ class FromMemory:
 class FromStore:
     """Each reading in the equipment its device stood in at its time."""
 
-    def __init__(self, store: Store, homes: Iterable[tuple[str, str]], stood: Homes) -> None:
+    def __init__(self, store: Store, homes: Iterable[tuple[str, str]], stood: Homes, amended: Amendments) -> None:
+        self._amended = amended
         self._store = store
         self._homes = list(homes)
         self._stood = stood
@@ -126,7 +134,7 @@ class FromStore:
         from api.series import points_at_home
 
         series = self._store.read_columns(stream, 0, _FOREVER_MS)
-        return points_at_home(series, self._stood.spans(stream), equipment)
+        return points_at_home(series, stream, self._stood.spans(stream), equipment, self._amended)
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         from alerts.judgement import spans_of

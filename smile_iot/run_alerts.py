@@ -18,6 +18,7 @@ def run(args: argparse.Namespace) -> int:
     from alerts import channels, service
     from alerts.notify import Notifier
     from alerts.recovery import MemoryValues
+    from alerts.told import amendments_of
     from api.words import LANGUAGES, Words
     from gateway.journal import open_journal
 
@@ -37,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
                     config.public_url,
                     channels.send,
                     manners_of(settings),
-                    MemoryValues(config.memory_path),
+                    MemoryValues(
+                        config.memory_path, lambda stream: amendments_of(records.probe_corrections((stream,)))
+                    ),
                 )
                 await service.run(config, clock, journal, records, notifier, stop)
         finally:

@@ -40,10 +40,12 @@ class Lapse:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Add ``offset_c`` to what the sensor says, from ``from_ms`` on (until the next one)."""
+    """Add ``offset_c`` to what the sensor says, from ``from_ms`` on (until the next one), as its certificate has it."""
 
     from_ms: int
     offset_c: Decimal
+    certificate: str = ""
+    said_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ SITE = Kind("site", tables.sites, model.Site, ("id",), site_of=_own_id)
 EQUIPMENT = Kind("equipment", tables.equipment, model.Equipment, ("id",))
 PROFILE = Kind("profile", tables.profile_versions, model.ProfileVersion, ("profile", "number"))
 DEVICE = Kind("device", tables.devices, model.Device, ("serial",))
+PROBE_CORRECTION = Kind("probe_correction", tables.probe_corrections, model.ProbeCorrection, ("stream", "number"))
 EDGE = Kind(
     "edge",
     tables.edges,
@@ -40,7 +41,7 @@ QUARANTINE = Kind("quarantine", tables.quarantine, model.QuarantineItem, ("id",)
 ATTACHMENT = Kind("attachment", tables.attachments, model.Attachment, ("kind", "subject", "target"), complete=False)
 USER = Kind("user", tables.users, model.User, ("name",), secret=frozenset({"password_hash", "contacts"}))
 
-REGISTRY_KINDS: tuple[Kind[Any], ...] = (SITE, EQUIPMENT, DEVICE, PROFILE)
+REGISTRY_KINDS: tuple[Kind[Any], ...] = (SITE, EQUIPMENT, DEVICE, PROFILE, PROBE_CORRECTION)
 ALL_KINDS: tuple[Kind[Any], ...] = (
     *REGISTRY_KINDS,
     EDGE,

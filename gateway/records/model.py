@@ -200,6 +200,23 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeCorrection:
+    """From ``from_ms`` on, ``offset_c`` is added to what a stream's sensor says (cold-chain.md 38), until a later one.
+
+    Of two for one date the later ``number`` holds, so a mistake is put right by another row and none is changed.
+    """
+
+    stream: str
+    number: int
+    from_ms: int
+    offset_c: Decimal
+    certificate: str
+    said_by: str
+    said_ms: int
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
 class Registered:
     """The answer to a device's registration: what changed, and the waiting quarantine items of its serial."""
 

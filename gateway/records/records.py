@@ -16,6 +16,7 @@ from gateway.records.findings import FindingsPart
 from gateway.records.forecasts import ForecastsPart
 from gateway.records.gtins import GtinsPart
 from gateway.records.placements import PlacementsPart
+from gateway.records.probes import ProbesPart
 from gateway.records.profiles import ProfilesPart
 from gateway.records.quarantine import QuarantinePart
 from gateway.records.registry import RegistryPart
@@ -27,6 +28,7 @@ class Records(
     RegistryPart,
     GtinsPart,
     ProfilesPart,
+    ProbesPart,
     EdgesPart,
     PlacementsPart,
     FindingsPart,

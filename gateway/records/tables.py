@@ -124,6 +124,19 @@ devices = Table(
     Column("tera_valid_days", Integer, nullable=False),
 )
 
+probe_corrections = Table(
+    "probe_corrections",
+    metadata,
+    Column("stream", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("offset_c", DecimalExact, nullable=False),
+    Column("certificate", String, nullable=False),
+    Column("said_by", String, nullable=False),
+    Column("said_ms", BigInteger, nullable=False),
+    _site(),
+)
+
 edges = Table(
     "edges",
     metadata,

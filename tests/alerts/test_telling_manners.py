@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from alerts.amended import NOTHING_SAID
 from alerts.manners import Manners
 from alerts.notify import Message, Notifier
 from alerts.recovery import MemoryValues
@@ -51,7 +52,7 @@ def tell(world: Any, channel: Channel) -> Callable[..., bool]:
             "https://iot.example",
             channel,
             Manners(**manners),
-            MemoryValues(world.folder / "alerts.db"),
+            MemoryValues(world.folder / "alerts.db", lambda _: NOTHING_SAID),
         )()
 
     return make

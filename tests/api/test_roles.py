@@ -63,6 +63,16 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
         "/api/v1/sites/{site}/equipment/{equipment}/what-if?code=HEAT&limit_c=9&after_min=600",
         None,
     ),
+    ("GET", "/api/v1/sites/{site_id}/equipment/{equipment_id}/corrections"): (
+        ALL,
+        "/api/v1/sites/{site}/equipment/{equipment}/corrections",
+        None,
+    ),
+    ("POST", "/api/v1/sites/{site_id}/equipment/{equipment_id}/corrections"): (
+        DECIDERS,
+        "/api/v1/sites/{site}/equipment/{equipment}/corrections",
+        {"stream": "LOG-1/temperature_c", "from_ms": 1, "offset_c": -0.3, "certificate": "KAL-17", **WHY},
+    ),
     ("GET", "/api/v1/sites/{site_id}/devices"): (ALL, "/api/v1/sites/{site}/devices", None),
     ("GET", "/api/v1/sites/{site_id}/streams"): (ALL, "/api/v1/sites/{site}/streams", None),
     ("GET", "/api/v1/sites/{site_id}/readings"): (
@@ -185,6 +195,16 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
         SUPER,
         "/sites/{site}/equipment/{equipment}/limits",
         {"rule": "HEAT", "limit_c": "9,5", "after_min": "600", **WHY},
+    ),
+    ("GET", "/sites/{site_id}/equipment/{equipment_id}/readings"): (
+        ALL,
+        "/sites/{site}/equipment/{equipment}/readings",
+        None,
+    ),
+    ("POST", "/sites/{site_id}/equipment/{equipment_id}/corrections"): (
+        DECIDERS,
+        "/sites/{site}/equipment/{equipment}/corrections",
+        {"stream": "LOG-1/temperature_c", "offset_c": "-0,3", "certificate": "KAL-17", **WHY},
     ),
     ("GET", "/sites/{site_id}/alarms"): (ALL, "/sites/{site}/alarms", None),
     ("GET", "/sites/{site_id}/alarms/{alarm_id}"): (ALL, "/sites/{site}/alarms/{alarm}", None),

@@ -1,0 +1,117 @@
+"""Readings on page and API: raw and counted, and what people say of them (requirements 37 and 38)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+PAGE = "/sites/PKM-A/equipment/KULKAS-A/readings"
+CORRECTIONS = "/sites/PKM-A/equipment/KULKAS-A/corrections"
+JSON = f"/api/v1{CORRECTIONS}"
+NOW = "/api/v1/sites/PKM-A/equipment/KULKAS-A"
+STREAM = "LOG-1/temperature_c"
+HOUR = 3_600_000
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+
+
+def body(world: Any, **changes: Any) -> dict[str, Any]:
+    told = {"stream": STREAM, "from_ms": world.clock.now - 48 * HOUR, "offset_c": -1.5, "certificate": "KAL-17"}
+    return told | {"reason": "certificate came"} | changes
+
+
+def test_38_a_manager_enters_a_correction_and_the_page_shows_raw_and_counted_values(world: Any) -> None:
+    """cold-chain.md 37 and 38: 9.3 C as said, 7.8 C as it counts: in range; who, when, why and which certificate."""
+    assert world.as_role("operator").get(NOW).json()["range_state"] == "out"
+    form = {"stream": STREAM, "offset_c": "-1,5", "certificate": "KAL-17", "reason": "certificate came"}
+    sent = world.log_in("manager", "en").post(CORRECTIONS, form | {"since": "2026-01-05T08:00"})
+    assert sent.headers["location"] == f"{PAGE}?done=probe_corrected"
+    page = text_of(world.log_in("operator", "en").get(PAGE).text)
+    assert "−1.5 °C , since 5 Jan 2026 08:00 WIT" in page
+    assert "certificate KAL-17" in page
+    assert "by manager," in page
+    assert "certificate came" in page
+    assert "9.3 7.8" in page
+    now = world.as_role("operator").get(NOW).json()
+    assert (now["latest"]["value"], now["latest"]["counted"], now["range_state"]) == (9.3, 7.8, "in")
+    assert "The sensor said 9.3 °C" in text_of(world.log_in("operator", "en").get(PAGE.rpartition("/")[0]).text)
+    assert "9,3 7,8" in text_of(world.log_in("operator", "id").get(PAGE).text)
+    assert world.records.verify_chain("PKM-A").ok
+
+
+def test_38_the_correction_holds_from_its_date_only(world: Any) -> None:
+    at = world.clock.now - 2 * HOUR
+    made = world.as_role("manager").post(JSON, json=body(world, from_ms=at))
+    assert made.status_code == 201
+    assert (made.json()["number"], made.json()["said"]["actor"]) == (1, "manager")
+    rows = (
+        world.as_role("operator")
+        .get(f"/api/v1/sites/PKM-A/readings?stream={STREAM}&from_ms={at - HOUR}&to_ms={at + HOUR}")
+        .json()["rows"]
+    )
+    assert {(r["t_ms"] >= at, r["value"], r["counted"]) for r in rows} == {(False, 9.3, 9.3), (True, 9.3, 7.8)}
+    told = world.as_role("operator").get(JSON).json()
+    assert [(c["stream"], c["from_ms"], c["offset_c"], c["certificate"]) for c in told] == [
+        (STREAM, at, -1.5, "KAL-17")
+    ]
+
+
+def test_38_the_hours_out_of_range_are_counted_by_the_corrected_value(world: Any) -> None:
+    def beyond() -> int:
+        counted = world.as_role("operator").get(NOW).json()["counters"]
+        day = next(c for c in counted if c["span"] == "24h")
+        return int(next(b["beyond_ms"] for b in day["beyond"] if (b["comparator"], b["limit_c"]) == (">", 8)))
+
+    assert beyond() > 10 * HOUR
+    world.as_role("manager").post(JSON, json=body(world))
+    assert beyond() == 0
+
+
+def test_38_readings_without_a_certificate_in_force_stay_and_are_marked(world: Any) -> None:
+    from dataclasses import replace
+
+    from gateway.records import Actor
+
+    boss = Actor("boss", "super_admin")
+    device = world.records.device("LOG-1")
+    known = replace(device, calibrated_until_ms=world.clock.now - 2 * HOUR)
+    world.records.upsert_device(known, boss, "its certificate", world.clock.now - 30 * 24 * HOUR)
+    page = text_of(world.log_in("operator", "en").get(PAGE).text)
+    assert page.count("uncalibrated") == 12  # of 48 shown, six an hour
+    assert page.count("9.3 9.3") == 48
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"reason": "  "}, "bad_input"),
+        ({"certificate": " "}, "bad_input"),
+        ({"offset_c": 5.5}, "bad_input"),
+        ({"stream": "LOG-9/temperature_c"}, "bad_input"),
+        ({"stream": "LOG-1/humidity_percent"}, "BAD_VALUE"),
+        ({"from_ms": 1 << 42}, "BAD_VALUE"),
+    ],
+)
+def test_37_a_correction_without_reason_certificate_or_sense_is_refused(
+    world: Any, changes: dict[str, Any], reason: str
+) -> None:
+    before = world.records.newest_change()
+    answer = world.as_role("manager").post(JSON, json=body(world, **changes))
+    assert (answer.status_code, answer.json()["reason"]) == (422, reason)
+    assert world.records.newest_change() == before
+
+
+def test_only_who_may_sees_the_form(world: Any) -> None:
+    assert "Record the correction" in world.log_in("manager").get(PAGE).text
+    assert "Record the correction" not in world.log_in("operator").get(PAGE).text
+    assert "A manager or super admin" in world.log_in("operator").get(PAGE).text
+
+
+def test_an_older_day_is_shown_when_asked_for(world: Any) -> None:
+    asker = world.log_in("operator", "en")
+    assert "No reading in the 24 hours" in asker.get(f"{PAGE}?stream={STREAM}&until=2020-01-01T00:00").text
+    assert asker.get(f"{PAGE}?stream={STREAM}&until=tomorrow").status_code == 422

@@ -1,0 +1,77 @@
+"""Corrections of sensors: a named person, a certificate, a reason; never changed, only followed by another."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway.records import Actor, Refused, Role, UnknownRecord
+from gateway.records.errors import Code
+
+SARI = Actor("Sari", Role.MANAGER)
+STREAM = "LOG-1/temperature_c"
+DAY = 86_400_000
+
+
+@pytest.fixture
+def r(world: Any) -> Any:
+    return world.records
+
+
+def said(r: Any, offset_c: str = "-0.3", from_ms: int = DAY, **changes: Any) -> Any:
+    told = {"stream": STREAM, "certificate": "KAL-17", "actor": SARI, "reason": "certificate came", "at_ms": 10 * DAY}
+    return r.correct_probe(from_ms=from_ms, offset_c=Decimal(offset_c), **(told | changes))
+
+
+def test_req_38_a_correction_is_kept_with_who_when_and_why_and_the_registry_is_to_be_read_again(r: Any) -> None:
+    version = r.registry_version()
+    made = said(r)
+    assert (made.number, made.offset_c, made.said_by, made.site) == (1, Decimal("-0.3"), "Sari", "S1")
+    assert r.probe_corrections() == r.probe_corrections([STREAM]) == [made]
+    assert r.probe_corrections(["LOG-2/temperature_c"]) == []
+    (row,) = r.audit_of(f"probe_correction:{STREAM}/1")
+    assert (row.action, row.actor, row.reason, row.at_ms) == ("probe_corrected", "Sari", "certificate came", 10 * DAY)
+    assert r.registry_version() > version
+    assert r.verify_chain("S1").ok
+
+
+def test_req_38_a_mistake_is_put_right_by_another_row_and_the_same_again_is_no_change(r: Any) -> None:
+    said(r)
+    rows = r.newest_change()
+    assert said(r, reason="sent twice").number == 1
+    assert r.newest_change() == rows
+    assert said(r, "0.3", reason="the sign was wrong").number == 2
+    assert [c.offset_c for c in r.probe_corrections()] == [Decimal("-0.3"), Decimal("0.3")]
+    assert said(r, "-0.3").number == 3  # once more the first: that is a change now
+    audit_id = r.audit_of(f"probe_correction:{STREAM}/2")[0].id
+    then = r.states_at("probe_correction", audit_id, prefix="LOG-1/")
+    assert [(c.number, c.offset_c) for c in then] == [(1, Decimal("-0.3")), (2, Decimal("0.3"))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"actor": Actor.system("alerts")}, Code.PERSON_REQUIRED),
+        ({"reason": " "}, Code.REASON_REQUIRED),
+        ({"certificate": ""}, Code.BAD_VALUE),
+        ({"offset_c": "5.001"}, Code.BAD_VALUE),
+        ({"offset_c": "0.0001"}, Code.BAD_VALUE),
+        ({"offset_c": "NaN"}, Code.BAD_VALUE),
+        ({"from_ms": 400 * DAY}, Code.BAD_VALUE),
+        ({"from_ms": -1}, Code.BAD_VALUE),
+        ({"stream": "LOG-1/door_open"}, Code.BAD_VALUE),
+        ({"stream": "LOG-1"}, Code.BAD_VALUE),
+    ],
+)
+def test_req_37_what_cannot_be_meant_is_refused(r: Any, changes: dict[str, Any], code: Code) -> None:
+    with pytest.raises(Refused) as refused:
+        said(r, **changes)
+    assert refused.value.code == code
+    assert r.probe_corrections() == []
+
+
+def test_a_device_that_nobody_registered_has_no_correction(r: Any) -> None:
+    with pytest.raises(UnknownRecord):
+        said(r, stream="LOG-7/temperature_c")
