@@ -6,7 +6,6 @@ This module reads files; the rules get the values.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from importlib import resources
@@ -16,6 +15,7 @@ from typing import Any
 from alerts.rules.facts import milli
 from alerts.rules.finding import Level
 from alerts.rules.limits import TEMPERATURE, Comparator, Limit, Mode, Profile
+from alerts.tables import versioned_tables
 from telemetry.errors import ConfigError
 from telemetry.quantities import QUANTITIES
 
@@ -75,13 +75,7 @@ def parse_profiles(text: str, where: str, known: Mapping[str, Profile] | None = 
 
     Raises ConfigError with the place and what to write there.
     """
-    try:
-        body = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError("profiles", f"{where}: {error}") from error
-    version = body.pop("version", None)
-    if not isinstance(version, str) or not version:
-        raise ConfigError("version", f"{where}: a profile file says its version as a text")
+    version, body = versioned_tables(text, "profiles", where)
     made: dict[str, Profile] = {}
     for name, table in body.items():
         at = f"{where} [{name}]"

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +24,7 @@ from alerts.config import Config
 from alerts.memory import Memory
 from alerts.rules import ReadingFact
 from alerts.service import Alerts
+from benchmarks.hand_clock import HandClock
 from gateway.journal import Entry, SqliteJournal
 from gateway.records import Actor, Batch, Device, Equipment, EquipmentKind, Role, Site, SiteLevel, open_records
 from telemetry.contract import Upload, encode_upload
@@ -35,26 +35,6 @@ DAY = 1440 * MIN
 PLACES = 8
 NOW = 1_790_000_000_000
 SARI = Actor("Sari", Role.MANAGER)
-
-
-@dataclass
-class HandClock:
-    wall_ms: int = NOW
-
-    def now_ms(self) -> int:
-        return self.wall_ms
-
-    def boot_id(self) -> str:
-        return "bench"
-
-    def boottime_ns(self) -> int:
-        return 0
-
-    def sync(self) -> tuple[Sync, int | None]:
-        return Sync.SYNCED, 1
-
-    def real_seconds(self, virtual_s: float) -> float:
-        return virtual_s
 
 
 def value(place: int, minute: int) -> Decimal:
@@ -96,7 +76,7 @@ def rss_mb() -> float:
 
 
 def measure(folder: Path, days: int) -> dict[str, float]:
-    clock, journal = HandClock(), SqliteJournal(folder / "journal.db")
+    clock, journal = HandClock(NOW), SqliteJournal(folder / "journal.db")
     with open_records(str(folder / "records.db")) as records:
         memory = Memory(folder / "alerts.db")
         alerts = Alerts(Config(memory_path=folder / "alerts.db"), clock, journal, records, memory)
@@ -112,7 +92,7 @@ def measure(folder: Path, days: int) -> dict[str, float]:
 
 
 def restart(folder: Path) -> dict[str, float]:
-    clock, journal = HandClock(), SqliteJournal(folder / "journal.db")
+    clock, journal = HandClock(NOW), SqliteJournal(folder / "journal.db")
     with open_records(str(folder / "records.db")) as records:
         memory = Memory(folder / "alerts.db")
         before = rss_mb()

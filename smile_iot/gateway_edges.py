@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import getpass
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from smile_iot.parts import open_records
 from smile_iot.service import add_config_argument, settings_of
 from smile_iot.settings import Settings
 from telemetry.clock import clock_from_environment
+from telemetry.contract import iso_utc_seconds
 from telemetry.enrolment import Invitation, pin_of
 from telemetry.errors import ConfigError
 
@@ -64,7 +64,7 @@ def invitation(settings: Settings, code: str) -> Invitation:
 def invitation_text(asked: Invitation, expires_ms: int) -> list[str]:
     pin = f" --pin {asked.pin}" if asked.pin else ""
     return [
-        f"one-time code, good until {_time(expires_ms)}, shown this once:",
+        f"one-time code, good until {iso_utc_seconds(expires_ms)}, shown this once:",
         "",
         f"    {asked.code}",
         "",
@@ -96,7 +96,7 @@ def _edges(args: argparse.Namespace) -> int:
     rows = [
         _HEAD,
         *(
-            (e.site, e.edge, str(e.state), _time(e.since_ms), e.said_by, e.machine[:12] or "-", e.account)
+            (e.site, e.edge, str(e.state), iso_utc_seconds(e.since_ms), e.said_by, e.machine[:12] or "-", e.account)
             for e in edges
         ),
     ]
@@ -104,10 +104,6 @@ def _edges(args: argparse.Namespace) -> int:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {"invite": _invite, "revoke": _revoke, "edges": _edges}

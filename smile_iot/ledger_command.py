@@ -6,10 +6,10 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from smile_iot.service import add_config_argument, settings_of
+from telemetry.contract import iso_utc_seconds
 
 if TYPE_CHECKING:
     from ingest.identities import Identity
@@ -269,4 +269,4 @@ def _span(ms: int) -> str:
 
 
 def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ms else "never"
+    return iso_utc_seconds(ms) if ms else "never"

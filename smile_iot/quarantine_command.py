@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import getpass
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smile_iot.parts import open_kept_records
 from smile_iot.service import add_config_argument, settings_of
 from telemetry.clock import clock_from_environment
+from telemetry.contract import iso_utc_seconds
 from telemetry.errors import ConfigError, ContractError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _list(args: argparse.Namespace, records: Records) -> list[str]:
 def _row(item: QuarantineItem) -> tuple[str, ...]:
     state = "asked for" if item.asked_ms is not None else "corrected" if item.repair else str(item.state)
     place = (item.site or "-", item.edge or "-")
-    return (item.id[:_SHOWN], *place, _time(item.received_ms), str(len(item.payload)), state, item.reason)
+    return (item.id[:_SHOWN], *place, iso_utc_seconds(item.received_ms), str(len(item.payload)), state, item.reason)
 
 
 def _show(args: argparse.Namespace, records: Records) -> list[str]:
@@ -80,7 +80,7 @@ def _show(args: argparse.Namespace, records: Records) -> list[str]:
         f"{item.id}  {said.title} ({item.reason}), {item.state}",
         f"  {said.means}",
         f"  {said.todo}",
-        f"  {item.topic}, received {_time(item.received_ms)}: {item.detail}",
+        f"  {item.topic}, received {iso_utc_seconds(item.received_ms)}: {item.detail}",
         *(f"  repair {word}: {text}" for word, text in said.repairs),
         "  it can never be sent through: nobody can sign in the edge's place" if not said.repairs else "",
         f"as it came, {len(item.payload)} bytes:",
@@ -88,7 +88,10 @@ def _show(args: argparse.Namespace, records: Records) -> list[str]:
     ]
     if item.corrected is not None:
         lines += [f"corrected ({item.repair}), for {item.corrected_topic}:", shown_payload(item.corrected)[0]]
-    lines += [f"{_time(r.at_ms)} {r.actor} {r.action}: {r.reason}" for r in records.audit_of(f"quarantine:{item.id}")]
+    lines += [
+        f"{iso_utc_seconds(r.at_ms)} {r.actor} {r.action}: {r.reason}"
+        for r in records.audit_of(f"quarantine:{item.id}")
+    ]
     return [line for line in lines if line]
 
 
@@ -138,10 +141,6 @@ def _find(records: Records, start: str) -> QuarantineItem:
     if len(found) != 1:
         raise ConfigError("ID", f"{len(found)} messages have an id that begins with {start!r}", advice="see list")
     return found[0]
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace, Records], Sequence[str]]] = {

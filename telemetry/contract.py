@@ -97,6 +97,11 @@ def iso_utc(ms: int) -> str:
     return at.isoformat(timespec="seconds")[:19] + f".{ms % 1000:03d}Z"
 
 
+def iso_utc_seconds(ms: int) -> str:
+    """``2026-11-20T08:00:00Z``: whole seconds, for people and for SMILE."""
+    return f"{iso_utc(ms)[:19]}Z"
+
+
 def parse_iso_utc(text: str) -> int:
     """Milliseconds of an RFC 3339 time that carries an offset; raises ContractError("bad_time")."""
     try:

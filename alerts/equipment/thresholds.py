@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -11,6 +10,7 @@ from importlib import resources
 
 from alerts.rules.facts import milli
 from alerts.rules.finding import Level
+from alerts.tables import versioned_tables
 from telemetry.errors import ConfigError
 
 RULES = "sensor_rules"
@@ -68,13 +68,7 @@ class Thresholds:
 
 def parse_thresholds(text: str, where: str) -> Thresholds:
     """Raises ConfigError with the rule and what is missing there."""
-    try:
-        body = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError("thresholds", f"{where}: {error}") from error
-    version = body.pop("version", None)
-    if not isinstance(version, str) or not version:
-        raise ConfigError("version", f"{where}: say the version as a text")
+    version, body = versioned_tables(text, "thresholds", where)
     made: dict[str, RuleData] = {}
     for code, table in body.items():
         if not isinstance(table, dict) or not table.get("source") or not isinstance(table.get("verified"), bool):

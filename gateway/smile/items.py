@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from gateway.smile.port import Item, PushStatus, Route
+from telemetry.contract import iso_utc_seconds
 from telemetry.errors import ContractError
 from telemetry.quantities import SERIAL_PATTERN
 from telemetry.readings import Quality, Reading
@@ -104,11 +105,6 @@ def shared_serials(named: Mapping[str, str]) -> list[tuple[str, ...]]:
 # --- reading -> item (duties 1 to 5) -------------------------------------------------------------------------
 
 
-def iso_with_offset(ms: int) -> str:
-    """``2026-11-20T08:00:00Z``: the only form whose meaning does not depend on the server's zone (duty 1)."""
-    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def item_of(
     reading: Reading,
     device_id: str,
@@ -131,9 +127,9 @@ def item_of(
     if not _within(value, _TEMPERATURE):
         return NotPushed(device_id, t_ms, "out_of_bounds", f"temperature {value}")
     if t_ms > now_ms + bounds.max_future_ms:
-        return NotPushed(device_id, t_ms, "in_the_future", iso_with_offset(t_ms))
+        return NotPushed(device_id, t_ms, "in_the_future", iso_utc_seconds(t_ms))
     if t_ms < now_ms - bounds.max_age_ms:
-        return NotPushed(device_id, t_ms, "too_old", iso_with_offset(t_ms))
+        return NotPushed(device_id, t_ms, "too_old", iso_utc_seconds(t_ms))
     return _item(device_id, t_ms, value, beside, assumed, route)
 
 
@@ -190,7 +186,7 @@ def item_body(item: Item) -> dict[str, Any]:
         "lon": _text(item.lon),
         "curr_temp": _text(item.temperature_c),
         "humidity": _text(item.humidity_percent),
-        "actual_date": iso_with_offset(item.sampled_at_ms),
+        "actual_date": iso_utc_seconds(item.sampled_at_ms),  # the form that no zone of the server changes (duty 1)
         "status_device": item.device_ok,
         "battery": _json_number(item.battery_percent),
         "signal": _json_number(item.signal_percent),

@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 
 from gateway.broker_accounts import password_hash
 from smile_iot.demo.mosquitto import Mosquitto
+from smile_iot.demo.secret_file import write_secret
 from smile_iot.processes import Program, wait_port
 from telemetry.errors import NeighbourDownError
 from telemetry.topics import ROOT
@@ -69,9 +70,7 @@ class AmqttBroker(Mosquitto):
         accounts: dict[str, dict[str, Any]] = {}
         for account, path in self.password_files.items():
             accounts[account] = {"password_file": str(path), **self._rights(account)}
-        file = self.folder / "accounts.json"
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(accounts))
+        file = write_secret(self.folder / "accounts.json", json.dumps(accounts))
         command = [sys.executable, "-m", "smile_iot.demo.amqtt_broker", str(file), str(self.port)]
         self.program = Program("amqtt", command, self.folder)
         self.program.start()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from gateway.broker_accounts import BrokerFiles, new_password, password_hash
+from smile_iot.demo.secret_file import write_secret
 from smile_iot.processes import Program, free_port, wait_port
 from telemetry.errors import NeighbourDownError
 from telemetry.topics import ROOT
@@ -64,18 +65,12 @@ class Mosquitto:
         lines = []
         for account in ("ingest", *self.edges):
             password = new_password()
-            self.password_files[account] = self._write(self.folder / f"{account}.password", password)
+            self.password_files[account] = write_secret(self.folder / f"{account}.password", password)
             lines.append(f"{account}:{password_hash(password)}\n")
         for path in (self.files.base_passwords, self.files.passwords):
-            self._write(path, "".join(lines))
+            write_secret(path, "".join(lines))
         for path in (self.files.base_acl, self.files.acl):
-            self._write(path, self._acl())
-
-    @staticmethod
-    def _write(path: Path, text: str) -> Path:
-        path.touch(mode=0o600)
-        path.write_text(text)
-        return path
+            write_secret(path, self._acl())
 
     def _acl(self) -> str:
         rules = [f"user ingest\ntopic read {ROOT}/+/+/+/up/+\ntopic write {ROOT}/+/+/+/down/+\n"]

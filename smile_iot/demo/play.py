@@ -45,8 +45,6 @@ class Play:
 
     @property
     def clock(self) -> VirtualClock:
-        if self.world.clock is None:
-            raise RuntimeError("time has not begun")
         return self.world.clock
 
     def at_s(self) -> float:

@@ -29,6 +29,7 @@ from smile_iot.demo import site_file
 from smile_iot.demo.person import Person
 from smile_iot.demo.play import Play, StepError
 from smile_iot.demo.scenario import HOUR_S, LATE_LOGGER, LATE_ROOM, SAMPLE_S
+from smile_iot.demo.secret_file import write_secret
 from smile_iot.demo.sink import ChatSink
 from smile_iot.demo.smile_eyes import SmileEyes
 from smile_iot.demo.thief import publish
@@ -72,14 +73,10 @@ def load_site(play: Play) -> None:
     play.settings = load_settings(config, {})
     for name in site_file.PEOPLE:
         password = play.passwords.setdefault(name, new_password())
-        path = world.folder / f"{name}.password"
-        path.touch(mode=0o600)
-        path.write_text(password)
+        write_secret(world.folder / f"{name}.password", password)
     play.chat = ChatSink()
     world.closers.append(play.chat.close)
-    contacts = world.folder / f"{site_file.OPERATOR}.contacts"
-    contacts.touch(mode=0o600)
-    contacts.write_text(play.chat.contact + "\n")
+    write_secret(world.folder / f"{site_file.OPERATOR}.contacts", play.chat.contact + "\n")
     file = world.folder / "site.toml"
     file.write_text(site_file.site_toml(world.scenario, EDGE, SHARD, site_file.STOCKS, play.labels))
     world.run_once("gateway-load", "smile_iot", "gateway", "load", str(file), "--config", str(config))
@@ -88,9 +85,9 @@ def load_site(play: Play) -> None:
 
 
 def enrol_edge(play: Play) -> None:
-    """A super admin invites, the Pi's own command uses the code up; before virtual time begins, so in real time."""
+    """A super admin invites, the Pi's own command uses the code up; on the day before the story."""
     boss = Actor(site_file.SUPER_ADMIN, Role.SUPER_ADMIN)
-    code = play.records.invite_edge(site_file.SITE, EDGE, boss, "gerbang baru", time.time_ns() // 1_000_000)
+    code = play.records.invite_edge(site_file.SITE, EDGE, boss, "gerbang baru", play.clock.now_ms())
     play.world.enrol_edge(play.world.folder / "server.toml", code.text)
     enrolled = play.records.find_edge(site_file.SITE, EDGE)
     if enrolled is None or enrolled.state != EdgeState.ENROLLED:
@@ -299,8 +296,8 @@ def read_vvm_and_discard(play: Play) -> None:
 
 
 def smile_discards(play: Play) -> list[dict[str, Any]]:
-    today = datetime.fromtimestamp(time.time_ns() / 1e9, UTC).date()
-    return play.eyes.discards(site_file.ENTITY_ID, f"{today.year - 1}-01-01", f"{today.year + 1}-12-31")
+    year = datetime.fromtimestamp(time.time_ns() / 1e9, UTC).year  # SMILE's stand-in dates by the machine's own clock
+    return play.eyes.discards(site_file.ENTITY_ID, f"{year - 1}-01-01", f"{year + 1}-12-31")
 
 
 def _quantity(row: dict[str, Any]) -> int:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from smile_iot.demo.amqtt_broker import choose_broker
 from smile_iot.demo.mosquitto import Mosquitto
 from smile_iot.demo.scenario import Scenario
+from smile_iot.demo.secret_file import write_secret
 from smile_iot.processes import Program, free_port, wait_port
 from smile_iot.settings import Value, to_toml
 from telemetry.clock import ENVIRONMENT_KEY, VirtualClock
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 
 EDGE = "edge-1"
 SHARD = "1"
+_SET_UP_BEFORE_MS = 86_400_000  # the site was set up the day before the story
 _LINE = ("edge", "api", "smile", "alerts", "ingest", "devices")
 
 
 @dataclass(slots=True)
 class World:
-    """One run in one folder. ``clock`` exists after ``set_time``."""
+    """One run in one folder. ``clock``: of the set-up (the day before, at real speed) until ``set_time``, then the story's."""
 
     folder: Path
     scenario: Scenario
@@ -43,12 +45,15 @@ class World:
     then_speed: float = 30.0
     programs: dict[str, Program] = field(default_factory=dict)
     broker: Mosquitto | None = None
-    clock: VirtualClock | None = None
+    clock: VirtualClock = field(init=False)
     smile: dict[str, str] = field(default_factory=dict)
     simulator: dict[str, Any] = field(default_factory=dict)
     api_port: int = 0
     influx: LocalInflux | None = None
     closers: list[Callable[[], object]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clock = VirtualClock(self.scenario.t0_ms - _SET_UP_BEFORE_MS, time.monotonic_ns(), 1.0)
 
     @property
     def logs(self) -> Path:
@@ -64,9 +69,7 @@ class World:
 
     def python(self, name: str, *words: str, environment: dict[str, str] | None = None) -> Program:
         """A Python program of ours by module, not yet started."""
-        settings = {"PYTHONUNBUFFERED": "1", **(environment or {})}
-        if self.clock is not None:
-            settings[ENVIRONMENT_KEY] = self.clock.to_environment()
+        settings = {"PYTHONUNBUFFERED": "1", **(environment or {}), ENVIRONMENT_KEY: self.clock.to_environment()}
         program = Program(name, [sys.executable, "-m", *words], self.logs, settings)
         self.programs[name] = program  # a new start in the same log
         return program
@@ -96,8 +99,6 @@ class World:
         )
 
     def start_devices(self, bags: list[str]) -> None:
-        if self.clock is None:
-            raise RuntimeError("set_time comes first")
         folder = self.folder / "sim"
         folder.mkdir(parents=True, exist_ok=True)
         plan = folder / "plan.json"
@@ -125,9 +126,7 @@ class World:
         if self.broker is None:
             raise RuntimeError("the broker starts first")
         self.data.mkdir(parents=True, exist_ok=True)
-        password = self.folder / "smile.password"
-        password.touch(mode=0o600)
-        password.write_text(smile_password)
+        password = write_secret(self.folder / "smile.password", smile_password)
         self.api_port = self.api_port or free_port()
         values: dict[str, Value] = {
             "server.data_dir": str(self.data),
@@ -153,9 +152,7 @@ class World:
             "api.waste_file": str(self._write_waste_ids()),
         }
         if self.influx is not None:
-            token = self.folder / "influx.token"
-            token.touch(mode=0o600)
-            token.write_text(self.influx.token)
+            token = write_secret(self.folder / "influx.token", self.influx.token)
             values |= {
                 "store.influx_url": self.influx.url,
                 "store.influx_org": self.influx.org,

@@ -9,7 +9,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from email.message import EmailMessage
@@ -20,7 +20,9 @@ import pytest
 
 from alerts.config import Config
 from alerts.memory import Memory
+from alerts.rules import Profiles
 from alerts.service import Alerts
+from benchmarks.hand_clock import HandClock
 from gateway.journal import Entry, SqliteJournal
 from gateway.records import (
     Actor,
@@ -45,28 +47,6 @@ T0 = 1_790_000_000_000 // (24 * HOUR) * 24 * HOUR  # a midnight in UTC, Septembe
 SARI = Actor("Sari", Role.MANAGER)
 SECRET = "s3cr3t-word"
 PENTABIO, BOPV, IPV = "93001282", "93004968", "93004736"
-
-
-@dataclass
-class HandClock:
-    """A clock that the test sets."""
-
-    wall_ms: int = T0
-
-    def now_ms(self) -> int:
-        return self.wall_ms
-
-    def boot_id(self) -> str:
-        return "server"
-
-    def boottime_ns(self) -> int:
-        return 0
-
-    def sync(self) -> tuple[Sync, int | None]:
-        return Sync.SYNCED, 1
-
-    def real_seconds(self, virtual_s: float) -> float:
-        return virtual_s
 
 
 def reading(
@@ -94,7 +74,7 @@ class World:
     folder: Path
     journal: SqliteJournal
     records: Records
-    clock: HandClock = field(default_factory=HandClock)
+    clock: HandClock = field(default_factory=lambda: HandClock(T0))
     seq: int = 0
     opened: int = 0
     _memories: list[Memory] = field(default_factory=list)
@@ -228,6 +208,20 @@ def person(world: World) -> Callable[..., User]:
         return user
 
     return make
+
+
+@pytest.fixture(scope="session")
+def known_at() -> Callable[[Profiles, int], Profiles]:
+    """The limits as they are known at a time: only the changes whose date has come."""
+
+    def known(profiles: Profiles, now_ms: int) -> Profiles:
+        assigned = {
+            e: tuple(r for r in rows if r.from_ms <= now_ms) or rows[:1] for e, rows in profiles.assigned.items()
+        }
+        versions = {p: tuple(r for r in rows if r.from_ms <= now_ms) for p, rows in profiles.versions.items()}
+        return replace(profiles, assigned=assigned, versions=versions)
+
+    return known
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -238,17 +238,10 @@ def dated(draw: st.DrawFn, end_ms: int) -> Profiles:
     return Profiles(catalogue, streams=streams, assigned={"F1": tuple(assigned)}, versions=versions)
 
 
-def _known_by(profiles: Profiles, now_ms: int) -> Profiles:
-    """What was known of the limits at a time: only changes whose date had come."""
-    assigned = {e: tuple(r for r in rows if r.from_ms <= now_ms) or rows[:1] for e, rows in profiles.assigned.items()}
-    versions = {p: tuple(r for r in rows if r.from_ms <= now_ms) for p, rows in profiles.versions.items()}
-    return replace(profiles, assigned=assigned, versions=versions)
-
-
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(st.data(), histories())
 def test_req_37_dated_limits_say_the_same_in_any_order_of_facts_and_whenever_a_change_is_learnt(
-    data: st.DataObject, facts: list[ReadingFact]
+    known_at: Callable[[Profiles, int], Profiles], data: st.DataObject, facts: list[ReadingFact]
 ) -> None:
     profiles = data.draw(dated(max(f.t_ms for f in facts)))
     order = data.draw(st.permutations(facts)) if len(facts) < 40 else _late(data, facts)
@@ -267,7 +260,7 @@ def test_req_37_dated_limits_say_the_same_in_any_order_of_facts_and_whenever_a_c
     while at < len(order):
         size = data.draw(st.integers(1, 40))
         now_ms = max(now_ms, *(f.t_ms for f in order[at : at + size]))
-        state = told(step(state, order[at : at + size], profiles if ahead else _known_by(profiles, now_ms), now_ms))
+        state = told(step(state, order[at : at + size], profiles if ahead else known_at(profiles, now_ms), now_ms))
         at += size
     now_ms += data.draw(st.sampled_from([0, 20, 200, 2000])) * MIN
     state = told(step(state, [], profiles, now_ms))

@@ -10,48 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.hand_clock import HandClock
 from edge.commit import GroupCommit
 from edge.limits import Limits
 from edge.outbox import MemoryOutbox, Outbox, SqliteOutbox
 from telemetry.readings import Event, Reading, Stamp, Sync, Weighing
 
 ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class HandClock:
-    """A clock that a test sets."""
-
-    wall_ms: int = 1_800_000_000_000
-    boot_ns: int = 5_000_000_000
-    state: Sync = Sync.SYNCED
-    boot: str = "boot-1"
-
-    def now_ms(self) -> int:
-        return self.wall_ms
-
-    def boot_id(self) -> str:
-        return self.boot
-
-    def boottime_ns(self) -> int:
-        return self.boot_ns
-
-    def sync(self) -> tuple[Sync, int | None]:
-        return (self.state, 20) if self.state is Sync.SYNCED else (self.state, None)
-
-    def real_seconds(self, virtual_s: float) -> float:
-        return virtual_s
-
-    def go(self, seconds: float) -> None:
-        self.wall_ms += int(seconds * 1000)
-        self.boot_ns += int(seconds * 1e9)
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_the_quantities_are_the_houses() -> None:
     ("text", "said"),
     [
         ("x", "Expected"),
-        ("[DOOR]\nlevel='alarm'", "say the version"),
+        ("[DOOR]\nlevel='alarm'", "says its version"),
         ("version='1'\n[DOOR]\nlevel='alarm'", "says its source"),
         ("version='1'\n[DOOR]\nlevel='loud'\nsource='s'\nverified=true", "loud"),
         ("version='1'\n[DOOR]\nlevel='alarm'\nsource='s'\nverified=true\nquiet_s=1.5", "whole numbers"),

@@ -12,7 +12,7 @@ The long form is ``make properties``; ``SMILE_IOT_EXAMPLES`` is its number of wo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -135,13 +135,6 @@ def limits_over_time(draw: st.DrawFn) -> Profiles:
     )
 
 
-def known_at(profiles: Profiles, now_ms: int) -> Profiles:
-    """Only the changes whose date has come."""
-    assigned = {e: tuple(r for r in rows if r.from_ms <= now_ms) or rows[:1] for e, rows in profiles.assigned.items()}
-    versions = {p: tuple(r for r in rows if r.from_ms <= now_ms) for p, rows in profiles.versions.items()}
-    return replace(profiles, assigned=assigned, versions=versions)
-
-
 def plain(findings: Sequence[RuleFinding]) -> list[RuleFinding]:
     """What is said, without the history of the saying."""
     return [replace(f, detected_ms=0, supersedes=(), details=()) for f in findings]
@@ -218,7 +211,7 @@ RELAXED = settings(
 @RELAXED
 @given(st.data(), readings(), limits_over_time())
 def test_req_09_req_37_whatever_happens_to_a_small_world_the_findings_are_those_of_its_facts(
-    data: st.DataObject, facts: list[ReadingFact], profiles: Profiles
+    known_at: Callable[[Profiles, int], Profiles], data: st.DataObject, facts: list[ReadingFact], profiles: Profiles
 ) -> None:
     order = [facts[i] for i in data.draw(st.permutations(range(len(facts))))] if data.draw(st.booleans()) else facts
     order = [*order, *data.draw(st.lists(st.sampled_from(facts), max_size=3))]

@@ -17,7 +17,6 @@ from gateway.smile.items import (
     NotPushed,
     bad_records,
     batches,
-    iso_with_offset,
     item_body,
     item_of,
     parse_reply,
@@ -26,6 +25,7 @@ from gateway.smile.items import (
     smile_serial,
 )
 from gateway.smile.port import Item, PushStatus, Route
+from telemetry.contract import iso_utc_seconds
 from telemetry.errors import ContractError
 from telemetry.readings import Quality
 
@@ -46,7 +46,7 @@ def made(make_reading, value="4.25", t_ms=T, beside=EMPTY, now_ms=T + 1000, **mo
 
 @given(st.integers(0, 4_102_444_800_000))
 def test_duty_01_a_time_always_has_an_explicit_offset(ms):
-    text = iso_with_offset(ms)
+    text = iso_utc_seconds(ms)
     at = datetime.fromisoformat(text)
     assert at.utcoffset() is not None
     assert round(at.timestamp()) == ms // 1000
