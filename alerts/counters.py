@@ -1,7 +1,7 @@
-"""Time added up: how long beyond each limit, and how long unknown, per local day and per window. Pure.
+"""Time added up: how long beyond each limit, and how long unknown, in a span and in a window. Pure.
 
 Beside the single-event alarms (cold-chain.md 6, requirement 5): a single alarm starts anew at each recovery
-(requirement 4), these counters do not, and they are cut at the site's midnight, which an episode is not (6).
+(requirement 4), these counters do not. By local day: ``alerts.report``.
 
 Theory. The stretches of ``alerts.rules.segments`` say what was held when (left-hold and gap rule, requirement 7).
 Every millisecond of a span is either known or unknown; what one source did not tell and no other calls out of
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -57,14 +57,6 @@ class Tally:
         return self.to_ms - self.from_ms - self.unknown_ms
 
 
-@dataclass(frozen=True, slots=True)
-class DayTally:
-    """What a calendar day of the site's zone holds of the span asked for."""
-
-    day: date
-    tally: Tally
-
-
 def marks_of(profile: Profile) -> tuple[Mark, ...]:
     """The edges of the range and every limit of the profile, each once: high ones first, the worst last."""
     codes: dict[tuple[Comparator, Decimal], list[str]] = {}
@@ -101,28 +93,6 @@ def tally(made: Iterable[Segment], marks: Sequence[Mark], from_ms: int, to_ms: i
 def window(made: Iterable[Segment], marks: Sequence[Mark], window_ms: int, to_ms: int) -> Tally:
     """The rolling window that ends at ``to_ms``."""
     return tally(made, marks, to_ms - window_ms, to_ms)
-
-
-def by_day(
-    made: Iterable[Segment], marks: Sequence[Mark], zone: ZoneInfo, from_ms: int, to_ms: int
-) -> list[DayTally]:
-    """One tally per local day that [from, to) touches, in order; they add up to the whole span."""
-    stretches = list(made)
-    out: list[DayTally] = []
-    at = from_ms
-    while at < to_ms:
-        day = local_day(at, zone)
-        end = min(to_ms, _following_midnight(day, zone, at))
-        out.append(DayTally(day, tally(stretches, marks, at, end)))
-        at = end
-    return out
-
-
-def _following_midnight(day: date, zone: ZoneInfo, after_ms: int) -> int:
-    following = day + timedelta(days=1)
-    first = midnight_ms(following, zone)
-    # A clock set back across midnight lives it twice; the second one ends what follows the first.
-    return first if first > after_ms else midnight_ms(following, zone, fold=1)
 
 
 def local_day(t_ms: int, zone: ZoneInfo) -> date:

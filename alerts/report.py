@@ -180,7 +180,7 @@ class EquipmentReport:
     """One equipment. ``availability`` is of all good readings, ``counted`` of those with a certificate in force: by it
     ``shares`` are said or not. ``readings``: the good ones within the period, ``left_out_readings`` those of them that are
     uncalibrated, ``left_out`` what these said.
-    ``doors``, ``power``, ``compressor_percent``: None where no device tells of it.
+    ``doors``, ``power``, ``compressor_percent``: None where no device tells of it. ``bands``: none where nothing is known.
     """
 
     id: str
@@ -330,7 +330,7 @@ def report_of(seen: EquipmentSeen, period: Period) -> EquipmentReport:
         doors=_doors(seen.streams, period),
         power=_power(seen.streams, period),
         compressor_percent=_compressor(seen.streams, period),
-        bands=tuple(smile_report(line, bands_for(profile))),
+        bands=tuple(smile_report(line, bands_for(profile))) if bool(known.any()) else (),
     )
 
 
@@ -359,7 +359,8 @@ def _day(
     line: Stretches, told: Sequence[tuple[Whole, int]], eras: Sequence[Era], day: date, from_ms: int, to_ms: int
 ) -> DayLine:
     here = part_of(line, from_ms, to_ms)
-    known = availability(told, from_ms, to_ms)
+    near = [(t[np.searchsorted(t, from_ms - pace) : np.searchsorted(t, to_ms)], pace) for t, pace in told]
+    known = availability(near, from_ms, to_ms)
     return DayLine(day, spent_by_eras(here, eras, from_ms, to_ms), known, known.enough, extremes(here))
 
 

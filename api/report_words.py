@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from alerts.equipment.kpis import Extremes
+from alerts.equipment.kpis import Extremes, percent
 from alerts.equipment.smile_bands import CLASSES
 from alerts.report import NOT_WORKING_DAYS, DayLine, EquipmentReport, SiteReport
 from alerts.rules.limits import Profile
@@ -36,8 +36,11 @@ class Section:
 
 def site_lines(words: Words, report: SiteReport, names: Mapping[str, str]) -> list[Line]:
     """The figures of the whole site; ``names``: of equipment by id."""
-    rates = (("heat_rate", report.heat_per_device_month), ("freeze_rate", report.freeze_per_device_month))
-    lines = [(words(f"report.{name}"), words.number(value)) for name, value in rates]
+    rates = (
+        ("heat_rate", "HEAT", report.heat_per_device_month),
+        ("freeze_rate", "FRZE", report.freeze_per_device_month),
+    )
+    lines = [(words(f"report.{name}"), _rate(words, report, code, value)) for name, code, value in rates]
     lists = (
         ("offline", report.offline),
         ("uncalibrated", report.uncalibrated),
@@ -45,6 +48,12 @@ def site_lines(words: Words, report: SiteReport, names: Mapping[str, str]) -> li
         ("not_working", [names.get(e, e) for e in report.not_working]),
     )
     return [*lines, *((words(f"report.{name}", days=NOT_WORKING_DAYS), _named(words, of)) for name, of in lists)]
+
+
+def _rate(words: Words, report: SiteReport, code: str, value: Decimal | None) -> str:
+    """With what it was made of: of a few days it says little."""
+    count = sum(a.confirmed for e in report.equipment for a in e.alarms if a.code == code)
+    return words("report.rate", n=words.number(value), alarms=count, loggers=report.loggers)
 
 
 def _named(words: Words, names: tuple[str, ...] | list[str]) -> str:
@@ -71,10 +80,12 @@ def section(words: Words, e: EquipmentReport) -> Section:
 def _state(words: Words, e: EquipmentReport) -> tuple[str, str]:
     """The one sentence: three answers, in range, not in range, and unknown."""
     if e.shares.in_range is None:
-        key = "too_little" if e.spent.rangeless_ms == 0 else "no_range"
+        few = "too_little_calibrated" if e.availability.enough else "too_little"
+        key = "no_range" if e.spent.rangeless_ms else few
         return "unknown", words(f"report.{key}")
-    share = words.number(e.shares.in_range)
-    return ("out" if e.spent.out_ms else "ok"), words("report.in_range", n=share)
+    known = percent(e.spent.known_ms, e.spent.known_ms + e.spent.unknown_ms)
+    text = words("report.in_range", n=words.number(e.shares.in_range), known=words.number(known))
+    return ("out" if e.spent.out_ms else "ok"), text
 
 
 def _degrees(words: Words, label: str) -> str:
@@ -90,7 +101,7 @@ def _lines(words: Words, e: EquipmentReport) -> Iterator[Line]:
         words("report.data_n", n=words.number(known.percent), got=known.received, of=known.expected),
     )
     yield from _beyond(words, e)
-    yield words("counter.unknown"), words.span(e.spent.unknown_ms)
+    yield words("counter.unknown"), words.span(e.spent.unknown_ms) if e.spent.unknown_ms else words("report.none")
     if e.extremes is not None:
         yield words("report.extremes"), _span_c(words, e.extremes)
     if e.mkt_c is not None:
@@ -101,15 +112,24 @@ def _lines(words: Words, e: EquipmentReport) -> Iterator[Line]:
     yield from _device_lines(words, e)
 
 
+def _time(words: Words, ms: int, e: EquipmentReport) -> str:
+    """How long; of none it is said whether all the time is known."""
+    if ms:
+        return words.span(ms)
+    return words("report.none_known" if e.spent.unknown_ms else "report.none")
+
+
 def _beyond(words: Words, e: EquipmentReport) -> Iterator[Line]:
+    if not e.spent.known_ms:  # nothing is known: neither how long nor that it never was
+        return
     sides = (("gt", e.profile.high_c, e.spent.above_ms), ("lt", e.profile.low_c, e.spent.below_ms))
     for side, limit_c, ms in sides:
         if limit_c is not None:
-            yield words(f"counter.{side}", limit=words.number(limit_c)), words.span(ms)
+            yield words(f"counter.{side}", limit=words.number(limit_c)), _time(words, ms, e)
     freezing = freeze_limit(e.profile)
     if freezing is not None:
         limit = words("counter.le", limit=words.number(freezing))
-        yield words("counter.freezing", limit=limit), words.span(e.spent.freezing_ms)
+        yield words("counter.freezing", limit=limit), _time(words, e.spent.freezing_ms, e)
 
 
 def freeze_limit(profile: Profile) -> Decimal | None:

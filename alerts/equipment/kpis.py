@@ -1,7 +1,8 @@
 """The figures of cold-chain 3.3, as pure functions over stretches in columns, records of devices and findings.
 
-Shares are percent to a tenth, rounded half up; a share of time is of KNOWN time, and is not given at all (None) where less
-than half of the data is there (requirement 14): then nobody says "in range". ``alerts.report`` puts them together.
+Shares are percent to a tenth, rounded half up, but 0.0 is none and 100.0 is all. A share of time is of KNOWN time, and is not
+given at all (None) where less than half of the data is there (requirement 14): then nobody says "in range".
+``alerts.report`` puts them together.
 """
 
 from __future__ import annotations
@@ -61,8 +62,13 @@ class FoundOfDevice(Found, Protocol):
 
 
 def percent(part: int, whole: int) -> Decimal | None:
-    """To a tenth; None of nothing."""
-    return None if whole <= 0 else (Decimal(part) * 100 / Decimal(whole)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    """To a tenth; None of nothing. A part that is there, or one that is missing, is never rounded away."""
+    if whole <= 0:
+        return None
+    if part in (0, whole):
+        return Decimal("0.0") if part == 0 else Decimal("100.0")
+    share = (Decimal(part) * 100 / Decimal(whole)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return min(max(share, Decimal("0.1")), Decimal("99.9"))
 
 
 # --- data and time ----------------------------------------------------------------------------------------

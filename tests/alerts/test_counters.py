@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.counters import Mark, Tally, by_day, marks_of, midnight_ms, tally, window
+from alerts.counters import Mark, Tally, marks_of, tally, window
 from alerts.profiles import builtin_profiles
 from alerts.rules import Comparator, ReadingFact, Segment, judge, segments
 from alerts.rules.facts import plain_points
@@ -76,17 +76,6 @@ def test_5_cold_pieces_add_up_to_90_minutes_without_a_freeze_alarm() -> None:
     assert "FRZE" not in codes
 
 
-def test_6_a_night_is_cut_at_the_sites_midnight() -> None:
-    """8.5 from 19:00 to 06:00: daily minutes 300 and 360 (one alarm; local days, not UTC's)."""
-    facts = run_of("5", 18 * 60, 18 * 60 + 45) + run_of("8.5", 19 * 60, 29 * 60 + 45) + run_of("5", 30 * 60, 31 * 60)
-    days = by_day(stretches(facts, 31 * 60), [HOT], WIT, T0 + 18 * HOUR, T0 + 31 * HOUR)
-    assert [(d.day, minutes(d.tally, HOT)) for d in days] == [(date(2026, 11, 20), 300), (date(2026, 11, 21), 360)]
-    assert [d.tally.unknown_ms for d in days] == [0, 0]
-    # The same readings on UTC's days are another cut: the zone matters.
-    utc = by_day(stretches(facts, 31 * 60), [HOT], ZoneInfo("UTC"), T0 + 18 * HOUR, T0 + 31 * HOUR)
-    assert [minutes(d.tally, HOT) for d in utc] == [660]
-
-
 def test_7_a_gap_is_unknown_and_neither_hot_nor_fine() -> None:
     """8.5 at 00:00..04:45, six missing, 8.5 at 06:30..11:15, 5.0 at 11:30: hot 300 + 300 min, unknown 90 min."""
     facts = run_of("8.5", 0, 285) + run_of("8.5", 390, 675) + run_of("5.0", 690, 690)
@@ -147,23 +136,6 @@ def test_the_marks_of_a_profile_are_its_edges_and_limits_once_each() -> None:
         assert {(x.comparator, x.limit_c) for x in profile.limits if x.quantity == "temperature_c"} <= set(keys)
 
 
-def test_a_day_without_its_own_midnight_or_with_two_ends_all_the_same() -> None:
-    """Sao Paulo left out 00:00 on 2018-11-04; St. John's went back over midnight on 2010-11-07."""
-    skipped = ZoneInfo("America/Sao_Paulo")
-    start = midnight_ms(date(2018, 11, 4), skipped)
-    assert datetime.fromtimestamp(start / 1000, UTC).astimezone(skipped).hour == 1
-    days = by_day([], [HOT], skipped, start - HOUR, start + 24 * HOUR)
-    assert [(d.day.day, d.tally.to_ms - d.tally.from_ms) for d in days] == [
-        (3, HOUR),
-        (4, 23 * HOUR),
-        (5, HOUR),
-    ]
-    back = ZoneInfo("America/St_Johns")
-    around = midnight_ms(date(2010, 11, 7), back)
-    days = by_day([], [HOT], back, around - 3 * HOUR, around + 6 * HOUR)
-    assert sum(d.tally.unknown_ms for d in days) == 9 * HOUR
-
-
 VALUES = st.sampled_from(["-1.0", "-0.5", "1.9", "5.0", "8.0", "8.1", "30", None])
 READINGS = st.lists(st.tuples(st.integers(0, 2 * 1440), VALUES), max_size=40)
 
@@ -173,7 +145,7 @@ READINGS = st.lists(st.tuples(st.integers(0, 2 * 1440), VALUES), max_size=40)
 def test_nothing_is_lost_doubled_or_dependent_on_order(
     said: list[tuple[int, str | None]], shuffler: object, start_min: int, length_min: int
 ) -> None:
-    """Known and unknown make up the span; the days add up to it; any order and repetition gives the same."""
+    """Known and unknown make up the span; any order and repetition gives the same."""
     facts = [fact(None if v is None else Decimal(v), m) for m, v in said]
     mixed = [*facts, *facts[: len(facts) // 2]]
     shuffler.shuffle(mixed)  # type: ignore[attr-defined]
@@ -183,9 +155,5 @@ def test_nothing_is_lost_doubled_or_dependent_on_order(
     assert tally(stretches(mixed, 3 * 1440), marks, from_ms, to_ms) == whole
     assert 0 <= whole.unknown_ms <= to_ms - from_ms
     assert all(0 <= b.ms <= whole.known_ms for b in whole.beyond)
-    days = by_day(stretches(facts, 3 * 1440), marks, WIT, from_ms, to_ms)
-    assert sum(d.tally.unknown_ms for d in days) == whole.unknown_ms
-    for i, counted in enumerate(whole.beyond):
-        assert sum(d.tally.beyond[i].ms for d in days) == counted.ms
     below_two, freezing = whole.beyond[1].ms, whole.beyond[2].ms
     assert freezing <= below_two

@@ -11,6 +11,8 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from api.app import create_app
 from api.config import Settings
 from api.questions import LedgerBook
 from api.words import Words
+from gateway.records import Actor
 
 CHROMIUM = Path("/usr/bin/chromium")
 SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
@@ -210,6 +213,51 @@ def test_a_verdict_with_its_picture_on_a_phone_and_on_paper(browser: Browser, ad
     me.shot(f"{language}-verdict")
     printed = me.page.pdf(format="A4")
     assert printed.startswith(b"%PDF")
+    assert me.bad == []
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_the_report_on_a_phone_and_on_paper(browser: Browser, address: str, world: Any, language: str) -> None:
+    """An officer finds the report in the menu, asks for other days without a script, and prints it."""
+    (sample,) = world.store.latest(["LOG-2/temperature_c"]).values()
+    device = replace(world.records.device("LOG-2"), serial="EMD-1", driver="file", interval_s=900)
+    boss = Actor("wiring", "super_admin")
+    world.records.upsert_device(device, boss, "installed", world.clock.now)
+    lapsed = replace(world.records.device("LOG-1"), calibrated_until_ms=world.clock.now - 7_200_000)
+    world.records.upsert_device(lapsed, boss, "certificate", world.clock.now)
+    for quantity, value in (("door_openings", "1"), ("door_open_s", "25"), ("mains_available_s", "0")):
+        rows = [
+            replace(sample, stream_id=f"EMD-1/{quantity}", t_ms=sample.t_ms - i * 900_000, value=Decimal(value))
+            for i in range(20)
+        ]
+        world.store.append(rows)
+    me = Person(browser, address, language)
+    w = me.words
+    me.log_in("manager")
+    me.go(f"/sites/PKM-A?lang={language}")
+    me.page.get_by_role("navigation").get_by_role("link", name=w("nav.report")).click()
+    expect(me.page.get_by_role("heading", level=1)).to_have_text(w("report.title"))
+    expect(me.page.get_by_text(w("report.too_little"))).to_have_count(3)
+    me.page.get_by_text(w("report.other", n=92)).click()
+    me.page.get_by_label(re.compile(re.escape(w("report.first")))).fill("2026-11-19")
+    me.page.get_by_label(re.compile(re.escape(w("report.last")))).fill("2026-11-20")
+    me.page.get_by_role("button", name=w("report.show")).last.click()
+    expect(me.page).to_have_url(re.compile("from=2026-11-19&to=2026-11-20"))
+    expect(me.page.get_by_text(w("report.left_out"))).to_be_visible()
+    me.fits()
+    for table in me.page.locator("main table").all():
+        wide, card = table.bounding_box(), me.page.locator("main").bounding_box()
+        assert wide is not None
+        assert card is not None
+        assert wide["x"] + wide["width"] <= card["x"] + card["width"] + 1
+    me.shot(f"{language}-report")
+    printed = me.page.pdf(format="A4", path=str(SHOTS / f"{language}-report.pdf"))
+    assert printed.startswith(b"%PDF")
+    me.page.emulate_media(media="print")
+    expect(me.page.get_by_role("navigation")).to_be_hidden()
+    expect(me.page.get_by_role("button", name=w("report.show")).first).to_be_hidden()
+    me.page.set_viewport_size({"width": 794, "height": 1123})  # A4 at 96 dots an inch
+    me.shot(f"{language}-paper-report")
     assert me.bad == []
 
 

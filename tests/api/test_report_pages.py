@@ -98,6 +98,10 @@ def test_req_38_what_is_uncalibrated_is_left_out_and_said(world: Any) -> None:
     assert got["uncalibrated"]["percent"] == "50.0"
     assert got["uncalibrated"]["temperature"]["high_c"] == "9.3"
     page = text_of(world.log_in("manager", "id").get(f"{PAGE}?{TWO_DAYS}").text)
+    assert (
+        "Data dengan kalibrasi berlaku kurang dari separuh: tidak dapat disebut dalam batas Data tersedia 53,5 %"
+        in page
+    )
     assert "Tidak dihitung: kalibrasi habis 50,0 % data (66 kali). 9,3 sampai 9,3 °C" in page
     assert "Alat ukur dengan kalibrasi habis 1: LOG-1" in page
     assert "Alat ukur tanpa catatan kalibrasi 1: LOG-2" in page
@@ -135,7 +139,7 @@ def test_doors_and_power_of_a_ds01_device_are_told_by_local_day(world: Any) -> N
     assert got["power"] == {"percent": "50.0", "outages": 1, "longest_ms": HOUR}
     page = text_of(world.log_in("manager", "en").get(f"{PAGE}?{TWO_DAYS}").text)
     assert "Door opened 8 times, open for 2 min" in page
-    assert "Mains available 50.0 %, 1 outages, the longest 1 h" in page
+    assert "Mains available 50.0 %, outages: 1, the longest 1 h" in page
 
 
 @pytest.mark.parametrize("language", ["id", "en"])
@@ -143,13 +147,24 @@ def test_the_page_says_what_the_json_says_in_both_languages(world: Any, language
     page = text_of(world.log_in("manager", language).get(f"{PAGE}?{TWO_DAYS}").text)
     wanted = {
         "id": [
-            "50,2 % dari waktu yang diketahui dalam batas",
+            "50,2 % dari waktu yang diketahui dalam batas; diketahui 53,5 %",
             "Di atas 8,0 °C 10 jam 55 menit",
             "53,5 % (131 dari 246",
         ],
         "en": ["50.2 % of the known time in range", "Above 8.0 °C 10 h 55 min", "53.5 % (131 of 246"],
     }
     assert [text for text in wanted[language] if text not in page] == []
+
+
+def test_req_14_of_an_equipment_without_a_reading_nothing_is_said_but_that(world: Any) -> None:
+    """Neither "none above" nor SMILE's zeros: nobody knows."""
+    freezer = equipment(world, "FREEZER-A")
+    assert (freezer["time"]["known_ms"], freezer["temperature"], freezer["smile_bands"]) == (0, None, [])
+    page = world.log_in("manager", "en").get(f"{PAGE}?{TWO_DAYS}").text
+    card = text_of(page[page.index("Freezer A") : page.index("Kulkas A")])
+    assert "Above" not in card
+    assert "Unknown 1 d 17 h" in card
+    assert "Below 2.0 °C none as far as known" in text_of(page[page.index("Kulkas A") :])
 
 
 def test_the_menu_leads_an_officer_to_the_report_and_an_operator_not(world: Any) -> None:

@@ -68,6 +68,13 @@ def test_least_greatest_and_time_weighted_mean(hand: Any) -> None:
     assert kpis.extremes(stretches_of(points_of([], []))) is None
 
 
+def test_a_share_that_is_there_is_never_rounded_away() -> None:
+    """A minute out of range in a month leaves 99.9, not 100.0; nothing is 0.0 but nothing."""
+    assert [kpis.percent(n, 43_200) for n in (0, 1, 43_199, 43_200)] == [
+        Decimal("0.0"), Decimal("0.1"), Decimal("99.9"), Decimal("100.0"),
+    ]  # fmt: skip
+
+
 def test_req_31_510_seconds_are_56_7_percent() -> None:
     """SVA 510 -> availability 56.7 % for that period; of nothing there is no share."""
     assert kpis.share_of_periods([510]) == Decimal("56.7")
