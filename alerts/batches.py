@@ -134,8 +134,9 @@ class BatchJudge:
         self._due = {b.id: b for b in order}
 
     def of_profiles(self, profiles: Set[str]) -> set[str]:
-        """The batches whose product is judged by one of these profiles."""
-        return {b.id for b in self._batches if profile_id_of(self._products.get(b.product_kfa)) in profiles}
+        """The batches whose product, or its shipment type, is judged by one of these profiles."""
+        rows = ((b.id, self._products.get(b.product_kfa)) for b in self._batches)
+        return {i for i, p in rows if {profile_id_of(p), "" if p is None else p.transport} & profiles}
 
     def mark(
         self,

@@ -23,12 +23,13 @@ from alerts.products import UNKNOWN_PRODUCT, Budget, FreezeClass, LevelRange, Op
 from alerts.rules import Comparator, Grounds, Level, Limit, Mode, Profile, ReadingFact, RuleFinding, Segment
 from alerts.rules.facts import degrees, milli
 from alerts.rules.spans import RangeState, state_of
+from alerts.storage import Place
 from alerts.verdicts import Reason
 from alerts.vvm import used
 from telemetry.contract import iso_utc
 
 VERSION = 1
-ENGINE = "3"
+ENGINE = "4"
 """Version of the judgement's code: raised when the same facts and limits may give another verdict."""
 
 _DAY_MS = 86_400_000
@@ -65,9 +66,7 @@ def document(judged: Judged, as_of: AsOf, products_version: str, *, digests: boo
         "word": made.verdict.value,
         "reasons": [_reason(r) for r in made.reasons],
         "placements": [_placement(p) for p in told.stays],
-        "places": {
-            e: {"level": p.level, "freezes": p.freezes, "chills": p.chills} for e, p in sorted(told.places.items())
-        },
+        "places": {e: _place(p) for e, p in sorted(told.places.items())},
         "devices": _devices(judged),
         **_amended(judged),
         "vvm_readings": [{"stage": v.stage.value, "at": at(v.at_ms), "by": v.by} for v in told.seen],
@@ -136,6 +135,7 @@ def product_json(product: Product | None) -> dict[str, Any]:
         ],
         "opened_vial": [asdict(o) for o in p.opened_vial],
         "diluent": p.diluent,
+        "transport": p.transport,
         "budgets": [
             {name: str(v) if isinstance(v, Decimal) else v for name, v in asdict(b).items()} for b in p.budgets
         ],
@@ -221,6 +221,7 @@ def product_of_json(kept: Mapping[str, Any]) -> Product | None:
         ),
         tuple(OpenedVial(**o) for o in kept.get("opened_vial", ())),
         kept.get("diluent", ""),
+        kept.get("transport", ""),
         budgets=tuple(Budget(**{k: _revived(k, v) for k, v in b.items()}) for b in kept.get("budgets", ())),
         unverified=tuple(kept.get("unverified", ())),
     )
@@ -232,6 +233,11 @@ def _revived(name: str, value: Any) -> Any:
 
 def _c(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
+
+
+def _place(p: Place) -> dict[str, Any]:
+    said = {"level": p.level, "freezes": p.freezes, "chills": p.chills}
+    return {**said, "carries": True} if p.carries else said
 
 
 def _placement(p: Placement) -> dict[str, Any]:

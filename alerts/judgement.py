@@ -20,7 +20,7 @@ from alerts.bulk import expose_points, points_by_stream
 from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used
 from alerts.products import UNKNOWN_PRODUCT, Product
 from alerts.rules import Dated, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
-from alerts.storage import Place, by_place, wrong_storage
+from alerts.storage import Place, by_place, is_shipped, wrong_storage
 from alerts.verdicts import (
     BatchVerdict,
     VerdictWord,
@@ -69,7 +69,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The outcome, with what it rests on. ``facts`` are those given, as they came; ``exposure`` None: never placed by then."""
+    """The outcome, with what it rests on. ``facts`` are those given, as they came; ``exposure`` None: never placed by
+    then.
+
+    ``eras``: what the product's profile meant from when, and what its shipment type did where it was in a box.
+    """
 
     told: Told
     product: Product | None
@@ -131,6 +135,8 @@ def judge_told(
     name = profile_id_of(product)
     profile = limits.at(name, now_ms)
     counted = told.amended.facts(facts)
+    if product is not None and product.transport not in limits.catalogue:
+        product = replace(product, transport="")  # no such type: judged by its own limits in a box too
     exposure = _expose(told, product, limits, counted, now_ms)
     wrong = wrong_storage(told.batch.id, product, told.stays, told.places, now_ms)
     budgets = () if exposure is None or product is None else budgets_used(exposure.line, product.budgets, profile)
@@ -141,14 +147,20 @@ def judge_told(
     if told.released_ms is not None and made.verdict is not VerdictWord.NO_ACTION:
         went_on = goes_on_after(made, found, _readings(counted, told.stays), told.released_ms)
         made = made if went_on is None else replace(made, reasons=(*made.reasons, went_on))
-    return Judged(
-        told, product, profile, tuple(facts), exposure, found, made, now_ms, budgets, _eras(limits, name, now_ms)
-    )
+    eras = (*_eras(limits, name, now_ms), *_shipping(told, product, limits, now_ms))
+    return Judged(told, product, profile, tuple(facts), exposure, found, made, now_ms, budgets, eras)
 
 
 def _eras(limits: Limits, profile: str, now_ms: int) -> tuple[Dated, ...]:
     """What was judged by: the first meaning of the profile (from 0) and its later ones."""
     return (Dated(0, limits.catalogue[profile]), *limits.later(profile, now_ms))
+
+
+def _shipping(told: Told, product: Product | None, limits: Limits, now_ms: int) -> tuple[Dated, ...]:
+    """The same of its shipment type, where it was in a box."""
+    if product is None or not any(is_shipped(product, p) for p in told.places.values()):
+        return ()
+    return _eras(limits, product.transport, now_ms)
 
 
 def _expose(
@@ -168,7 +180,8 @@ def _expose(
     if exposure is None:
         return None
     sigma_c = max((s.sigma_c for s in streams.values() if s.sigma_c is not None), default=None)
-    return by_place(exposure, told.stays, told.places, product, profile, sigma_c, eras, told.released_ms)
+    shipping = _shipping(told, product, limits, now_ms)
+    return by_place(exposure, told.stays, told.places, product, profile, sigma_c, eras, told.released_ms, shipping)
 
 
 def _used(product: Product | None, exposure: Exposure | None) -> Decimal | None:

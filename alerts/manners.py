@@ -23,7 +23,7 @@ from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 _BAND_MS = 86_400_000  # longer apart, two episodes are two troubles however little the value came back
-_CUT_OFF = ("sensor_lost", "limit_changed")  # an episode that ended so did not end by a recovery
+_CUT_OFF = ("sensor_lost", "limit_changed", "shipment_over")  # an episode that ended so did not end by a recovery
 
 
 class Why(StrEnum):

@@ -9,8 +9,9 @@ from alerts.amended import NOTHING_SAID
 from alerts.dated import LimitsOverTime, read_limits
 from alerts.homes import Homes, Spans
 from alerts.rules import Profile, Profiles, StreamSettings
+from alerts.shipment import instants_of, spells_of
 from alerts.told import amendments_of
-from gateway.records import AuditRow, Records, Registry
+from gateway.records import AuditRow, EquipmentKind, Records, Registry
 from telemetry.quantities import parse_stream_id
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Registered:
         self._registry = Registry(-1, {}, {}, {})
         self._homes = Homes({})
         self.amended = NOTHING_SAID
+        self._shipments: dict[str, tuple[int, ...]] = {}
         self._unknown: set[tuple[str, str]] = set()
 
     def read(self) -> bool:
@@ -45,11 +47,21 @@ class Registered:
         self._homes = Homes(self._records.assigned_equipment())
         self._limits = read_limits(self._records, self._catalogue, self._now_ms())
         self.amended = amendments_of(self._records.probe_corrections())
+        self._shipments = shipments_of(self._records, self._registry)
         pairs = ((e.id, e.profile) for e in self._registry.equipment.values())
         unknown = {(name, profile) for name, profile in pairs if profile not in self._catalogue}
         for name, profile in sorted(unknown - self._unknown):
             log.error("equipment %s: no profile %r; judged as a refrigerator", name, profile)
         self._unknown = unknown
+        return True
+
+    def hear(self, rows: Iterable[AuditRow]) -> bool:
+        """Whether people said something of what came into a box, or left it. Raises NeighbourDownError."""
+        kinds = {name: e.kind for name, e in self._registry.equipment.items()}
+        moved = (str(row.new_value.get("equipment")) for row in rows if row.kind == "placement")
+        if not any(kinds.get(name) == EquipmentKind.COLD_BOX for name in moved):
+            return False
+        self._shipments = shipments_of(self._records, self._registry)
         return True
 
     @property
@@ -86,7 +98,20 @@ class Registered:
             device = self._registry.device(parse_stream_id(stream).serial)
             if device is not None:
                 settings[stream] = StreamSettings(device.interval_s, device.calibration_error_c, self._held_back_s)
-        return Profiles(limits.catalogue, streams=settings, assigned=limits.assigned, versions=limits.versions)
+        return Profiles(
+            limits.catalogue,
+            streams=settings,
+            assigned=limits.assigned,
+            versions=limits.versions,
+            shipments=self._shipments,
+        )
+
+
+def shipments_of(records: Records, registry: Registry) -> dict[str, tuple[int, ...]]:
+    """Box -> when it was loaded and when it was empty again (requirement 29: a shipment starts at the placement)."""
+    boxes = sorted(e.id for e in registry.equipment.values() if e.kind == EquipmentKind.COLD_BOX)
+    stays = {box: [(p.from_ms, p.to_ms) for p in records.placements(equipment=box)] for box in boxes}
+    return {box: instants_of(spells_of(rows)) for box, rows in stays.items() if rows}
 
 
 def batches_in(rows: Iterable[AuditRow]) -> set[str]:

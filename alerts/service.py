@@ -236,6 +236,7 @@ class Alerts:
     def _read_people(self) -> bool:
         """The next rows of what others wrote; True when there may be more."""
         read = len(self._people_changed())
+        self._todo.replan |= self._registry.hear(self._heard)
         judged_as = self._registry.amended
         if self._registry.read():  # after the feed: it knows all that the feed told so far
             self._todo.replan = self._unhoused = True

@@ -20,16 +20,20 @@ from alerts.rules.facts import milli
 from alerts.rules.finding import Kind, Level, RuleFinding, finding_id
 from alerts.rules.limits import TEMPERATURE, Dated, Mode, Profile
 from alerts.rules.spans import Segment
+from alerts.shipment import judge_shipments, spells_of
 from alerts.verdicts import IN_FREEZER, NOT_FROZEN, WRONG_STORAGE
+
+NO_FREEZE = "transport_2"  # the shipment type without a freezing limit (cold-chain 1.2)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What an equipment is for: ``freezes`` below zero, or ``chills`` at 2 to 8 C; at a site of ``level``."""
+    """What an equipment is for: ``freezes`` below zero, ``chills`` at 2 to 8 C, or ``carries``; at a site of ``level``."""
 
     level: str
     freezes: bool
     chills: bool
+    carries: bool = False
 
 
 def wrong_storage(
@@ -77,27 +81,37 @@ def _finding(batch: str, product: Product, stay: Placement, now_ms: int, level: 
 def may_freeze(product: Product | None, place: Place | None) -> bool:
     """Whether the low limits of 2 to 8 C say nothing of this product in this place.
 
-    A product with a diluent keeps them: they are what tells people to look for the diluent.
+    A product with a diluent keeps them: they are what tells people to look for the diluent. Shipment type 2 has no
+    freezing limit (requirement 29).
     """
-    if product is None or place is None or not place.freezes:
+    if product is None or place is None or not (place.freezes or (place.carries and product.transport == NO_FREEZE)):
         return False
     return product.freeze_class is FreezeClass.TOLERANT and not product.has_diluent
 
 
+def is_shipped(product: Product | None, place: Place | None) -> bool:
+    """Whether it is in a box, and its product has a shipment type to be judged by there."""
+    return product is not None and place is not None and place.carries and bool(product.transport)
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The range of a product in a place, thousandths (None: no such edge). ``any_cold``: no cold is an excursion there."""
+    """The range of a product in a place, thousandths (None: no such edge).
+
+    ``any_cold``: no cold is an excursion there. ``shipped``: its heat is judged by the shipment type.
+    """
 
     low_m: int | None
     high_m: int | None
     any_cold: bool = False
+    shipped: bool = False
 
     def judged_m(self, value_m: int, plain: Allowed) -> int:
         """The value as the profile's limits see it: what is allowed here and not by the ``plain`` range stands at its edge."""
         cold_ok = self.any_cold or self.low_m is None or value_m >= self.low_m
         if plain.low_m is not None and value_m < plain.low_m and cold_ok:
             return plain.low_m
-        warm_ok = self.high_m is None or value_m <= self.high_m
+        warm_ok = self.shipped or self.high_m is None or value_m <= self.high_m
         if plain.high_m is not None and value_m > plain.high_m and warm_ok:
             return plain.high_m
         return value_m
@@ -114,8 +128,11 @@ def range_in(product: Product | None, place: Place | None, profile: Profile) -> 
 
     A frozen range is of what stores there, not of a box on its way. A room's range (HepB with a village midwife, +15 to
     +30) forbids no refrigerator: it begins where the profile's begins. Freezing stays by freeze class (``may_freeze``).
+    In a box the profile's range stays what is in range and what is not; alarms of heat are the shipment type's.
     """
     plain, cold = plain_range(profile), may_freeze(product, place)
+    if is_shipped(product, place):
+        return Allowed(None if cold else plain.low_m, plain.high_m, cold, shipped=True)
     told = None if product is None or place is None else product.range_at(place.level)
     if told is None or place is None or (told.high_c < 0 and not (place.freezes or place.chills)):
         return replace(plain, low_m=None, any_cold=True) if cold else plain
@@ -134,22 +151,27 @@ def by_place(
     sigma_c: Decimal | None,
     later: Sequence[Dated] = (),
     released_ms: int | None = None,
+    shipping: Sequence[Dated] = (),
 ) -> Exposure:
     """The exposure by the range that holds where it stood; history and extremes stay.
 
     What is right there is no excursion of the profile's limits; what is in the profile's range and too warm there
-    counts as out of range, and holds the batch (``level_warm``) once it adds up to the profile's heat alarm.
+    counts as out of range, and holds the batch (``level_warm``) once it adds up to the profile's heat alarm. In boxes the
+    findings of heat are those of the product's shipment type, ``shipping``: what its limits were from when.
     """
     plain = plain_range(profile)
     ranges = [(p, range_in(product, places.get(p.equipment), profile)) for p in stays]
     if all(allowed == plain for _, allowed in ranges):
         return exposure
     spans = [_strictest([a for p, a in ranges if _covers(p, s)], plain) for s in exposure.timeline]
-    line = [_seen(s, allowed, plain) for s, allowed in zip(exposure.timeline, spans, strict=True)]
+    line = _as_judged(exposure.timeline, spans, plain)
     edges = [(a.low_m, a.high_m) for a in spans]
     made = relieved(exposure, line, profile, sigma_c, later, edges)
     warm = level_warm(exposure.timeline, spans, plain, _heat_after_ms(profile), released_ms)
-    return replace(made, level_warm=warm)
+    boxes = spells_of((p.from_ms, p.to_ms) for p, allowed in ranges if allowed.shipped)
+    shipped = judge_shipments(exposure.timeline, boxes, shipping, profile, sigma_c, exposure.batch)
+    found = sorted((*made.findings, *shipped), key=lambda f: (f.event_ms, f.finding_id))
+    return replace(made, findings=tuple(found), level_warm=warm)
 
 
 def _strictest(here: Sequence[Allowed], plain: Allowed) -> Allowed:
@@ -159,11 +181,22 @@ def _strictest(here: Sequence[Allowed], plain: Allowed) -> Allowed:
     lows = [a.low_m for a in here]
     low_m = None if None in lows else max(v for v in lows if v is not None)
     high_m = min((a.high_m for a in here if a.high_m is not None), default=None)
-    return Allowed(low_m, high_m, any(a.any_cold for a in here))
+    return Allowed(low_m, high_m, any(a.any_cold for a in here), all(a.shipped for a in here))
 
 
 def _covers(stay: Placement, s: Segment) -> bool:
     return stay.from_ms <= s.from_ms and (stay.to_ms is None or s.from_ms < stay.to_ms)
+
+
+def _as_judged(line: Sequence[Segment], spans: Sequence[Allowed], plain: Allowed) -> list[Segment]:
+    """Each stretch as the profile's limits see it. A warm spell that began in a store goes on in the box it comes into."""
+    out: list[Segment] = []
+    warm = False
+    for s, allowed in zip(line, spans, strict=True):
+        out.append(_seen(s, replace(allowed, shipped=False) if warm else allowed, plain))
+        if (high_m := out[-1].high_m) is not None:
+            warm = plain.high_m is not None and high_m > plain.high_m
+    return out
 
 
 def _seen(s: Segment, allowed: Allowed, plain: Allowed) -> Segment:
@@ -192,7 +225,7 @@ def level_warm(
     warm = [
         (s, plain.high_m is None or allowed.high_m < plain.high_m)
         for s, allowed in zip(line, spans, strict=True)
-        if allowed.high_m is not None and s.high_m is not None and s.high_m > allowed.high_m
+        if not allowed.shipped and allowed.high_m is not None and s.high_m is not None and s.high_m > allowed.high_m
     ]
     total_ms = sum(s.length_ms for s, _ in warm)
     if not any(strict for _, strict in warm) or total_ms < after_ms:

@@ -38,12 +38,12 @@ DECIDED = frozenset({"batch_released", "batch_discarded"})
 
 
 def place_of(equipment: Equipment, site: Site, catalogue: Mapping[str, Profile]) -> Place:
-    """A freezer by its kind, or by a profile below zero (a walk-in freezing room)."""
+    """A freezer by its kind, or by a profile below zero (a walk-in freezing room); what carries is a cold box."""
     profile = catalogue.get(equipment.profile)
     below_zero = profile is not None and profile.high_c is not None and profile.high_c < 0
     freezes = equipment.kind == EquipmentKind.FREEZER or below_zero
     chills = equipment.kind in (EquipmentKind.REFRIGERATOR, EquipmentKind.COLD_ROOM) and not freezes
-    return Place(str(site.level), freezes, chills)
+    return Place(str(site.level), freezes, chills, equipment.kind == EquipmentKind.COLD_BOX)
 
 
 def amendments_of(corrections: Iterable[ProbeCorrection]) -> Amendments:

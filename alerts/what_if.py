@@ -7,7 +7,7 @@ finding: it alarms nobody and is not kept.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from alerts.rules import Dated, Profile, Profiles, RuleFact, RuleFinding, judge
 
@@ -43,23 +43,14 @@ def what_if(facts: Sequence[RuleFact], profiles: Profiles, changed: Profile | Pr
 def with_profile(profiles: Profiles, changed: Profile) -> Profiles:
     """The same, as if this profile's id had always meant this."""
     versions = {name: rows for name, rows in profiles.versions.items() if name != changed.id}
-    return Profiles(
-        {**profiles.catalogue, changed.id: changed},
-        profiles.equipment,
-        profiles.streams,
-        profiles.default,
-        profiles.assigned,
-        versions,
-    )
+    return replace(profiles, catalogue={**profiles.catalogue, changed.id: changed}, versions=versions)
 
 
 def from_date(profiles: Profiles, changed: Profile, from_ms: int) -> Profiles:
     """The same, as if this profile's id meant this from a date on."""
     before = tuple(row for row in profiles.versions.get(changed.id, ()) if row.from_ms < from_ms)
     versions = {**profiles.versions, changed.id: (*before, Dated(from_ms, changed))}
-    return Profiles(
-        profiles.catalogue, profiles.equipment, profiles.streams, profiles.default, profiles.assigned, versions
-    )
+    return replace(profiles, versions=versions)
 
 
 def compared(as_is: Iterable[RuleFinding], then: Iterable[RuleFinding]) -> WhatIf:

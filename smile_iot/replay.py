@@ -207,6 +207,7 @@ def _profiles(
 ) -> tuple[Profiles, Profiles]:
     """The limits as they held, and as changed."""
     from alerts.dated import ALSO, limits_over_time
+    from alerts.registered import shipments_of
     from alerts.replay import changed_profiles
     from alerts.rules import Profiles, StreamSettings
     from telemetry.quantities import parse_stream_id
@@ -217,7 +218,10 @@ def _profiles(
         device = registry.device(parse_stream_id(stream).serial)
         if device is not None:
             settings[stream] = StreamSettings(device.interval_s, device.calibration_error_c, held_back_s)
-    as_is = Profiles(limits.catalogue, streams=settings, assigned=limits.assigned, versions=limits.versions)
+    shipments = shipments_of(records, registry)
+    as_is = Profiles(
+        limits.catalogue, streams=settings, assigned=limits.assigned, versions=limits.versions, shipments=shipments
+    )
     instead = () if args.profile is None else (args.profile, *ALSO.get(args.profile, ()))
     return as_is, changed_profiles(as_is, changed, instead, equipment)
 

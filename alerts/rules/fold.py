@@ -5,7 +5,8 @@
     run open, no longer gap   close run and chain  extend run, fire rules          hold ends
     run open, longer gap      close run and chain  close run, new run, same chain  close run (sensor lost)
 
-A change of limits (``Plan.changes``) is made at its instant, before the first sample at or after it.
+A change of limits (``Plan.changes``) is made at its instant, before the first sample at or after it. So is the beginning
+of a shipment: a settling time begins anew, and so do the sums of a box; a batch takes its sums along.
 
 A walker is copied, never shared, once it has moved: chunks keep the one they start from (``stream.py``).
 """
@@ -26,6 +27,7 @@ SILENT = "SILENT"
 CONFLICT = "CONFLICT"
 LOGGER_LOST = "logger_lost_in_excursion"
 LIMIT_CHANGED = "limit_changed"
+SHIPMENT_OVER = "shipment_over"
 SENSOR_LOST = "sensor_lost"
 _NOT_YET = 1 << 62
 
@@ -271,7 +273,13 @@ class Walker:
                 left.remove(pair)
                 made.append(_carried(self.plan, *pair, threshold, at_ms, held_ms, closed))
         for threshold, watch in left:
-            _end_with_limit(self.plan, threshold, watch, at_ms, held_ms, self.first_ms, closed)
+            following = next((p for p in zip(new, made, strict=True) if threshold.goes_before(p[0])), None)
+            takes = (
+                following is not None and self.plan.batch is not None and _rules(following[0]) == _rules(threshold)
+            )
+            heir = following[1] if following is not None and takes else None
+            reason = LIMIT_CHANGED if following is None else SHIPMENT_OVER
+            _end_with_limit(self.plan, threshold, watch, at_ms, held_ms, self.first_ms, closed, reason, heir)
         return made
 
     def open_findings(self, held_ms: int = 0, *, lost: bool = False) -> list[RuleFinding]:
@@ -382,15 +390,20 @@ def _end_with_limit(
     held_ms: int,
     first_ms: int,
     closed: list[RuleFinding],
+    reason: str,
+    heir: Watch | None,
 ) -> None:
-    """What stood open under a limit that holds no longer; the last reading counts until then."""
+    """What stood open under a limit that holds no longer; the last reading counts until then. ``heir`` takes the sums."""
     held_ms = min(held_ms, at_ms - watch.last_ms)
     if watch.last_side is Side.OUT and held_ms > 0:
         _hold(threshold, watch, watch.last_ms + held_ms, held_ms, first_ms, by_holding=plan.event_driven)
-    _close_run(plan, threshold, watch.run, closed, ended=True, reason=LIMIT_CHANGED)
-    _close_chain(plan, threshold, watch.chain, closed, ended=True, reason=LIMIT_CHANGED)
+    _close_run(plan, threshold, watch.run, closed, ended=True, reason=reason)
+    _close_chain(plan, threshold, watch.chain, closed, ended=True, reason=reason)
+    if heir is not None:
+        heir.totals = watch.totals
+        return
     for rule, total in zip(threshold.cumulatives, watch.totals, strict=True):
-        _close_total(plan, threshold, rule, total, at_ms, closed, reason=LIMIT_CHANGED)
+        _close_total(plan, threshold, rule, total, at_ms, closed, reason=reason)
 
 
 def _advance(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
@@ -121,7 +121,10 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One limit value of one profile with all the rules that share it; one set of excursions each."""
+    """One limit value of one profile with all the rules that share it; one set of excursions each.
+
+    ``shipment_ms``: in which shipment, by the instant it began (0: in none).
+    """
 
     profile: str
     version: str
@@ -132,11 +135,24 @@ class Threshold:
     max_gap_ms: int | None
     ignore_first_ms: int
     guard: bool = False
+    shipment_ms: int = 0
 
     @property
     def border(self) -> tuple[object, ...]:
         """What makes an episode an episode. Where it stays the same over a change of limits, episodes go on."""
-        return (self.comparator, self.limit_m, self.max_gap_ms, self.ignore_first_ms, self.guard)
+        return (self.comparator, self.limit_m, self.max_gap_ms, self.ignore_first_ms, self.guard, self.shipment_ms)
+
+    @property
+    def of_shipments(self) -> bool:
+        """Whether it settles first or adds up for good: both begin anew with each shipment (requirement 29)."""
+        return self.ignore_first_ms > 0 or any(rule.window_s is None for rule in self.cumulatives)
+
+    def goes_before(self, other: Threshold) -> bool:
+        """Whether ``other`` is the same limit in another shipment."""
+        return (
+            self.shipment_ms != other.shipment_ms
+            and self.border == replace(other, shipment_ms=self.shipment_ms).border
+        )
 
 
 def same_rule(a: Limit, b: Limit) -> bool:
@@ -223,6 +239,21 @@ def _guard(profile: Profile, limit: Limit, sigma_c: Decimal, gap_ms: int | None,
     )
 
 
+def in_shipments(
+    eras: Sequence[tuple[int, tuple[Threshold, ...]]], instants: Iterable[int]
+) -> list[tuple[int, tuple[Threshold, ...]]]:
+    """The eras (from when, thresholds) in which shipments begin, or end, at these instants; the first holds since ever."""
+    at_ms = sorted(instants)
+    if not at_ms:
+        return list(eras)
+    made = [eras[0]]
+    for at in sorted({*at_ms, *(begin for begin, _ in eras[1:])}):
+        held = next(rows for begin, rows in reversed(eras) if begin <= at or begin == eras[0][0])
+        since_ms = next((i for i in reversed(at_ms) if i <= at), 0)
+        made.append((at, tuple(replace(t, shipment_ms=since_ms) if t.of_shipments else t for t in held)))
+    return made
+
+
 @dataclass(frozen=True, slots=True)
 class Assigned:
     """From ``from_ms`` on these profiles (ids, the main one first) watched an equipment."""
@@ -256,7 +287,8 @@ class Profiles:
     Limits are dated, and the past is judged by the limits that held then (decision 0023). ``assigned``: what watched an
     equipment from when, in order of time; the first row holds for all time before it as well, and where there are
     rows ``equipment`` is not asked. ``versions``: what a profile's id meant from when; ``catalogue`` is what it
-    means before the first row.
+    means before the first row. ``shipments``: of a box the instants at which vaccines came into it while it was empty, and
+    at which it was empty again.
     Raises ValueError when a named profile is not in the catalogue.
     """
 
@@ -266,6 +298,7 @@ class Profiles:
     default: tuple[str, ...] = ("refrigerator",)
     assigned: Mapping[str, tuple[Assigned, ...]] = field(default_factory=dict)
     versions: Mapping[str, tuple[Dated, ...]] = field(default_factory=dict)
+    shipments: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         named = {p for ids in (*self.equipment.values(), self.default) for p in ids}
@@ -311,6 +344,7 @@ class Profiles:
             (era.from_ms, tuple(t for p in era.profiles for t in thresholds(p, settings.sigma_c, quantity)))
             for era in self.eras(equipment)
         ]
+        eras = in_shipments(eras, self.shipments.get(equipment, ()))
         made = eras[0][1]
         return Plan(
             equipment,

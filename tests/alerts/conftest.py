@@ -219,7 +219,8 @@ def known_at() -> Callable[[Profiles, int], Profiles]:
             e: tuple(r for r in rows if r.from_ms <= now_ms) or rows[:1] for e, rows in profiles.assigned.items()
         }
         versions = {p: tuple(r for r in rows if r.from_ms <= now_ms) for p, rows in profiles.versions.items()}
-        return replace(profiles, assigned=assigned, versions=versions)
+        shipments = {e: tuple(at for at in rows if at <= now_ms) for e, rows in profiles.shipments.items()}
+        return replace(profiles, assigned=assigned, versions=versions, shipments=shipments)
 
     return known
 

@@ -118,13 +118,14 @@ def test_a_series_is_judged_as_the_engine_judges_it(
 
 
 def dated(start_ms: int, changes: list[tuple[int, int]], interval_s: int | None) -> Profiles:
-    """Other profiles from some minutes after the start on, each time."""
+    """Other profiles from some minutes after the start on, each time; after some of them a shipment begins or ends."""
     rows = [Assigned(0, KITS[0])]
     for minutes, kit in sorted(changes):
         if start_ms + minutes * MIN > rows[-1].from_ms:
             rows.append(Assigned(start_ms + minutes * MIN, KITS[kit]))
     known = {STREAM: StreamSettings(interval_s, Decimal("0.25")), DOOR: StreamSettings(event_driven=True)}
-    return Profiles(CATALOGUE, streams=known, assigned={"F1": tuple(rows)})
+    shipments = sorted({start_ms + (minutes + 7) * MIN for minutes, kit in changes if kit % 2})
+    return Profiles(CATALOGUE, streams=known, assigned={"F1": tuple(rows)}, shipments={"F1": tuple(shipments)})
 
 
 _changes = st.lists(

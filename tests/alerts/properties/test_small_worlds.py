@@ -1,10 +1,10 @@
 """Findings are functions of the facts: one small world after another, everything that may happen to it, one invariant.
 
 A world is a stream of up to two dozen readings (holes, faults, conflicts, repeats under a device's own numbers) under limits
-with short delays, some of which change at a date. It arrives in uploads cut anywhere, in any order, parts of it more than
-once; between two uploads time passes, limits change and are learnt (before their date, at it, or late), history is
-forgotten, the process is killed and restored. Whatever happened: what was saved by id along the way is what
-``judge`` says of all facts from scratch, and what stands is the same.
+with short delays, some of which change at a date; shipments begin and end in it. It arrives in uploads cut anywhere, in any
+order, parts of it more than once; between two uploads time passes, limits change and are learnt (before their date, at it,
+or late), history is forgotten, the process is killed and restored. Whatever happened: what was saved by id along the way is
+what ``judge`` says of all facts from scratch, and what stands is the same.
 
 The long form is ``make properties``; ``SMILE_IOT_EXAMPLES`` is its number of worlds (``benchmarks/properties.md``).
 """
@@ -130,8 +130,14 @@ def limits_over_time(draw: st.DrawFn) -> Profiles:
         for name in ("fridge", "box")
     }
     known = draw(st.sampled_from([StreamSettings(900), StreamSettings(), StreamSettings(900, Decimal("0.25"), 1200)]))
+    shipments = tuple(sorted(draw(st.sets(times, max_size=3))))
     return Profiles(
-        CATALOGUE, streams={STREAM: known}, default=("fridge",), assigned={"F1": tuple(rows)}, versions=versions
+        CATALOGUE,
+        streams={STREAM: known},
+        default=("fridge",),
+        assigned={"F1": tuple(rows)},
+        versions=versions,
+        shipments={"F1": shipments},
     )
 
 
