@@ -10,7 +10,7 @@ Reads only; the services may run. ``explain`` answers with named differences, no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from alerts.batch_facts import KnownThen
@@ -39,11 +39,17 @@ _MOST_DAYS = 5
 @dataclass(frozen=True, slots=True)
 class Difference:
     """``part`` is a stable word (document, audit, batch, placement, vvm, correction, release, place, device,
-    fact, rule, verdict)."""
+    fact, rule, verdict).
+
+    So is ``says`` (was, gone, came, within ...): who tells a person has its sentence in both languages
+    (``explain_says`` of the catalogue), with ``values`` in it; ``within``: what differs inside of the subject.
+    """
 
     part: str
     subject: str
-    text: str
+    says: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    within: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +99,16 @@ def explain(records: Records, memory: Memory, rules: Rules, verdict_id: str, now
         *_outcome(kept, rebuilt),
     ]
     if not found and document_hash(rebuilt) != document_hash(kept):
-        found.append(Difference("document", verdict.id, "comes out with another hash"))
+        found.append(Difference("document", verdict.id, "other_hash"))
     changed = _rules(kept, rules, limits_of(records, rules.catalogue), rebuilt["batch"]["product_kfa"])
     return Explanation(verdict, kept, tuple(found), rebuilt, today, tuple(changed))
 
 
 def _no_document(verdict: Verdict) -> Iterator[Difference]:
     if verdict.document_hash is None:
-        yield Difference("document", verdict.id, "judged before documents were kept: it cannot be recomputed")
+        yield Difference("document", verdict.id, "no_document")
     else:
-        yield Difference("document", verdict.id, "its document is gone from the records")
+        yield Difference("document", verdict.id, "document_gone")
 
 
 def _rebuilt(records: Records, memory: Memory, rules: Rules, kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,16 +140,16 @@ def _limits_of_then(kept: Mapping[str, Any], rules: Rules) -> Limits:
 def _sealed(verdict: Verdict, kept: Mapping[str, Any], rows: Sequence[AuditRow]) -> Iterator[Difference]:
     """The document against its own hash, the row's, and the audit's first word of it."""
     if kept.get(HASH) != verdict.document_hash or document_hash(kept) != verdict.document_hash:
-        yield Difference("document", verdict.id, "the document is not the one that the verdict was sealed with")
+        yield Difference("document", verdict.id, "other_seal")
     if not rows:
-        yield Difference("audit", verdict.id, "the verdict has no audit row")
+        yield Difference("audit", verdict.id, "no_audit")
         return
     first = rows[0]
     columns = ("id", "site", "number", "at_ms", "actor", "role", "action", "kind", "subject", "old", "new", "reason")
     if row_hash({name: getattr(first, name) for name in columns}, first.prev_hash) != first.hash:
-        yield Difference("audit", verdict.id, f"audit row {first.id} was altered after it was written")
+        yield Difference("audit", verdict.id, "audit_altered", {"row": first.id})
     if first.new_value.get("document_hash") != verdict.document_hash:
-        yield Difference("audit", verdict.id, f"audit row {first.id} carries the hash of another document")
+        yield Difference("audit", verdict.id, "audit_other_hash", {"row": first.id})
 
 
 def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
@@ -152,7 +158,7 @@ def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Differe
     yield from _rows("vvm", _readings(kept["vvm_readings"]), _readings(now["vvm_readings"]))
     yield from _rows("correction", *(_corrections(d) for d in (kept, now)))
     if kept["released_at"] != now["released_at"]:
-        yield Difference("release", kept["batch"]["id"], _was(kept["released_at"], now["released_at"]))
+        yield _was("release", kept["batch"]["id"], kept["released_at"], now["released_at"])
     yield from _rows("place", kept["places"], now["places"])
     yield from _rows("device", kept["devices"], now["devices"])
     yield from _facts(kept["facts"], now["facts"])
@@ -179,58 +185,53 @@ def _readings(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]
 def _fields(part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
-            yield Difference(part, name, _was(old.get(name), new.get(name)))
+            yield _was(part, name, old.get(name), new.get(name))
 
 
 def _rows(part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Difference]:
     for key in sorted({*old, *new}):
         if key not in new:
-            yield Difference(part, key, "was there and is gone")
+            yield Difference(part, key, "gone")
         elif key not in old:
-            yield Difference(part, key, "is there and was not")
+            yield Difference(part, key, "came")
         elif old[key] != new[key]:
-            said = list(_fields(part, old[key], new[key]))
-            yield Difference(part, key, "; ".join(f"{d.subject} {d.text}" for d in said))
+            yield Difference(part, key, "within", within=tuple(_fields(part, old[key], new[key])))
 
 
-def _was(old: object, new: object) -> str:
-    return f"was {_word(old)}, is {_word(new)}"
-
-
-def _word(value: object) -> str:
-    return "nothing" if value is None else str(value)
+def _was(part: str, subject: str, old: object, new: object) -> Difference:
+    """Of None a person is told "nothing"."""
+    return Difference(part, subject, "was", {"old": old, "new": new})
 
 
 def _facts(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
     """Which stream, and of it which days: a digest tells that a day is another one, not which of its readings."""
-    before, after = ({f"{f['stream']} in {f['equipment']}": f for f in facts} for facts in (old, new))
+    before, after = ({f"{f['stream']} ({f['equipment']})": f for f in facts} for facts in (old, new))
     for key in sorted({*before, *after}):
         was, now = before.get(key), after.get(key)
         if was is None or now is None:
             count = (now or was or {})["count"]
-            text = f"{count} readings are here that were not judged" if was is None else f"{count} readings are gone"
-            yield Difference("fact", key, text)
+            yield Difference("fact", key, "readings_came" if was is None else "readings_gone", {"n": count})
         elif was["sha256"] != now["sha256"]:
-            yield Difference("fact", key, _days(was["days"], now["days"]))
+            yield Difference("fact", key, "within", within=tuple(_days(was["days"], now["days"])))
 
 
-def _days(old: Sequence[Sequence[Any]], new: Sequence[Sequence[Any]]) -> str:
+def _days(old: Sequence[Sequence[Any]], new: Sequence[Sequence[Any]]) -> list[Difference]:
     before, after = ({d[0]: (d[1], d[2]) for d in days} for days in (old, new))
     said = []
     for day in sorted({*before, *after}):
         was, now = before.get(day, (0, "")), after.get(day, (0, ""))
         if was[0] != now[0]:
-            said.append(f"{day}: {was[0]} readings then, {now[0]} now")
+            said.append(Difference("fact", day, "day_count", {"was": was[0], "now": now[0]}))
         elif was != now:
-            said.append(f"{day}: {was[0]} readings as then, and at least one is another")
+            said.append(Difference("fact", day, "day_other", {"n": was[0]}))
     more = len(said) - _MOST_DAYS
-    return "; ".join([*said[:_MOST_DAYS], *([f"{more} more days"] if more > 0 else [])])
+    return [*said[:_MOST_DAYS], *([Difference("fact", "", "more_days", {"n": more})] if more > 0 else [])]
 
 
 def _engine(kept: Mapping[str, Any]) -> Iterator[Difference]:
     """The code of then is not here: another engine is another document."""
     if kept["rules"]["engine"] != ENGINE:
-        yield Difference("rule", "engine", _was(kept["rules"]["engine"], ENGINE))
+        yield _was("rule", "engine", kept["rules"]["engine"], ENGINE)
 
 
 def _rules(kept: Mapping[str, Any], rules: Rules, limits: Limits, kfa: str) -> Iterator[Difference]:
@@ -239,13 +240,13 @@ def _rules(kept: Mapping[str, Any], rules: Rules, limits: Limits, kfa: str) -> I
         profile = _meant(limits, old)
         new = None if profile is None else profile_json(profile)
         if new is None:
-            yield Difference("rule", old["id"], f"version {old['version']} then, no such version now")
+            yield Difference("rule", old["id"], "no_version", {"version": old["version"]})
         elif (new["sha256"], new["version"]) != (old["sha256"], old["version"]):
-            yield Difference("rule", old["id"], _limits(old, new))
+            yield _limits(old, new)
     product = product_json(rules.products.get(kfa))
     if product != kept["product"]:
-        said = "; ".join(f"{d.subject} {d.text}" for d in _fields("rule", kept["product"], product))
-        yield Difference("rule", f"product {kfa}", f"table {kept['rules']['products']}: {said}")
+        said = tuple(_fields("rule", kept["product"], product))
+        yield Difference("rule", f"product {kfa}", "table", {"version": kept["rules"]["products"]}, said)
 
 
 def _meant(limits: Limits, old: Mapping[str, Any]) -> Profile | None:
@@ -256,13 +257,12 @@ def _meant(limits: Limits, old: Mapping[str, Any]) -> Profile | None:
     return next((d.profile for d in limits.versions.get(old["id"], ()) if d.from_ms == from_ms), None)
 
 
-def _limits(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    said = [f"version {old['version']} then, {new['version']} now"]
+def _limits(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
     before, after = (_by("code", p["limits"]["rows"]) for p in (old, new))
-    said += [f"{d.subject}: {d.text}" for d in _rows("rule", before, after)]
+    said = [*_rows("rule", before, after)]
     plain = [{k: v for k, v in p["limits"].items() if k != "rows"} for p in (old, new)]
-    said += [f"{d.subject} {d.text}" for d in _fields("rule", *plain)]
-    return "; ".join(said)
+    said += _fields("rule", *plain)
+    return Difference("rule", old["id"], "versions", {"was": old["version"], "now": new["version"]}, tuple(said))
 
 
 _OUTCOME = ("word", "reasons", "exposure", "findings", "timeline")
@@ -274,16 +274,16 @@ def _outcome(kept: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> Iterator[Di
             continue
         match name:
             case "word":
-                text = _was(kept[name], rebuilt[name])
+                yield _was("verdict", name, kept[name], rebuilt[name])
+                continue
             case "exposure" if kept[name] and rebuilt[name]:
-                text = "; ".join(f"{d.subject} {d.text}" for d in _fields("verdict", kept[name], rebuilt[name]))
+                said = tuple(_fields("verdict", kept[name], rebuilt[name]))
             case "reasons" | "findings":
                 key = "code" if name == "reasons" else "id"
-                found = _rows("verdict", _by(key, kept[name]), _by(key, rebuilt[name]))
-                text = "; ".join(f"{d.subject}: {d.text}" for d in found)
+                said = tuple(_rows("verdict", _by(key, kept[name]), _by(key, rebuilt[name])))
             case _:
-                text = "comes out another"
-        yield Difference("verdict", name, text)
+                said = ()
+        yield Difference("verdict", name, "within" if said else "another", within=said)
 
 
 # --- today ------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from smile_iot.service import add_config_argument, settings_of
@@ -63,8 +64,9 @@ def _verdict_id(records: Records, name: str) -> str:
 
 
 def as_json(found: Explanation) -> dict[str, Any]:
-    def differences(of: Any) -> list[dict[str, str]]:
-        return [{"part": d.part, "subject": d.subject, "text": d.text} for d in of]
+    def differences(of: Sequence[Difference]) -> list[dict[str, Any]]:
+        plain = ({"part": d.part, "subject": d.subject, "says": d.says, "values": d.values} for d in of)
+        return [{**row, "within": differences(d.within)} for row, d in zip(plain, of, strict=True)]
 
     today = found.today
     return {
@@ -109,7 +111,19 @@ def as_text(found: Explanation, records: Records, words: Words) -> str:
 
 
 def _difference(key: str, d: Difference, words: Words) -> str:
-    return words(key, part=words.known("explain_part", d.part), subject=d.subject, text=d.text)
+    return words(key, part=words.known("explain_part", d.part), subject=d.subject, text=difference_text(d, words))
+
+
+def difference_text(d: Difference, words: Words) -> str:
+    """What differs of a subject, in one line: its own sentence, then what differs inside of it."""
+    nothing = words("explain_says.nothing")
+    own = {name: nothing if value is None else value for name, value in d.values.items()}
+    said = [] if d.says == "within" else [words(f"explain_says.{d.says}", **own)]
+    for inner in d.within:
+        text = difference_text(inner, words)
+        between = "" if not inner.subject else " " if inner.says == "was" else ": "
+        said.append(f"{inner.subject}{between}{text}")
+    return "; ".join(said)
 
 
 def _reasons(reasons: Any, zone: str, places: dict[str, str], words: Words) -> list[str]:

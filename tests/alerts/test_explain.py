@@ -19,7 +19,9 @@ from alerts.explain import Explanation, explain
 from alerts.memory import Memory
 from alerts.profiles import table_of
 from alerts.rulebook import Rules, rules_of
+from api.words import Words
 from gateway.records import Actor, Batch, Role
+from smile_iot.explain_command import difference_text
 
 HOUR = 3_600_000
 SARI = Actor("Sari", Role.MANAGER)
@@ -86,7 +88,7 @@ def test_late_data_afterwards_do_not_change_the_old_verdict(hot: Any, ask: Ask) 
     assert found.today is not None
     assert found.today.word == "discard_proposed"
     changed = {(d.part, d.subject) for d in found.today.changes}
-    assert {("fact", "LOG-B/temperature_c in F2"), ("device", "LOG-A"), ("place", "F1")} <= changed
+    assert {("fact", "LOG-B/temperature_c (F2)"), ("device", "LOG-A"), ("place", "F1")} <= changed
     assert any(part == "vvm" for part, _ in changed)
     newer = ask()
     assert (newer.verdict.id != old, newer.same) == (True, True)
@@ -99,8 +101,8 @@ def test_a_fact_altered_in_the_file_is_found_by_stream_and_day(hot: Any, ask: As
     found = ask()
     (fact, *more) = found.differences
     day = date.fromtimestamp(at_ms // 1000).isoformat()
-    assert (fact.part, fact.subject) == ("fact", "LOG-A/temperature_c in F1")
-    assert fact.text == f"{day}: 57 readings as then, and at least one is another"
+    assert (fact.part, fact.subject) == ("fact", "LOG-A/temperature_c (F1)")
+    assert [(d.subject, d.says, d.values) for d in fact.within] == [(day, "day_other", {"n": 57})]
     assert {d.subject for d in more} <= {"word", "reasons", "exposure", "findings", "timeline"}
 
 
@@ -112,9 +114,13 @@ def test_a_fact_taken_out_and_a_stream_put_in_are_counted(hot: Any, ask: Ask) ->
         (f1,) = db.execute("SELECT id FROM name WHERE text = 'F1'").fetchone()
         db.execute("INSERT INTO kept SELECT ?, t_ms, 0, value_m, quality, ?, 1, 0 FROM kept LIMIT 1", (x, f1))
         db.execute("INSERT INTO home VALUES (?,?)", (f1, x))
-    told = {d.subject: d.text for d in ask().differences if d.part == "fact"}
-    assert told["LOG-A/temperature_c in F1"].endswith("57 readings then, 56 now")
-    assert told["LOG-X/temperature_c in F1"] == "1 readings are here that were not judged"
+    told = {d.subject: d for d in ask().differences if d.part == "fact"}
+    (day,) = told["LOG-A/temperature_c (F1)"].within
+    assert (day.says, day.values) == ("day_count", {"was": 57, "now": 56})
+    assert (told["LOG-X/temperature_c (F1)"].says, told["LOG-X/temperature_c (F1)"].values) == (
+        "readings_came",
+        {"n": 1},
+    )
 
 
 def test_a_placement_altered_in_the_audit_is_named(hot: Any, ask: Ask) -> None:
@@ -160,7 +166,10 @@ def test_a_changed_rule_version_is_named_and_the_old_verdict_still_comes_out_by_
     found = ask(rules=replace(rules, catalogue=other))
     (rule,) = found.rule_changes
     assert (rule.part, rule.subject) == ("rule", "refrigerator")
-    assert rule.text == f"version {fridge.version} then, 2027.1 now; HEAT: limit_c was 8.0, is 9.5"
+    text = f"version {fridge.version} then, 2027.1 now; HEAT: limit_c was 8.0, is 9.5"
+    assert difference_text(rule, Words("en")) == text
+    text = f"versi {fridge.version} saat itu, 2027.1 sekarang; HEAT: limit_c dulu 8.0, sekarang 9.5"
+    assert difference_text(rule, Words("id")) == text
     assert (found.same, found.rebuilt) == (True, found.document)
     assert found.today is not None
     assert found.today.word == "use_first"
@@ -198,7 +207,8 @@ def test_a_changed_product_row_is_named(hot: Any, ask: Ask) -> None:
     found = ask(rules=replace(rules, products=other))
     (rule,) = found.rule_changes
     assert found.same
-    assert (rule.subject, rule.text.endswith("vvm_type was VVM7, is VVM30")) == (f"product {kfa}", True)
+    assert rule.subject == f"product {kfa}"
+    assert difference_text(rule, Words("en")).endswith("; vvm_type was VVM7, is VVM30")
 
 
 def test_a_footnote_in_the_product_table_is_a_change_of_rules_and_no_difference(hot: Any, ask: Ask) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sqlite3
 from datetime import date
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+import alerts.explain as explain_module
 from alerts.config import Config
 from alerts.memory import Memory
 from alerts.service import Alerts
+from api.words import catalogue
 from gateway.journal import Entry, SqliteJournal
 from gateway.records import Actor, Batch, Device, Equipment, Role, Site, open_records
 from smile_iot.__main__ import main
@@ -76,7 +79,7 @@ def test_what_differs_is_named_and_exit_1(settings: Path, capsys: pytest.Capture
     assert (told["same"], told["differences"][0]["part"]) == (False, "fact")
     assert told["document"]["hash"] != told["hash_now"]
     assert main(["explain", "B1.v1", "--config", str(settings), "--language", "en"]) == 1
-    assert "NOT the same:\n  fact LOG-A/temperature_c in F1: " in capsys.readouterr().out
+    assert "NOT the same:\n  fact LOG-A/temperature_c (F1): " in capsys.readouterr().out
     assert main(["explain", "B1.v1", "--config", str(settings)]) == 1
     assert "TIDAK SAMA:\n  data LOG-A/temperature_c" in capsys.readouterr().out
 
@@ -88,3 +91,17 @@ def test_an_unknown_verdict_and_a_place_where_alerts_never_ran_are_exit_2(
     assert "neither a verdict nor a batch" in capsys.readouterr().err
     (tmp_path / "other.toml").write_text(f'[server]\ndata_dir = "{tmp_path}/other"\n')
     assert main(["explain", "B1", "--config", str(tmp_path / "other.toml")]) == 2
+
+
+def test_every_part_and_every_difference_has_words() -> None:
+    calls = [
+        node
+        for node in ast.walk(ast.parse(Path(explain_module.__file__).read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Difference"
+    ]
+    thirds = [n.value for call in calls for n in ast.walk(call.args[2]) if isinstance(n, ast.Constant)]
+    said = {value for value in thirds if isinstance(value, str)}
+    parts = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+    assert {"was", "other_hash", "readings_came", "day_count"} <= said
+    assert {f"explain_says.{name}" for name in said - {"within"}} <= set(catalogue())
+    assert {f"explain_part.{name}" for name in parts} <= set(catalogue())
