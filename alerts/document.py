@@ -265,7 +265,12 @@ def _amended(judged: Judged) -> dict[str, Any]:
         for s in streams
         for c in judged.told.amended.corrections.get(s, ())
     ]
-    return {"corrections": corrections} if corrections else {}
+    marks = [
+        {"stream": s, "from": at(m.from_ms), "to": at(m.to_ms), "by": m.said_by}
+        for s in streams
+        for m in judged.told.amended.marks.get(s, ())
+    ]
+    return {name: rows for name, rows in (("corrections", corrections), ("marks", marks)) if rows}
 
 
 def _reason(r: Reason) -> dict[str, Any]:

@@ -38,8 +38,8 @@ _MOST_DAYS = 5
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``part`` is a stable word (document, audit, batch, placement, vvm, correction, release, place, device,
-    fact, rule, verdict).
+    """``part`` is a stable word (document, audit, batch, placement, vvm, correction, mark, release, place,
+    device, fact, rule, verdict).
 
     So is ``says`` (was, gone, came, within ...): who tells a person has its sentence in both languages
     (``explain_says`` of the catalogue), with ``values`` in it; ``within``: what differs inside of the subject.
@@ -156,7 +156,8 @@ def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Differe
     yield from _fields("batch", kept["batch"], now["batch"])
     yield from _rows("placement", _by("id", kept["placements"]), _by("id", now["placements"]))
     yield from _rows("vvm", _readings(kept["vvm_readings"]), _readings(now["vvm_readings"]))
-    yield from _rows("correction", *(_corrections(d) for d in (kept, now)))
+    for part, name in (("correction", "corrections"), ("mark", "marks")):
+        yield from _rows(part, *(_said_of_readings(d.get(name, ())) for d in (kept, now)))
     if kept["released_at"] != now["released_at"]:
         yield _was("release", kept["batch"]["id"], kept["released_at"], now["released_at"])
     yield from _rows("place", kept["places"], now["places"])
@@ -168,8 +169,17 @@ def _by(key: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, A
     return {str(row[key]): row for row in rows}
 
 
-def _corrections(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {f"{c['stream']} from {c['from']}": c for c in document.get("corrections", ())}
+def _said_of_readings(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """By stream and span; several of one span each by their number too."""
+    out: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        span = " ".join(f"{name} {row[name]}" for name in ("from", "to") if name in row)
+        key, n = f"{row['stream']} {span}", 1
+        while key in out:
+            n += 1
+            key = f"{row['stream']} {span} ({n})"
+        out[key] = row
+    return out
 
 
 def _readings(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -59,7 +59,8 @@ def rebuild(
 
     ``amended``: what people said of its readings.
     """
-    history = replace(history, value_m=amended.values_m(plan.stream_id, history.t_ms, history.value_m))
+    value_m, missing = amended.columns(plan.stream_id, history.t_ms, history.value_m, history.missing)
+    history = replace(history, value_m=value_m, missing=missing)
     state, past = _state_of(history, plan, keep_from_ms)
     settled = settle(StreamState(plan), state, now_ms, {})
     said = list(said)

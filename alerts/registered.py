@@ -10,13 +10,13 @@ from alerts.dated import LimitsOverTime, read_limits
 from alerts.homes import Homes, Spans
 from alerts.rules import Profile, Profiles, StreamSettings
 from alerts.shipment import instants_of, spells_of
-from alerts.told import amendments_of
+from alerts.told import read_amendments
 from gateway.records import AuditRow, EquipmentKind, Records, Registry
 from telemetry.quantities import parse_stream_id
 
 log = logging.getLogger(__name__)
 _BATCH_KINDS = frozenset({"batch", "placement", "vvm"})
-_OF_READINGS = frozenset({"probe_correction"})
+_OF_READINGS = frozenset({"probe_correction", "reading_mark"})
 
 
 class Registered:
@@ -46,7 +46,7 @@ class Registered:
         self._registry = self._records.registry()
         self._homes = Homes(self._records.assigned_equipment())
         self._limits = read_limits(self._records, self._catalogue, self._now_ms())
-        self.amended = amendments_of(self._records.probe_corrections())
+        self.amended = read_amendments(self._records)
         self._shipments = shipments_of(self._records, self._registry)
         pairs = ((e.id, e.profile) for e in self._registry.equipment.values())
         unknown = {(name, profile) for name, profile in pairs if profile not in self._catalogue}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from alerts.amended import Amendments
+from alerts.amended import Amendments, Mark
 from alerts.equipment.calibration import Correction
 from alerts.exposure import Placement
 from alerts.judgement import BatchInfo, Told
@@ -21,6 +21,7 @@ from gateway.records import (
     Equipment,
     EquipmentKind,
     ProbeCorrection,
+    ReadingMark,
     Records,
     Registry,
     Site,
@@ -31,7 +32,9 @@ from gateway.records import (
 )
 from gateway.records import Placement as KeptPlacement
 
-TOLD_KINDS = frozenset({"site", "equipment", "device", "batch", "placement", "vvm", "profile", "probe_correction"})
+TOLD_KINDS = frozenset(
+    {"site", "equipment", "device", "batch", "placement", "vvm", "profile", "probe_correction", "reading_mark"}
+)
 """Kinds of audit row a judgement may rest on (a decision too, by its action)."""
 _FOREVER_MS = 1 << 62
 DECIDED = frozenset({"batch_released", "batch_discarded"})
@@ -46,12 +49,24 @@ def place_of(equipment: Equipment, site: Site, catalogue: Mapping[str, Profile])
     return Place(str(site.level), freezes, chills, equipment.kind == EquipmentKind.COLD_BOX)
 
 
-def amendments_of(corrections: Iterable[ProbeCorrection]) -> Amendments:
-    """What the records say; of two corrections for one date the later number holds."""
-    by_stream: dict[str, dict[int, Correction]] = defaultdict(dict)
+def amendments_of(corrections: Iterable[ProbeCorrection], marks: Iterable[ReadingMark]) -> Amendments:
+    """What the records say; of two corrections for one date the later number holds, a mark until it is taken back."""
+    by_date: dict[str, dict[int, Correction]] = defaultdict(dict)
     for c in sorted(corrections, key=lambda c: (c.stream, c.number)):
-        by_stream[c.stream][c.from_ms] = Correction(c.from_ms, c.offset_c, c.certificate, c.said_by)
-    return Amendments({s: tuple(rows[at] for at in sorted(rows)) for s, rows in by_stream.items()})
+        by_date[c.stream][c.from_ms] = Correction(c.from_ms, c.offset_c, c.certificate, c.said_by)
+    marked: dict[str, list[Mark]] = defaultdict(list)
+    for m in sorted(marks, key=lambda m: (m.from_ms, m.number)):
+        if not m.taken_back:
+            marked[m.stream].append(Mark(m.from_ms, m.to_ms, m.said_by))
+    return Amendments(
+        {s: tuple(rows[at] for at in sorted(rows)) for s, rows in by_date.items()},
+        {s: tuple(rows) for s, rows in marked.items()},
+    )
+
+
+def read_amendments(records: Records, streams: Collection[str] | None = None) -> Amendments:
+    """What people said of readings (of these streams), as it is now."""
+    return amendments_of(records.probe_corrections(streams), records.reading_marks(streams))
 
 
 def settings_of(device: Device) -> StreamSettings:
@@ -148,7 +163,7 @@ def told_now(
             records.verdict_history(batch_id),
             registry,
             catalogue,
-            amendments_of(records.probe_corrections()),
+            read_amendments(records),
         )
         since = records.changes_after(audit_id) if records.newest_change() > audit_id else []
         if not any(row.kind in TOLD_KINDS or row.action in DECIDED for row in since):
@@ -166,6 +181,10 @@ def told_as_of(
     def find(name: str) -> Batch | None:
         return next(iter(records.states_at("batch", audit_id, key=name)), None)
 
+    def of_serials(kind: str) -> list[Any]:
+        return [row for serial in known for row in records.states_at(kind, audit_id, prefix=f"{serial}/")]
+
+    known = list(serials)
     batch = find(batch_id)
     if batch is None:
         raise UnknownRecord("batch", batch_id)
@@ -176,7 +195,7 @@ def told_as_of(
         seen += [v for v in _of(records, "vvm", audit_id, above.batch, "vvm.") if v.at_ms <= above.until_ms]
     equipment = {e.id: e for p in stays for e in records.states_at("equipment", audit_id, key=p.equipment)}
     sites = {s.id: s for e in equipment.values() for s in records.states_at("site", audit_id, key=e.site)}
-    devices = {d.serial: d for serial in serials for d in records.states_at("device", audit_id, key=serial)}
+    devices = {d.serial: d for serial in known for d in records.states_at("device", audit_id, key=serial)}
     return told_of(
         batch,
         sorted(stays, key=lambda p: (p.from_ms, p.id)),
@@ -184,7 +203,7 @@ def told_as_of(
         _of(records, "verdict", audit_id, batch_id, "v"),
         Registry(audit_id, sites, equipment, devices),
         catalogue,
-        amendments_of(c for s in serials for c in records.states_at("probe_correction", audit_id, prefix=f"{s}/")),
+        amendments_of(of_serials("probe_correction"), of_serials("reading_mark")),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
@@ -10,7 +11,7 @@ from fastapi.responses import Response
 from api.alarm_words import Became, amended_text, became, is_late, replaced_by, steps, times
 from api.desk import Desk, desk_of, need, need_page, page, words_for
 from api.limit_ends import with_changed_limits
-from api.present import item, when_text
+from api.present import item, local_time, when_text
 from api.problems import not_found
 from api.roles import Right
 from api.security import Visitor
@@ -68,9 +69,21 @@ def alarm_page(
         ],
         late=is_late(found.finding),
         amended=amended_text(words, found.finding),
+        readings=_readings_path(site, found.finding),
         times=times(words, site, found),
         steps=steps(words, site, desk.records.finding_history(found.id))[-40:],
     )
+
+
+def _readings_path(site: Site, finding: Finding) -> str:
+    """Where the readings that a finding rests on are looked at, and marked if they cannot be; "" where it has no stream."""
+    stream = str(finding.evidence.get("stream") or "")
+    if not stream or finding.equipment is None:
+        return ""
+    named = finding.evidence.get("readings") or {}
+    at_ms = int(named.get("extreme_ms") or finding.event_ms)
+    query = urlencode({"stream": stream, "until": local_time(at_ms, site.zone), "at": at_ms})
+    return f"/sites/{site.id}/equipment/{finding.equipment}/readings?{query}"
 
 
 def _alarm(request: Request, visitor: Visitor, site_id: str, alarm_id: str) -> tuple[Desk, Site, Alarm]:

@@ -68,9 +68,10 @@ def became(finding: Finding, successors: Sequence[Finding]) -> Became:
 
 
 def amended_text(words: Words, finding: Finding) -> str:
-    """That people's corrections counted in it, "" where none did."""
-    said = (finding.evidence.get("details") or {}).get("corrected_c")
-    return words("detail.corrected_c", value=said) if said else ""
+    """What people said of its readings, "" where nobody did."""
+    details = finding.evidence.get("details") or {}
+    names = ("corrected_c", "not_counted")
+    return ", ".join(words(f"detail.{name}", value=details[name]) for name in names if name in details)
 
 
 def is_late(finding: Finding) -> bool:

@@ -21,6 +21,7 @@ from gateway.records import (
     ProbeCorrection,
     QuarantineItem,
     QuarantineState,
+    ReadingMark,
     Refused,
     Site,
     UnknownRecord,
@@ -173,6 +174,22 @@ def correct_probe(
     return desk.records.correct_probe(
         stream, from_ms, offset_c, certificate, actor_of(person), reason, desk.clock.now_ms()
     )
+
+
+def mark_readings(
+    desk: Desk, person: Person, view: EquipmentView, stream: str, span: tuple[int, int], reason: str
+) -> ReadingMark:
+    """Mark readings of a sensor of this equipment as not to be counted, in [from, to)."""
+    _of_here(view, stream)
+    return desk.records.mark_readings(stream, *span, actor_of(person), reason, desk.clock.now_ms())
+
+
+def take_back_mark(
+    desk: Desk, person: Person, view: EquipmentView, stream: str, number: int, reason: str
+) -> ReadingMark:
+    """Readings of a sensor of this equipment count again."""
+    _of_here(view, stream)
+    return desk.records.take_back_mark(stream, number, actor_of(person), reason, desk.clock.now_ms())
 
 
 def _of_here(view: EquipmentView, stream: str) -> None:

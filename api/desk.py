@@ -46,12 +46,26 @@ _TYPED = (
     "after_min",
     "offset_c",
     "certificate",
+    "first",
+    "last",
     "batch_number",
     "expires_on",
     "doses",
     "gtin",
 )  # what a person wrote, in forms of pages
-_CHOSEN = ("decision", "stage", "equipment", "waste", "repair", "rule", "stream", "product", "everywhere", "scanned")
+_CHOSEN = (
+    "decision",
+    "stage",
+    "equipment",
+    "waste",
+    "repair",
+    "rule",
+    "stream",
+    "mark",
+    "product",
+    "everywhere",
+    "scanned",
+)
 _MENU = (
     ("site", "", Right.LOOK),
     ("alarms", "/alarms", Right.LOOK),

@@ -361,9 +361,10 @@ def ticks(words: Words, zone: str, from_ms: int, to_ms: int) -> list[tuple[int, 
     ]
 
 
-def local_time(ms: int, zone: str) -> str:
+def local_time(ms: int, zone: str, timespec: str = "minutes") -> str:
     """The value of a ``datetime-local`` field."""
-    return datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+    at = datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone))
+    return at.replace(tzinfo=None).isoformat(timespec=timespec)
 
 
 def zone_name(zone: str, now_ms: int) -> str:

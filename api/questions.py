@@ -20,7 +20,7 @@ from alerts.rules.facts import degrees, plain_points
 from alerts.rules.interval import max_gap_ms
 from alerts.rules.limits import SILENCE_INTERVALS
 from alerts.rules.spans import Segment, Span, cut, merge
-from alerts.told import amendments_of
+from alerts.told import read_amendments
 from api import roles
 from api.chart import Point
 from api.limits import profile_now
@@ -327,7 +327,7 @@ class Questions:
 
     def amended(self, streams: Iterable[str]) -> Amendments:
         """What people said of the readings of these streams."""
-        return amendments_of(self.records.probe_corrections(list(streams)))
+        return read_amendments(self.records, list(streams))
 
     def _last_said(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -18,9 +19,9 @@ from api.questions import EquipmentView
 from api.reports import lapses_of
 from api.roles import Right
 from api.security import Visitor
-from api.shapes import CorrectionIn, CorrectionOut, SaidOut
+from api.shapes import CorrectionIn, CorrectionOut, MarkBackIn, MarkIn, MarkOut, SaidOut
 from api.words import Words
-from gateway.records import ProbeCorrection, Records, Site
+from gateway.records import ProbeCorrection, ReadingMark, Records, Site
 from gateway.records.probes import MOST_OFFSET_C
 from ingest.store import Row
 
@@ -28,7 +29,7 @@ page_router = APIRouter(include_in_schema=False)
 json_router = APIRouter(prefix="/api/v1", tags=["equipment"])
 Key = Annotated[str, Path(min_length=1, max_length=128)]
 _SHOWN = 48
-_MINUTE_MS = 60_000
+_MINUTE_MS, _SECOND_MS = 60_000, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,51 @@ def correct(
     return _out(here.desk.records, commands.correct_probe(here.desk, visitor.person, here.view, body.stream, told))
 
 
+@json_router.get("/sites/{site_id}/equipment/{equipment_id}/marks")
+def marks(
+    request: Request, visitor: Annotated[Visitor, Depends(need(Right.LOOK))], site_id: Key, equipment_id: Key
+) -> list[MarkOut]:
+    """The readings of the sensors that stand here now which people marked as not to be counted, oldest mark first."""
+    here = _here(request, visitor, site_id, equipment_id)
+    return [_mark_out(here.desk.records, m) for m in here.desk.records.reading_marks(here.view.streams)]
+
+
+@json_router.post("/sites/{site_id}/equipment/{equipment_id}/marks", status_code=201)
+def mark_readings(
+    request: Request,
+    visitor: Annotated[Visitor, Depends(need(Right.MARK))],
+    site_id: Key,
+    equipment_id: Key,
+    body: MarkIn,
+) -> MarkOut:
+    """Mark readings as not to be counted, with a reason: that time is unknown, and judged anew."""
+    here = _here(request, visitor, site_id, equipment_id)
+    span = (body.from_ms, body.to_ms)
+    made = commands.mark_readings(here.desk, visitor.person, here.view, body.stream, span, body.reason)
+    return _mark_out(here.desk.records, made)
+
+
+@json_router.post("/sites/{site_id}/equipment/{equipment_id}/marks/take-back")
+def take_back(
+    request: Request,
+    visitor: Annotated[Visitor, Depends(need(Right.MARK))],
+    site_id: Key,
+    equipment_id: Key,
+    body: MarkBackIn,
+) -> MarkOut:
+    """The readings count again."""
+    here = _here(request, visitor, site_id, equipment_id)
+    made = commands.take_back_mark(here.desk, visitor.person, here.view, body.stream, body.number, body.reason)
+    return _mark_out(here.desk.records, made)
+
+
+def _mark_out(records: Records, m: ReadingMark) -> MarkOut:
+    said = [SaidOut.model_validate(row) for row in records.audit_of(f"reading_mark:{m.stream}/{m.number}")]
+    return MarkOut(
+        stream=m.stream, number=m.number, from_ms=m.from_ms, to_ms=m.to_ms, taken_back=m.taken_back, said=said
+    )
+
+
 def _out(records: Records, c: ProbeCorrection) -> CorrectionOut:
     (row, *_) = records.audit_of(f"probe_correction:{c.stream}/{c.number}")
     return CorrectionOut(
@@ -96,8 +142,12 @@ def readings_page(
     equipment_id: str,
     stream: Annotated[str, Query(max_length=128)] = "",
     until: Annotated[str, Query(max_length=25)] = "",
+    at: Annotated[int, Query(ge=0, lt=1 << 43)] = 0,
 ) -> Response:
-    """The last readings before a time, raw and as they count; what was said of them, and the form to say more."""
+    """The last readings before a time, raw and as they count; what was said of them, and the forms to say more.
+
+    ``at``: a reading that is about to be marked.
+    """
     here = _here(request, visitor, site_id, equipment_id)
     words, zone = words_for(request, visitor.person), here.site.zone
     chosen = stream if stream in here.view.streams else next(iter(here.view.streams), "")
@@ -116,6 +166,8 @@ def readings_page(
         chosen=chosen,
         until=until,
         rows=[_row(words, zone, r, amended, gone) for r in rows],
+        marks=[_mark_item(words, here, m) for m in reversed(here.desk.records.reading_marks(here.view.streams))],
+        wanted=local_time(at, zone, "seconds") if at else "",
         corrections=[_item(words, here, c) for c in reversed(here.desk.records.probe_corrections(here.view.streams))],
         now_local=local_time(here.now_ms, zone),
         zone_name=zone_name(zone, here.now_ms),
@@ -140,15 +192,59 @@ def correct_page(
     return back_to(f"/sites/{here.site.id}/equipment/{equipment_id}/readings", "probe_corrected")
 
 
+@page_router.post("/sites/{site_id}/equipment/{equipment_id}/marks")
+def mark_page(
+    request: Request,
+    sent: Annotated[tuple[Visitor, Form], Depends(need_form(Right.MARK))],
+    site_id: str,
+    equipment_id: str,
+) -> Response:
+    """Mark readings as not to be counted, or take a mark back."""
+    visitor, form = sent
+    here = _here(request, visitor, site_id, equipment_id)
+    stream = form.choice("stream", *here.view.streams)
+    back = f"/sites/{here.site.id}/equipment/{equipment_id}/readings"
+    if form.fields.get("mark"):
+        number = int(form.number("mark", Decimal(1), Decimal(1_000_000)))
+        commands.take_back_mark(here.desk, visitor.person, here.view, stream, number, form.text("reason", 3))
+        return back_to(back, "mark_taken_back", stream=stream)
+    first_ms, last_ms = (_moment(form, name, here.site.zone) for name in ("first", "last"))
+    span = (first_ms, last_ms + _SECOND_MS)
+    commands.mark_readings(here.desk, visitor.person, here.view, stream, span, form.text("reason", 3))
+    return back_to(back, "readings_marked", stream=stream)
+
+
+def _moment(form: Form, name: str, zone: str) -> int:
+    form.text(name)  # a mark is of a time that somebody named
+    at_ms = form.moment(name, zone)
+    return 0 if at_ms is None else at_ms
+
+
 def _row(words: Words, zone: str, row: Row, amended: Amendments, gone: Sequence[Lapse]) -> dict[str, Any]:
     """One reading: as it came, what counts of it, and what is to be known of it."""
     counted_c = amended.value_c(row.stream_id, row.t_ms, row.value)
     notes = [words("readings.uncalibrated")] if mark(row.t_ms, gone) else []
+    if row.value is not None and counted_c is None:
+        notes.insert(0, words("readings.marked"))
     return {
+        "t_ms": row.t_ms,
         "time": words.time(row.t_ms, zone),
         "said": words.number(row.value),
         "counted": words.number(counted_c),
         "notes": ", ".join(notes),
+    }
+
+
+def _mark_item(words: Words, here: Here, m: ReadingMark) -> dict[str, Any]:
+    zone, rows = here.site.zone, here.desk.records.audit_of(f"reading_mark:{m.stream}/{m.number}")
+    return {
+        "stream": m.stream,
+        "number": m.number,
+        "span": words(
+            "readings.mark_span", first=words.time(m.from_ms, zone), last=words.time(m.to_ms - _SECOND_MS, zone)
+        ),
+        "taken_back": m.taken_back,
+        "who": [words("readings.who", name=r.actor, time=words.time(r.at_ms, zone), reason=r.reason) for r in rows],
     }
 
 

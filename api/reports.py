@@ -21,7 +21,7 @@ from alerts.report import MOST_DAYS, Devices, EquipmentSeen, Period, SiteReport,
 from alerts.rules import Profile, Profiles
 from alerts.rules.interval import DEFAULT_MS, max_gap_ms
 from alerts.rules.limits import TEMPERATURE
-from alerts.told import amendments_of
+from alerts.told import read_amendments
 from api.series import points_at_home
 from gateway.records import Device, Equipment, Finding, Records, Site
 from ingest.store import Store
@@ -139,7 +139,7 @@ def _known(
         {place: sorted(set(told)) for place, told in streams.items()},
         Profiles(over.catalogue, default=default, assigned=over.assigned, versions=over.versions),
         [f for f in found if f.equipment is not None and f.batch is None],
-        amendments_of(records.probe_corrections(sorted({s for told in streams.values() for s in told}))),
+        read_amendments(records, {s for told in streams.values() for s in told}),
     )
 
 

@@ -1,6 +1,6 @@
 """What each level of the decree may do here: one table (facts/smile-and-waste.md 1.1 Table 1, requirement 16).
 
-Operator  the phone's door: own site only; acknowledge, scan, weigh; no reports, no web console.
+Operator  the phone's door: own site only; acknowledge, mark readings, scan, weigh; no reports, no web console.
 Manager   own region: everything, release and discard included, and revoking a stolen edge; but no master data.
 Admin     reads and reports; creates nothing.
 Super     everything and the master data.
@@ -31,6 +31,7 @@ class Right(StrEnum):
     WEIGH = "weigh"  # register a bag, tie a weighing to it
     CORRECT = "correct"  # tie a weighing to another bag than the one said first
     HANDLE = "handle"  # say where a batch stands, read its VVM
+    MARK = "mark"  # mark readings as not to be counted, and take that back
     CALIBRATE = "calibrate"  # enter the correction of a sensor from its certificate
     DECIDE = "decide"  # release or discard a batch
     STOCK = "stock"  # create and change batches
@@ -41,7 +42,7 @@ class Right(StrEnum):
     PEOPLE = "people"  # accounts, levels, tokens
 
 
-_PHONE = frozenset({Right.LOOK, Right.ACKNOWLEDGE, Right.WEIGH, Right.HANDLE})
+_PHONE = frozenset({Right.LOOK, Right.ACKNOWLEDGE, Right.WEIGH, Right.HANDLE, Right.MARK})
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OPERATOR: _PHONE,
     Role.MANAGER: _PHONE

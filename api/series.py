@@ -26,5 +26,5 @@ def points_at_home(series: Series, stream_id: str, stays: Spans, equipment: str,
     for low, high, place in stays:
         if place == equipment:
             here |= (t_ms >= low) & (t_ms < high)
-    value_m = amended.values_m(stream_id, t_ms, np.asarray(series.milli, dtype=np.int64))
+    value_m, missing = amended.columns(stream_id, t_ms, np.asarray(series.milli, dtype=np.int64), missing)
     return points_of(t_ms[here], value_m[here], missing[here], numbers[here] if series.device_seq else None)

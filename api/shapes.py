@@ -618,6 +618,32 @@ class CorrectionOut(Out):
     said: SaidOut | None
 
 
+class MarkIn(In):
+    """What ``stream`` said in [from_ms, to_ms) is not to be counted; a day at most."""
+
+    stream: Annotated[str, StringConstraints(min_length=3, max_length=128)]
+    from_ms: TimeMs
+    to_ms: TimeMs
+    reason: Reason
+
+
+class MarkBackIn(In):
+    stream: Annotated[str, StringConstraints(min_length=3, max_length=128)]
+    number: Annotated[int, Field(ge=1, lt=1 << 31)]
+    reason: Reason
+
+
+class MarkOut(Out):
+    """A mark, with all that was said of it: first who made it, then who took it back."""
+
+    stream: str
+    number: int
+    from_ms: int
+    to_ms: int
+    taken_back: bool
+    said: list[SaidOut]
+
+
 class DecisionIn(In):
     decision: Literal["released", "discarded"]
     reason: Reason

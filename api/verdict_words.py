@@ -248,6 +248,19 @@ class Told:
 
     # --- what it rests on ---
 
+    def marks(self) -> list[str]:
+        """Whose readings were not counted, from when to when, and who said so."""
+        return [
+            self.words(
+                "verdict_page.mark",
+                stream=row.get("stream"),
+                time=self.when(row.get("from")),
+                end=self.when(row.get("to")),
+                name=row.get("by"),
+            )
+            for row in self.document.get("marks", ())
+        ]
+
     def corrections(self) -> list[str]:
         """What was added to what the sensors said, by which certificate."""
         words = self.words

@@ -63,7 +63,7 @@ SUITES = (
     ),
     Suite(
         PEOPLE,
-        "test_req_09_req_38_whatever_people_say_of_readings_and_when_the_findings_are_those_of_both",
+        "test_req_09_req_12_req_38_whatever_people_say_of_readings_and_when_the_findings_are_those_of_both",
         "readings and what people say of them in any order, through alerts' memory, with kills and forgotten history:"
         " incremental = from scratch",
         share=0.25,
@@ -71,13 +71,13 @@ SUITES = (
     ),
     Suite(
         PEOPLE,
-        "test_req_38_columns_are_corrected_as_single_readings_are",
+        "test_req_12_req_38_columns_are_amended_as_single_readings_are",
         "the same over columns (alerts.bulk) = the engine",
         share=0.25,
     ),
     Suite(
         PEOPLE,
-        "test_req_38_a_verdict_over_raw_readings_is_that_over_readings_that_came_corrected",
+        "test_req_12_req_38_a_verdict_over_raw_readings_is_that_over_readings_that_came_so",
         "a verdict over raw readings and what was said = over readings that came so",
         share=0.1,
     ),

@@ -110,7 +110,7 @@ def _tasks(
     from alerts.manners import rungs
     from alerts.replay import People
     from alerts.rulebook import limits_of, rules_of
-    from alerts.told import amendments_of
+    from alerts.told import read_amendments
     from smile_iot.parts import alerts_config, manners_of, store_config
     from smile_iot.replay_site import SiteTask
     from smile_iot.replay_source import in_memory, in_store
@@ -127,7 +127,7 @@ def _tasks(
         raise ConfigError("--profiles", f"nothing is judged by {', '.join(idle)}", advice=f"known are {known_ids}")
     chosen = _chosen(args, registry)
     from_store = args.source == "store"
-    amended = amendments_of(records.probe_corrections())
+    amended = read_amendments(records)
     stored = (
         in_store(store_config(settings), records.assigned_equipment(), amended)
         if from_store

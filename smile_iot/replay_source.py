@@ -106,8 +106,8 @@ class FromMemory:
 
     def points(self, equipment: str, stream: str) -> Points:
         kept = self._memory.columns(equipment, stream)
-        counted_m = self._amended.values_m(stream, kept.t_ms, kept.value_m)
-        return points_of(kept.t_ms, counted_m, kept.missing, kept.device_seq)
+        value_m, missing = self._amended.columns(stream, kept.t_ms, kept.value_m, kept.missing)
+        return points_of(kept.t_ms, value_m, missing, kept.device_seq)
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         from alerts.batch_facts import KnownThen

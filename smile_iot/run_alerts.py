@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     from alerts import channels, service
     from alerts.notify import Notifier
     from alerts.recovery import MemoryValues
-    from alerts.told import amendments_of
+    from alerts.told import read_amendments
     from api.words import LANGUAGES, Words
     from gateway.journal import open_journal
 
@@ -38,9 +38,7 @@ def run(args: argparse.Namespace) -> int:
                     config.public_url,
                     channels.send,
                     manners_of(settings),
-                    MemoryValues(
-                        config.memory_path, lambda stream: amendments_of(records.probe_corrections((stream,)))
-                    ),
+                    MemoryValues(config.memory_path, lambda stream: read_amendments(records, (stream,))),
                 )
                 await service.run(config, clock, journal, records, notifier, stop)
         finally:

@@ -18,6 +18,7 @@ EQUIPMENT = Kind("equipment", tables.equipment, model.Equipment, ("id",))
 PROFILE = Kind("profile", tables.profile_versions, model.ProfileVersion, ("profile", "number"))
 DEVICE = Kind("device", tables.devices, model.Device, ("serial",))
 PROBE_CORRECTION = Kind("probe_correction", tables.probe_corrections, model.ProbeCorrection, ("stream", "number"))
+READING_MARK = Kind("reading_mark", tables.reading_marks, model.ReadingMark, ("stream", "number"))
 EDGE = Kind(
     "edge",
     tables.edges,
@@ -41,7 +42,7 @@ QUARANTINE = Kind("quarantine", tables.quarantine, model.QuarantineItem, ("id",)
 ATTACHMENT = Kind("attachment", tables.attachments, model.Attachment, ("kind", "subject", "target"), complete=False)
 USER = Kind("user", tables.users, model.User, ("name",), secret=frozenset({"password_hash", "contacts"}))
 
-REGISTRY_KINDS: tuple[Kind[Any], ...] = (SITE, EQUIPMENT, DEVICE, PROFILE, PROBE_CORRECTION)
+REGISTRY_KINDS: tuple[Kind[Any], ...] = (SITE, EQUIPMENT, DEVICE, PROFILE, PROBE_CORRECTION, READING_MARK)
 ALL_KINDS: tuple[Kind[Any], ...] = (
     *REGISTRY_KINDS,
     EDGE,

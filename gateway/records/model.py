@@ -217,6 +217,20 @@ class ProbeCorrection:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingMark:
+    """A person's word that what a stream said in [from, to) is not to be counted (cold-chain.md 12), until taken back."""
+
+    stream: str
+    number: int
+    from_ms: int
+    to_ms: int
+    said_by: str
+    said_ms: int
+    site: str
+    taken_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Registered:
     """The answer to a device's registration: what changed, and the waiting quarantine items of its serial."""
 

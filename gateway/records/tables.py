@@ -137,6 +137,19 @@ probe_corrections = Table(
     _site(),
 )
 
+reading_marks = Table(
+    "reading_marks",
+    metadata,
+    Column("stream", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("to_ms", BigInteger, nullable=False),
+    Column("said_by", String, nullable=False),
+    Column("said_ms", BigInteger, nullable=False),
+    _site(),
+    Column("taken_back", Boolean, nullable=False),
+)
+
 edges = Table(
     "edges",
     metadata,

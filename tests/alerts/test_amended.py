@@ -1,4 +1,5 @@
-"""What people say of readings (decision 0029): corrections by certificate, through the service to findings and verdicts."""
+"""What people say of readings (decision 0029): corrections by certificate and marks, through the
+service to findings and verdicts."""
 
 from __future__ import annotations
 
@@ -131,3 +132,78 @@ def test_the_instrument_is_judged_by_what_it_said_and_the_forecast_by_the_correc
     world.at(1)
     assert [f.extreme_c for f in standing(world, "RANGE_BOUND")] == [Decimal("60.0")]
     assert [f.extreme_c for f in standing(world, "EXCURSION_HIGH")] == [Decimal("59.5")]
+
+
+def mark(world: Any, from_ms: int, to_ms: int) -> Any:
+    return world.records.mark_readings(STREAM, from_ms, to_ms, SARI, "the cable was loose", world.clock.now_ms())
+
+
+def test_req_12_an_implausible_value_counts_until_a_person_marks_it_with_a_reason(world: Any, start: int) -> None:
+    """5.0, one 25.0, 5.0 (a step of 20 C and back): an excursion; marked, it is unknown time and never in range."""
+    world.alerts.start()
+    at = start + 2 * HOUR
+    before, after = world.temperatures(0, 1.75, "5.0"), world.temperatures(2.25, 5, "5.0")
+    world.say(*before, world.reading(at, "25.0"), *after)
+    world.at(5)
+    (step,) = standing(world, "STEP")
+    assert [f.extreme_c for f in standing(world, "EXCURSION_HIGH")] == [Decimal("25.0")]
+    made = mark(world, at, at + 1)
+    world.at(5.1)
+    assert standing(world, "EXCURSION_HIGH") == []
+    assert [f.id for f in standing(world, "STEP")] == [step.id]  # what the instrument said stays said
+    world.records.take_back_mark(STREAM, made.number, SARI, "the door was open, a nurse says", world.clock.now_ms())
+    world.at(5.2)
+    assert [f.extreme_c for f in standing(world, "EXCURSION_HIGH")] == [Decimal("25.0")]
+    assert world.records.verify_chain("S1").ok
+
+
+def test_req_12_a_marked_hour_in_an_alarm_makes_it_possible_and_never_safe(world: Any, start: int) -> None:
+    """cold-chain 6, 7 and 12: 8.5 for eleven hours is HEAT; with 1.5 hours marked it is possible, and says why."""
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11.25, "8.5"), world.reading(start + int(11.5 * HOUR), "5.0"))
+    world.at(11.5)
+    (heat,) = standing(world, "HEAT")
+    assert heat.kind == FindingKind.CONFIRMED
+    mark(world, start + 5 * HOUR, start + int(6.5 * HOUR))
+    world.at(11.6)
+    (heat,) = standing(world, "HEAT")
+    assert (heat.kind, heat.event_ms) == (FindingKind.POSSIBLE, start + 10 * HOUR)
+    assert heat.evidence["unknown_s"] == 5400
+    assert heat.evidence["details"] == {"not_counted": "1"}
+
+
+def test_req_12_a_verdict_takes_marked_time_as_unknown_and_each_comes_out_again(
+    world: Any, start: int, ask: Callable[[str], Explanation]
+) -> None:
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "5.0"))
+    world.at(11)
+    before = world.records.verdict("B1")
+    made = mark(world, start + 2 * HOUR, start + 8 * HOUR)
+    world.at(11.1)
+    after = world.records.verdict("B1")
+    assert (before.verdict, after.verdict) == ("no_action", "hold_and_inspect")
+    assert [r["code"] for r in after.reasons] == ["unknown_exposure"]
+    world.records.take_back_mark(STREAM, made.number, SARI, "the wrong probe", world.clock.now_ms())
+    world.at(11.2)
+    assert world.records.verdict("B1").verdict == "no_action"
+    for verdict in world.records.verdict_history("B1"):
+        found = ask(verdict.id)
+        assert found.same, found.differences
+    old = ask(after.id)
+    assert old.document is not None
+    assert [(m["stream"], m["by"]) for m in old.document["marks"]] == [(STREAM, "Sari")]
+    assert old.document["exposure"]["unknown_s"] == 6 * 3600
+    assert old.today is not None
+    assert [d.part for d in old.today.changes if d.part != "fact"] == ["mark"]
+
+
+def test_req_12_a_mark_made_while_we_were_down_is_judged_by_at_the_start(world: Any, start: int) -> None:
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "8.5"))
+    world.at(11)
+    mark(world, start, start + 6 * HOUR)
+    world.again()
+    assert standing(world, "HEAT") == []
+    assert {f.kind for f in world.found("HEAT")} == {FindingKind.WITHDRAWN}

@@ -115,3 +115,73 @@ def test_an_older_day_is_shown_when_asked_for(world: Any) -> None:
     asker = world.log_in("operator", "en")
     assert "No reading in the 24 hours" in asker.get(f"{PAGE}?stream={STREAM}&until=2020-01-01T00:00").text
     assert asker.get(f"{PAGE}?stream={STREAM}&until=tomorrow").status_code == 422
+
+
+MARKS = "/sites/PKM-A/equipment/KULKAS-A/marks"
+
+
+def test_12_an_operator_marks_a_reading_and_it_is_unknown_until_the_mark_is_taken_back(world: Any) -> None:
+    """The newest reading said 9.3 C; marked with a reason it tells nothing of now, and stays to be seen."""
+    last_ms = world.as_role("operator").get(NOW).json()["latest"]["t_ms"]
+    asker = world.log_in("operator", "en")
+    page = asker.get(f"{PAGE}?stream={STREAM}&at={last_ms}").text
+    (at,) = set(re.findall(r'name="(?:first|last)" value="([^"]+)"', page))
+    form = {"stream": STREAM, "first": at, "last": at, "reason": "the cable was loose"}
+    sent = asker.post(MARKS, form)
+    assert sent.headers["location"].startswith(f"{PAGE}?done=readings_marked")
+    now = world.as_role("operator").get(NOW).json()
+    assert (now["latest"]["value"], now["latest"]["counted"], now["range_state"]) == (9.3, None, "unknown")
+    shown = text_of(asker.get(PAGE).text)
+    assert "9.3 – marked: not counted" in shown
+    assert "the cable was loose" in shown
+    equipment = text_of(asker.get(PAGE.rpartition("/")[0]).text)
+    assert "The sensor said 9.3 °C; a person marked it as not counted" in equipment
+    sent = asker.post(MARKS, {"stream": STREAM, "mark": "1", "reason": "it was that warm"})
+    assert sent.headers["location"].startswith(f"{PAGE}?done=mark_taken_back")
+    assert world.as_role("operator").get(NOW).json()["range_state"] == "out"
+    (told,) = world.as_role("operator").get(f"/api/v1{MARKS}").json()
+    assert (told["taken_back"], [s["reason"] for s in told["said"]]) == (
+        True,
+        ["the cable was loose", "it was that warm"],
+    )
+    assert "taken back" in text_of(asker.get(PAGE).text)
+    assert world.records.verify_chain("PKM-A").ok
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"reason": " "}, "bad_input"),
+        ({"to_ms": 0}, "BAD_VALUE"),
+        ({"to_ms": 1 << 42}, "BAD_VALUE"),
+        ({"stream": "LOG-9/temperature_c"}, "bad_input"),
+    ],
+)
+def test_12_a_mark_without_reason_or_sense_is_refused(world: Any, changes: dict[str, Any], reason: str) -> None:
+    body = {"stream": STREAM, "from_ms": 1, "to_ms": 2, "reason": "the cable was loose"} | changes
+    before = world.records.newest_change()
+    answer = world.as_role("operator").post(f"/api/v1{MARKS}", json=body)
+    assert (answer.status_code, answer.json()["reason"]) == (422, reason)
+    assert world.records.newest_change() == before
+
+
+def test_12_a_form_without_a_time_marks_nothing(world: Any) -> None:
+    form = {"stream": STREAM, "first": "", "last": "", "reason": "the cable was loose"}
+    assert world.log_in("operator").post(MARKS, form).status_code == 422
+    assert world.records.reading_marks() == []
+
+
+def test_12_the_page_of_an_alarm_leads_to_its_readings_and_says_what_people_said_of_them(world: Any) -> None:
+    from dataclasses import replace
+
+    found = world.records.finding("HEAT-1")
+    at_ms = found.event_ms
+    evidence = {"stream": STREAM, "readings": {"extreme_ms": at_ms}, "details": {"not_counted": "2"}}
+    world.records.save_findings([replace(found, evidence=evidence)], world.clock.now)
+    asker = world.log_in("operator", "en")
+    page = asker.get("/sites/PKM-A/alarms/HEAT-1").text
+    assert "marks of readings that are not counted: 2" in page
+    (link,) = re.findall(r'href="(/sites/PKM-A/equipment/KULKAS-A/readings[^"]*)"', page)
+    shown = asker.get(link.replace("&amp;", "&"))
+    assert shown.status_code == 200
+    assert f"at={at_ms}" in link

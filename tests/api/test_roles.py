@@ -73,6 +73,21 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
         "/api/v1/sites/{site}/equipment/{equipment}/corrections",
         {"stream": "LOG-1/temperature_c", "from_ms": 1, "offset_c": -0.3, "certificate": "KAL-17", **WHY},
     ),
+    ("GET", "/api/v1/sites/{site_id}/equipment/{equipment_id}/marks"): (
+        ALL,
+        "/api/v1/sites/{site}/equipment/{equipment}/marks",
+        None,
+    ),
+    ("POST", "/api/v1/sites/{site_id}/equipment/{equipment_id}/marks"): (
+        PEOPLE,
+        "/api/v1/sites/{site}/equipment/{equipment}/marks",
+        {"stream": "LOG-1/temperature_c", "from_ms": 1, "to_ms": 2, **WHY},
+    ),
+    ("POST", "/api/v1/sites/{site_id}/equipment/{equipment_id}/marks/take-back"): (
+        PEOPLE,
+        "/api/v1/sites/{site}/equipment/{equipment}/marks/take-back",
+        {"stream": "LOG-1/temperature_c", "number": 1, **WHY},
+    ),
     ("GET", "/api/v1/sites/{site_id}/devices"): (ALL, "/api/v1/sites/{site}/devices", None),
     ("GET", "/api/v1/sites/{site_id}/streams"): (ALL, "/api/v1/sites/{site}/streams", None),
     ("GET", "/api/v1/sites/{site_id}/readings"): (
@@ -200,6 +215,11 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
         ALL,
         "/sites/{site}/equipment/{equipment}/readings",
         None,
+    ),
+    ("POST", "/sites/{site_id}/equipment/{equipment_id}/marks"): (
+        PEOPLE,
+        "/sites/{site}/equipment/{equipment}/marks",
+        {"stream": "LOG-1/temperature_c", "first": "2026-01-05T08:00:00", "last": "2026-01-05T08:00:00", **WHY},
     ),
     ("POST", "/sites/{site_id}/equipment/{equipment_id}/corrections"): (
         DECIDERS,
@@ -465,6 +485,11 @@ def make_ready(world: Any, path: str) -> None:
 
         clerk = Actor("operator", "operator")
         world.records.tie_weighing("W1", "000120112026", clerk, "scanned", world.clock.now_ms())
+    if path.endswith("/marks/take-back"):
+        from gateway.records import Actor
+
+        clerk = Actor("another", "operator")
+        world.records.mark_readings("LOG-1/temperature_c", 1, 2, clerk, "a jump", world.clock.now_ms())
     if path.endswith("/role/confirm"):
         from gateway.records import Actor
 

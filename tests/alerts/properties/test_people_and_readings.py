@@ -1,6 +1,7 @@
 """Facts of machines and facts of people, in any order: what stands is a function of both, and of nothing else.
 
-A world is a stream of readings and what people say of it (corrections from a date on, put right and dated back). Both
+A world is a stream of readings and what people say of it (corrections from a date on, put right and dated back; marks of
+readings that are not to be counted, some taken back). Both
 come in any order and cut anywhere, through alerts' own memory and ``StreamJudge``; between two of them time passes,
 history is forgotten, the process is killed. Whatever happened: what was saved by id along the way is what ``judge`` says
 of all readings from scratch, with all that was said laid over them; the same over columns; the same for a batch.
@@ -30,9 +31,10 @@ from alerts.memory import Memory
 from alerts.products import builtin_products
 from alerts.profiles import builtin_profiles
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, StreamSettings, judge
+from alerts.rules.facts import value_of
 from alerts.streams import StreamJudge
 from alerts.told import amendments_of
-from gateway.records import ProbeCorrection
+from gateway.records import ProbeCorrection, ReadingMark
 from telemetry.readings import Quality
 
 MIN = 60_000
@@ -74,6 +76,11 @@ CORRECTIONS = st.lists(st.tuples(TIMES, OFFSETS), max_size=4).map(
         ProbeCorrection(STREAM, i + 1, at, offset_c, "K", "Sari", 0, "S1") for i, (at, offset_c) in enumerate(rows)
     ]
 )
+MARKS = st.lists(st.tuples(TIMES, st.integers(1, 12), st.booleans()), max_size=3).map(
+    lambda rows: [
+        ReadingMark(STREAM, i + 1, at, at + n * TICK, "Sari", 0, "S1", back) for i, (at, n, back) in enumerate(rows)
+    ]
+)
 
 
 def plain(findings: Sequence[RuleFinding]) -> dict[str, RuleFinding]:
@@ -82,7 +89,7 @@ def plain(findings: Sequence[RuleFinding]) -> dict[str, RuleFinding]:
 
 
 def _named(f: RuleFinding) -> tuple[tuple[str, str], ...]:
-    return tuple(row for row in f.details if row[0] == "corrected_c")
+    return tuple(row for row in f.details if row[0] in ("corrected_c", "not_counted"))
 
 
 def from_scratch(facts: Sequence[ReadingFact], amended: Amendments, now_ms: int) -> dict[str, RuleFinding]:
@@ -125,39 +132,44 @@ def opened() -> Iterator[Memory]:
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(st.data(), readings(), CORRECTIONS)
-def test_req_09_req_38_whatever_people_say_of_readings_and_when_the_findings_are_those_of_both(
-    data: st.DataObject, facts: list[ReadingFact], corrections: list[ProbeCorrection]
+@given(st.data(), readings(), CORRECTIONS, MARKS)
+def test_req_09_req_12_req_38_whatever_people_say_of_readings_and_when_the_findings_are_those_of_both(
+    data: st.DataObject, facts: list[ReadingFact], corrections: list[ProbeCorrection], marks: list[ReadingMark]
 ) -> None:
-    order = data.draw(st.permutations([*facts, *corrections]))
+    made = [replace(m, taken_back=False) for m in marks]
+    order = data.draw(st.permutations([*facts, *corrections, *made]))
     now_ms = 0
     with opened() as memory:
         shell = Shell(memory)
         heard: list[ReadingFact] = []
         said: list[ProbeCorrection] = []
+        marked: dict[int, ReadingMark] = {}
         while order:
             cut = data.draw(st.integers(1, max(1, len(order) // 2)))
             part, order = order[:cut], order[cut:]
             fresh = [x for x in part if isinstance(x, ReadingFact)]
             said += [x for x in part if isinstance(x, ProbeCorrection)]
+            marked |= {m.number: m for m in part if isinstance(m, ReadingMark)}
+            back = [m for m in marks if m.taken_back and m.number in marked and data.draw(st.booleans())]
+            marked |= {m.number: m for m in back}
             heard += fresh
             shell.hear(fresh)
-            shell.amended = amendments_of(said)
+            shell.amended = amendments_of(said, marked.values())
             now_ms = max([now_ms, *(f.t_ms for f in fresh)]) + data.draw(st.sampled_from([0, TICK, 3_600_000]))
             if data.draw(st.integers(0, 5)) == 0:
                 shell.restart()
             if data.draw(st.booleans()):
                 shell.turn(now_ms)
         shell.turn(now_ms)
-        assert plain(list(shell.board.values())) == from_scratch(heard, amendments_of(said), now_ms)
+        assert plain(list(shell.board.values())) == from_scratch(heard, amendments_of(said, marked.values()), now_ms)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(readings(), CORRECTIONS)
-def test_req_38_columns_are_corrected_as_single_readings_are(
-    facts: list[ReadingFact], corrections: list[ProbeCorrection]
+@given(readings(), CORRECTIONS, MARKS)
+def test_req_12_req_38_columns_are_amended_as_single_readings_are(
+    facts: list[ReadingFact], corrections: list[ProbeCorrection], marks: list[ReadingMark]
 ) -> None:
-    amended = amendments_of(corrections)
+    amended = amendments_of(corrections, marks)
     now_ms = max(f.t_ms for f in facts)
     counted = amended.facts(facts)
     found = [amended.named(f) for f in judge_all(points_by_stream(counted), PROFILES, now_ms)]
@@ -165,21 +177,22 @@ def test_req_38_columns_are_corrected_as_single_readings_are(
     good = [f for f in facts if f.value_c is not None]
     t_ms = np.array([f.t_ms for f in good], dtype=np.int64)
     value_m = np.array([int(f.value_c * 1000) for f in good if f.value_c is not None], dtype=np.int64)
-    wanted = [int(f.value_c * 1000) for f in amended.facts(good) if f.value_c is not None]
-    assert amended.values_m(STREAM, t_ms, value_m).tolist() == wanted
+    counts_m, missing = amended.columns(STREAM, t_ms, value_m, np.zeros(len(good), dtype=np.bool_))
+    got = [None if gone else value for value, gone in zip(counts_m.tolist(), missing.tolist(), strict=True)]
+    assert got == [value_of(f) for f in amended.facts(good)]
 
 
 @settings(max_examples=max(1, EXAMPLES // 3), deadline=None)
-@given(st.data(), readings(), CORRECTIONS)
-def test_req_38_a_verdict_over_raw_readings_is_that_over_readings_that_came_corrected(
-    data: st.DataObject, facts: list[ReadingFact], corrections: list[ProbeCorrection]
+@given(st.data(), readings(), CORRECTIONS, MARKS)
+def test_req_12_req_38_a_verdict_over_raw_readings_is_that_over_readings_that_came_so(
+    data: st.DataObject, facts: list[ReadingFact], corrections: list[ProbeCorrection], marks: list[ReadingMark]
 ) -> None:
-    """And the order in which corrections were read plays no part."""
+    """And the order in which it was read what people said plays no part."""
     shuffled = data.draw(st.permutations(corrections))
     told = Told(BATCH, (Placement("B1", PLACE, 0),), devices={"S1": StreamSettings(900)})
     now_ms = max(f.t_ms for f in facts)
-    amended = amendments_of(shuffled)
+    amended = amendments_of(shuffled, reversed(marks))
     made = judge_told(replace(told, amended=amended), facts, builtin_profiles(), builtin_products(), now_ms)
     wanted = judge_told(told, amended.facts(facts), builtin_profiles(), builtin_products(), now_ms)
     assert (made.verdict, made.exposure, made.facts) == (wanted.verdict, wanted.exposure, tuple(facts))
-    assert amended == amendments_of(corrections)
+    assert amended == amendments_of(corrections, marks)

@@ -1,4 +1,4 @@
-"""Corrections of sensors: a named person, a certificate, a reason; never changed, only followed by another."""
+"""What people say of readings: corrections by certificate, followed and never changed; marks, which may be taken back."""
 
 from __future__ import annotations
 
@@ -75,3 +75,57 @@ def test_req_37_what_cannot_be_meant_is_refused(r: Any, changes: dict[str, Any],
 def test_a_device_that_nobody_registered_has_no_correction(r: Any) -> None:
     with pytest.raises(UnknownRecord):
         said(r, stream="LOG-7/temperature_c")
+
+
+def marked(r: Any, from_ms: int = DAY, to_ms: int = DAY + 1, **changes: Any) -> Any:
+    told = {"stream": STREAM, "actor": SARI, "reason": "a jump by the cable", "at_ms": 10 * DAY}
+    return r.mark_readings(from_ms=from_ms, to_ms=to_ms, **(told | changes))
+
+
+def test_req_12_a_mark_is_kept_with_who_when_and_why_and_may_be_taken_back(r: Any) -> None:
+    version = r.registry_version()
+    made = marked(r)
+    assert (made.number, made.said_by, made.site, made.taken_back) == (1, "Sari", "S1", False)
+    assert marked(r, reason="sent twice") == made
+    with pytest.raises(Refused) as refused:
+        r.take_back_mark(STREAM, 1, SARI, " ", 11 * DAY)
+    assert refused.value.code == Code.REASON_REQUIRED
+    back = r.take_back_mark(STREAM, 1, SARI, "it was that warm", 11 * DAY)
+    assert r.reading_marks() == r.reading_marks([STREAM]) == [back]
+    assert back.taken_back
+    rows = r.audit_of(f"reading_mark:{STREAM}/1")
+    assert [(row.action, row.reason) for row in rows] == [
+        ("readings_marked", "a jump by the cable"),
+        ("mark_taken_back", "it was that warm"),
+    ]
+    assert [m.taken_back for m in r.states_at("reading_mark", rows[0].id, prefix="LOG-1/")] == [False]
+    assert marked(r).number == 2  # another mark: the first one stays taken back
+    assert r.registry_version() > version
+    assert r.verify_chain("S1").ok
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"actor": Actor.system("alerts")}, Code.PERSON_REQUIRED),
+        ({"reason": ""}, Code.REASON_REQUIRED),
+        ({"to_ms": DAY}, Code.BAD_VALUE),
+        ({"to_ms": 2 * DAY + 1}, Code.BAD_VALUE),
+        ({"from_ms": 10 * DAY, "to_ms": 10 * DAY + 300_001}, Code.BAD_VALUE),
+        ({"stream": "LOG-1/door_open"}, Code.BAD_VALUE),
+    ],
+)
+def test_req_12_a_mark_that_cannot_be_meant_is_refused(r: Any, changes: dict[str, Any], code: Code) -> None:
+    with pytest.raises(Refused) as refused:
+        marked(r, **changes)
+    assert refused.value.code == code
+    assert r.reading_marks() == []
+
+
+def test_req_12_a_mark_is_taken_back_by_a_person(r: Any) -> None:
+    marked(r)
+    with pytest.raises(Refused) as refused:
+        r.take_back_mark(STREAM, 1, Actor.system("alerts"), "no", 11 * DAY)
+    assert refused.value.code == Code.PERSON_REQUIRED
+    with pytest.raises(UnknownRecord):
+        r.take_back_mark(STREAM, 2, SARI, "no", 11 * DAY)
