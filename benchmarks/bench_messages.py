@@ -73,18 +73,23 @@ def serial(edge: int, sensor: int) -> str:
     return f"T{edge:04d}-{sensor}"
 
 
-def write_messages(path: Path, fleet: Fleet, shape: Shape, messages: int, now_ms: int) -> int:
-    """A file for ``mqtt_bench send``: messages dealt to the edges in turn; how many readings it holds."""
+def write_messages(
+    path: Path, fleet: Fleet, shape: Shape, messages: int, now_ms: int, *, epoch: str = EPOCH, end_ms: int | None = None
+) -> int:
+    """A file for ``mqtt_bench send``: messages dealt to the edges in turn; how many readings it holds.
+
+    Their last minute is the one before ``end_ms`` (by default ``now_ms``, which is when they say that they were sent).
+    """
     rounds = -(-messages // fleet.edges)
     minutes = -(-rounds * shape.readings // SENSORS)
-    first_ms = now_ms - (minutes + 1) * MINUTE_MS
+    first_ms = (now_ms if end_ms is None else end_ms) - (minutes + 1) * MINUTE_MS
     with path.open("wb") as out:
         for number in range(messages):
             nth, edge = divmod(number, fleet.edges)
             first = nth * shape.readings
             streams = _streams(edge, range(first, first + shape.readings), first_ms)
             numbers = Ranges([(first + 1, first + shape.readings)])
-            upload = ReadingsUpload(f"E{edge}", EPOCH, now_ms, streams, numbers)
+            upload = ReadingsUpload(f"E{edge}", epoch, now_ms, streams, numbers)
             payload = sign(encode_readings(upload, shape.encoding), fleet.keys[edge])
             topic = address(edge).up("readings").encode()
             out.write(struct.pack("<HII", len(topic), len(payload), shape.readings) + topic + payload)

@@ -247,9 +247,9 @@ def _live(bench: Bench, shape: Shape, rate: int, linger_s: float, what: str) -> 
     folder = bench.folder / what.replace(" ", "-").replace("/", "-")
     messages = bench.messages(shape, max(round(rate * bench.sizes.live_s), shape.readings * bench.sizes.edges))
     with open_line(folder, bench.records, "influx", settings) as line:
-        found = bench_latency.measure(
-            line, client_of(bench.program, line.broker), bench.fleet, messages, rate, bench.sizes.warm_up_s
-        )
+        client = client_of(bench.program, line.broker)
+        bench_latency.introduce(line, client, bench.fleet, shape, bench.now_ms)
+        found = bench_latency.measure(line, client, bench.fleet, messages, rate, bench.sizes.warm_up_s)
         modules = line.watched()["modules"]
     shutil.rmtree(folder)
     bench.raw[f"live, {what}"] = asdict(found)

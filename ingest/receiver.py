@@ -51,6 +51,8 @@ _RETRY_S = (1.0, 30.0)
 _BACKLOG_S = 30.0
 _COUNTED_EVERY_S = 600.0
 _FLUSH_S = 0.5
+# From so many acknowledgements on a cork is worth its two system calls (which, other than a write, hold Python's lock).
+_MANY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ class Receiver:
         self._flush()
         self._housekeep()
         self._answer()
-        self._write()
+        self._write(many=len(batch) >= _MANY)
         self._client.loop_misc()
 
     def _connect(self) -> None:
@@ -225,10 +227,11 @@ class Receiver:
             self._client.loop_write()
         return bool(readable)
 
-    def _write(self) -> None:
-        """Write all that waits; many small packets of MQTT in one of TCP."""
+    def _write(self, *, many: bool) -> None:
+        """Write all that waits; ``many`` small packets of MQTT in one of TCP."""
         sock: Any = self._client.socket()
-        if sock is None or not self._client.want_write():
+        if sock is None or not many:
+            self._client.loop_write()
             return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
         self._client.loop_write()
