@@ -74,7 +74,14 @@ def serial(edge: int, sensor: int) -> str:
 
 
 def write_messages(
-    path: Path, fleet: Fleet, shape: Shape, messages: int, now_ms: int, *, epoch: str = EPOCH, end_ms: int | None = None
+    path: Path,
+    fleet: Fleet,
+    shape: Shape,
+    messages: int,
+    now_ms: int,
+    *,
+    epoch: str = EPOCH,
+    end_ms: int | None = None,
 ) -> int:
     """A file for ``mqtt_bench send``: messages dealt to the edges in turn; how many readings it holds.
 

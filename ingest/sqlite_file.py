@@ -81,5 +81,17 @@ class SqliteFile:
         with self._told(), transaction(self._db):
             yield
 
+    @contextmanager
+    def _unhurried(self) -> Iterator[None]:
+        """A transaction that waits for no disk: a kill keeps it, a power cut may take it back (and never what came
+        before it alone). For what is found again without it."""
+        with self._told():
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            try:
+                with transaction(self._db):
+                    yield
+            finally:
+                self._db.execute("PRAGMA synchronous=FULL")
+
     def close(self) -> None:
         self._db.close()

@@ -14,7 +14,8 @@ are one live reading, whatever its number. So every live reading of an unsynced 
 stays.
 
 One SQLite file, three tables. The order of writing makes a kill harmless: (1) undated readings, anchors and found
-dates, (2) rows into the store, (3) "stored" marks and the journal offset. Each step is repeatable.
+dates, (2) rows into the store, (3) "stored" marks and the journal offset. Each step is repeatable; the first two are on
+disk before the next begins.
 """
 
 from __future__ import annotations
@@ -172,8 +173,11 @@ class FillerState(SqliteFile):
         )
 
     def done(self, offset: int, stored: Sequence[Row]) -> None:
-        """Step 3: the store has everything up to ``offset`` and these rows that had been undated."""
-        with self._transaction():
+        """Step 3: the store has everything up to ``offset`` and these rows that had been undated.
+
+        Not waited for: after a power cut an older place fills the store again with what it swallows.
+        """
+        with self._unhurried():
             self._db.executemany(
                 "UPDATE undated SET stored = 1 WHERE (site, edge, epoch, seq) = (?,?,?,?)",
                 [(r.site, r.edge, r.epoch, r.seq) for r in stored],

@@ -43,6 +43,7 @@ from ingest.store.line_protocol import (
     window_line,
 )
 from ingest.store.model import AppendResult, Cursor, Page, Row, Said, Series, StreamBatch, thousandths
+from telemetry.clock import SystemClock
 from telemetry.errors import ConfigError, NeighbourDownError
 
 # A step of the filler in one request: 20,000 readings and what its last upload brings beyond.
@@ -60,13 +61,22 @@ _FOREVER_MS = 1 << 43
 
 
 class InfluxStore:
-    """``index_path`` None makes a reader. Threads may share an object."""
+    """``index_path`` None makes a reader. Threads may share an object. ``boot_id``: of another machine than this one."""
 
-    def __init__(self, url: str, org: str, bucket: str, token: str, *, index_path: str | Path | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        org: str,
+        bucket: str,
+        token: str,
+        *,
+        index_path: str | Path | None,
+        boot_id: str | None = None,
+    ) -> None:
         self._lock = threading.Lock()
         self._bucket = bucket
         self._org = org or "-"
-        self._index = None if index_path is None else InfluxIndex(index_path)
+        self._index = None if index_path is None else InfluxIndex(index_path, boot_id or SystemClock().boot_id())
         self._client = InfluxDBClient(url=url, token=token, org=self._org, timeout=_TIMEOUT_MS)
         self._write_service = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
         self._batch_lines = _BATCH_LINES

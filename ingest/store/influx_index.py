@@ -6,7 +6,9 @@ answered before anything is written (``docs/decisions/0018-store-once.md``):
     raise the marks (one commit) ─▶ InfluxDB ─▶ settle (only new windows and device numbers; one commit)
 
 A mark is raised *before* its rows are written, so whatever may be in the database lies below it and is compared with
-the database itself when it comes again. A kill between the steps therefore costs a question and nothing else. Device
+the database itself when it comes again. A kill between the steps therefore costs a question and nothing else. The marks
+of live readings wait for no disk, which is what a reading waits longest for: a kill keeps them, and a power cut is known
+by the machine's boot id, which the file says until it is closed. Then the database is asked how far each stream goes. Device
 numbers are compared here, for a number may come again with any time; the span in which some were being written is
 kept until they are settled, and read back after a kill. All of it can be rebuilt from the database.
 """
@@ -14,7 +16,7 @@ kept until they are settled, and read back after a kill. All of it can be rebuil
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +28,7 @@ from ingest.store.identity import Fresh
 from ingest.store.line_protocol import WINDOW_MS
 from ingest.store.model import Row, Said, thousandths
 from ingest.store.stream_ids import StreamIds
+from telemetry.errors import NeighbourDownError
 from telemetry.readings import Quality
 
 # The tables of decision 0003 are not read: what they knew is asked of the database.
@@ -34,6 +37,7 @@ DROP TABLE IF EXISTS identities;
 DROP TABLE IF EXISTS intent;
 DROP TABLE IF EXISTS windows;
 CREATE TABLE IF NOT EXISTS rebuilt(id INTEGER PRIMARY KEY CHECK(id = 1));
+CREATE TABLE IF NOT EXISTS opened(id INTEGER PRIMARY KEY CHECK(id = 1), boot_id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS marks(
   stream INTEGER PRIMARY KEY, t_ms INTEGER, number INTEGER, numbered_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS numbers(
@@ -89,10 +93,17 @@ class Numbered:
 
 
 class InfluxIndex(SqliteFile):
-    """One SQLite file of the one writer."""
+    """One SQLite file of the one writer. ``boot_id`` is that of the running machine."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, boot_id: str) -> None:
         super().__init__("store", path, stream_ids.SCHEMA + _SCHEMA)
+        with self._transaction():
+            (closed_or_same,) = self._db.execute(
+                "SELECT coalesce(max(boot_id IN ('', ?)), TRUE) FROM opened", (boot_id,)
+            ).fetchone()
+            if not closed_or_same:
+                self._db.execute("UPDATE marks SET t_ms = NULL")
+            self._db.execute("INSERT OR REPLACE INTO opened VALUES (1, ?)", (boot_id,))
         self._streams = StreamIds(self._db)
         self._windows: set[Window] = set()
         self.spans: dict[str, Span] = {}
@@ -102,6 +113,12 @@ class InfluxIndex(SqliteFile):
         self._places: dict[str, Place] | None = None
         with self._told():
             self.is_new = self._db.execute("SELECT 1 FROM rebuilt").fetchone() is None
+
+    def close(self) -> None:
+        # Waits for all that did not wait. Where the disk fails, it is as after a power cut.
+        with suppress(NeighbourDownError), self._transaction():
+            self._db.execute("UPDATE opened SET boot_id = ''")
+        super().close()
 
     def place(self, stream_id: str) -> Place:
         return self._known_places().get(stream_id, Place())
@@ -205,9 +222,9 @@ class InfluxIndex(SqliteFile):
     # --- write ------------------------------------------------------------------------------------------------
 
     def raise_times(self, latest: Mapping[str, int]) -> None:
-        """Before writing: no row without a device number will be later than these. On disk at return."""
+        """Before writing: no row without a device number will be later than these. Safe from a kill at return."""
         known = self._known_places()
-        with self._changing():
+        with self._changing(self._unhurried()):
             self._set_all({name: known.get(name, _NOWHERE).raised(t_ms) for name, t_ms in latest.items()})
 
     def raise_marks(self, fresh: Sequence[Fresh], numbered: Sequence[Numbered]) -> None:
@@ -282,9 +299,9 @@ class InfluxIndex(SqliteFile):
         self.latest.update((name, place.t_ms) for name, place in places.items() if place.t_ms is not None)
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self, transaction: AbstractContextManager[None] | None = None) -> Iterator[None]:
         try:
-            with self._transaction():
+            with transaction or self._transaction():
                 yield
         except BaseException:  # a rolled back transaction took with it what we remember
             self._streams.forget()

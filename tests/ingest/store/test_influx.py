@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -227,6 +228,47 @@ def test_a_kill_between_mark_and_server_leaves_each_point_at_one_place(
     (numbered,) = (r for r in found if r.device_seq == 7)
     assert numbered.t_ms == (T0 + 60_000 if cut == "after the server" else T0 + 61_500)
     assert again.append([live, memory, row(3, "5"), row(3, "6")]).duplicates == 4
+
+
+def after_a_power_cut(influx: LocalInflux, store: InfluxStore, before: Path, boot_id: str) -> InfluxStore:
+    """The same database beside an index as the disk had it ``before``."""
+    return InfluxStore(influx.url, influx.org, store._bucket, influx.token, index_path=before, boot_id=boot_id)
+
+
+def test_a_mark_that_a_power_cut_took_back_overwrites_nothing(
+    influx: LocalInflux, open_influx: Opener, row: RowMaker, tmp_path: Path
+) -> None:
+    """design.md promise 8. Marks of live readings wait for no disk: another boot id says that some may be lost."""
+    store = open_influx()
+    store.append([row(0), row(0, device_seq=5)])
+    on_disk = tmp_path / "on_disk.db"
+    for ending in ("", "-wal"):
+        shutil.copy(tmp_path / f"index.db{ending}", f"{on_disk}{ending}")
+    store.append([row(1), row(2)])  # their marks were never written out
+    again = after_a_power_cut(influx, store, on_disk, "another boot")
+    result = again.append([row(2, "9"), row(1), row(0), row(0, device_seq=5), row(3)])
+    assert (result.committed, result.duplicates, result.conflicts) == (2, 3, 1)
+    assert [(r.value, r.variant) for r in again.read(S, row(2).t_ms, row(2).t_ms + 1).rows] == [(5, 0), (9, 1)]
+    again.close()
+
+
+def test_after_a_kill_or_a_clean_end_nothing_is_asked(
+    influx: LocalInflux, open_influx: Opener, row: RowMaker, tmp_path: Path
+) -> None:
+    """A kill keeps the marks (the boot is the same); what was closed is on disk, whatever boot comes next."""
+    store = open_influx()
+    store.append([row(0)])
+    store.append([row(1)])
+    killed = open_influx()
+    asked: list[str] = []
+    killed._http.event_hooks["request"].append(lambda request: asked.append(str(request.url)))
+    killed.append([row(2)])
+    killed.close()
+    rebooted = after_a_power_cut(influx, store, tmp_path / "index.db", "another boot")
+    rebooted._http.event_hooks["request"].append(lambda request: asked.append(str(request.url)))
+    assert rebooted.append([row(3)]).committed == 1
+    assert asked == []
+    rebooted.close()
 
 
 def test_a_lost_index_is_rebuilt_from_the_database(open_influx: Opener, row: RowMaker, tmp_path: Path) -> None:
