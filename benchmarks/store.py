@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingest.sqlite_file import prepare, transaction
+from ingest.sqlite_file import Transaction, prepare
 from ingest.store import SqliteStore, StreamBatch
 from telemetry.readings import Origin, Sync
 
@@ -82,7 +82,7 @@ class PlainTable:
                 (stream, t, -1, 0, v, "good", "live", 1, s, "synced", 50, b.received_at_ms)
                 for t, v, s in zip(b.t_ms, b.milli, b.seq, strict=True)
             ]
-        with transaction(self.db):
+        with Transaction(self.db):
             self.db.executemany("INSERT INTO readings VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
 
     def tidy(self) -> bool:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gateway.journal import Entry, Journal
+from gateway.journal import AFTER_BYTES, Entry, Journal
 from ingest.config import Config
 from ingest.outage import Outage
 from ingest.quarantine import Fault, QuarantinePort, Reason, plain
@@ -67,6 +67,8 @@ class Filler:
         self._outage = Outage("store")
         self.counters = FillerCounters()
         self.wake = threading.Event()
+        self.is_behind = False
+        """Whether the last step left entries or dated readings for the next one, as far as it could see."""
         self._per_entry = 1.0  # readings in an entry, by the last step: what is read is to be used
         self.read: Callable[[bytes], ReadingsUpload] = decode_readings
 
@@ -78,14 +80,14 @@ class Filler:
                 if not started:
                     self.start()
                     started = True
-                worked = self.step()
+                self.step()
                 unfinished = self._store.tidy()
             except NeighbourDownError as error:
                 self._outage.down(error)
                 stop.wait(max(self._config.retry_s, min(error.retry_after_s, _LONGEST_WAIT_S)))
                 continue
             self._outage.up()
-            if not worked and not unfinished:
+            if not self.is_behind and not unfinished:
                 self.wake.wait(self._config.poll_s)
                 self.wake.clear()
 
@@ -101,7 +103,8 @@ class Filler:
         work = _Work()
         done, offset = 0, before
         enough = min(self._config.fill_entries, int(self._config.fill_rows / self._per_entry) + 1)
-        for entry_offset, entry in self._journal.after(before, enough):
+        page = self._journal.after(before, enough)
+        for entry_offset, entry in page:
             self._sort(entry, work)
             done, offset = done + 1, entry_offset
             if work.readings >= self._config.fill_rows:
@@ -114,6 +117,8 @@ class Filler:
         if offset != before or found:
             self._state.done(offset, found)
         self.counters.entries += done
+        heavy = sum(len(entry.payload) for _, entry in page) >= AFTER_BYTES
+        self.is_behind = done < len(page) or len(page) == enough or heavy or bool(found)
         self._per_entry = max(1.0, work.readings / done) if done else self._per_entry
         return done + len(found)
 

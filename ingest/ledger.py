@@ -137,7 +137,7 @@ class Ledger(SqliteFile):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__("ledger", path, _SCHEMA)
-        with self._told():
+        with self._told:
             _add_columns(self._db)
             self._states = _load(self._db)
             self._edges = _load_edges(self._db)
@@ -193,7 +193,7 @@ class Ledger(SqliteFile):
         self._current.clear()
         self._unwritten = _Unwritten()
         self._offset = self._written_offset = 0
-        with self._told():
+        with self._told:
             self._db.executescript(
                 "BEGIN; DELETE FROM epochs; DELETE FROM streams; DELETE FROM runs;"
                 " UPDATE place SET journal_offset = 0; COMMIT;"
@@ -278,7 +278,7 @@ class Ledger(SqliteFile):
         if not new.streams and self._offset == self._written_offset:
             return
         runs = [*new.closed, *new.runs.items()]
-        with self._transaction():
+        with self._told, self._transaction():
             self._db.executemany(_put("epochs", _COLUMNS, 15), [_row(key, self._states[key]) for key in new.streams])
             self._db.executemany(
                 _put("streams", f"site, edge, epoch, stream, {_STREAM_COLUMNS}", 11),
@@ -329,7 +329,7 @@ class Ledger(SqliteFile):
     def runs(self, key: EpochKey, numbers: Ranges) -> list[Run]:
         """Where in the journal these numbers lie, newest first; some entries of a run may be forgotten by now."""
         low, high = numbers.spans[0][0], numbers.spans[-1][1]
-        with self._told():
+        with self._told:
             rows = self._db.execute(
                 "SELECT low, high, after_offset, to_offset FROM runs"
                 " WHERE (site, edge, epoch) = (?,?,?) AND high >= ? AND low <= ?",
@@ -344,7 +344,7 @@ class Ledger(SqliteFile):
 
     def forget_runs(self, before_offset: int) -> None:
         """Drop runs whose entries the journal has forgotten."""
-        with self._transaction():
+        with self._told, self._transaction():
             self._db.execute("DELETE FROM runs WHERE to_offset < ?", (before_offset,))
 
 

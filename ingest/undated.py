@@ -85,7 +85,7 @@ class FillerState(SqliteFile):
     @property
     def offset(self) -> int:
         """The journal offset up to which everything is in the store."""
-        with self._told():
+        with self._told:
             return int(self._db.execute("SELECT journal_offset FROM filler_place").fetchone()[0])
 
     def learn(self, facts: Sequence[tuple[Source, Numbered]], limit: int) -> list[Row]:
@@ -95,9 +95,9 @@ class FillerState(SqliteFile):
         """
         self.clashes = []
         if facts:
-            with self._transaction():
+            with self._told, self._transaction():
                 self._keep(facts)
-        with self._told():
+        with self._told:
             found = self._db.execute(f"{_SELECT} WHERE t_ms IS NOT NULL AND stored = 0 LIMIT ?", (limit,))
             return [_row(columns) for columns in found]
 
@@ -177,7 +177,7 @@ class FillerState(SqliteFile):
 
         Not waited for: after a power cut an older place fills the store again with what it swallows.
         """
-        with self._unhurried():
+        with self._told, self._unhurried():
             self._db.executemany(
                 "UPDATE undated SET stored = 1 WHERE (site, edge, epoch, seq) = (?,?,?,?)",
                 [(r.site, r.edge, r.epoch, r.seq) for r in stored],
@@ -186,7 +186,7 @@ class FillerState(SqliteFile):
 
     def start_over(self) -> None:
         """Read the journal from its beginning again (another journal, or a new store)."""
-        with self._transaction():
+        with self._told, self._transaction():
             self._db.execute("UPDATE filler_place SET journal_offset = 0")
             self._db.execute("UPDATE undated SET stored = 0")
 

@@ -6,8 +6,8 @@ reader stops neither receipts nor the other readers.
 
 from __future__ import annotations
 
-from gateway.journal.model import Entry, Journal, open_journal
+from gateway.journal.model import AFTER_BYTES, Entry, Journal, open_journal
 from gateway.journal.retention import forget_passed
 from gateway.journal.sqlite import SqliteJournal
 
-__all__ = ["Entry", "Journal", "SqliteJournal", "forget_passed", "open_journal"]
+__all__ = ["AFTER_BYTES", "Entry", "Journal", "SqliteJournal", "forget_passed", "open_journal"]

@@ -97,7 +97,7 @@ class InfluxIndex(SqliteFile):
 
     def __init__(self, path: str | Path, boot_id: str) -> None:
         super().__init__("store", path, stream_ids.SCHEMA + _SCHEMA)
-        with self._transaction():
+        with self._told, self._transaction():
             (closed_or_same,) = self._db.execute(
                 "SELECT coalesce(max(boot_id IN ('', ?)), TRUE) FROM opened", (boot_id,)
             ).fetchone()
@@ -111,12 +111,13 @@ class InfluxIndex(SqliteFile):
         self.latest: dict[str, int] = {}
         """The latest time of rows without a device number, of the streams that were written or looked for."""
         self._places: dict[str, Place] | None = None
-        with self._told():
+        with self._told:
             self.is_new = self._db.execute("SELECT 1 FROM rebuilt").fetchone() is None
+            self._is_sure = self._db.execute("SELECT 1 FROM unsure").fetchone() is None
 
     def close(self) -> None:
         # Waits for all that did not wait. Where the disk fails, it is as after a power cut.
-        with suppress(NeighbourDownError), self._transaction():
+        with suppress(NeighbourDownError), self._told, self._transaction():
             self._db.execute("UPDATE opened SET boot_id = ''")
         super().close()
 
@@ -161,7 +162,9 @@ class InfluxIndex(SqliteFile):
 
     def unsure(self) -> list[tuple[str, int, int]]:
         """(stream, from, to inclusive): a killed run may have written numbers there that are not settled."""
-        with self._told():
+        if self._is_sure:
+            return []
+        with self._told:
             query = "SELECT s.name, u.from_ms, u.to_ms FROM unsure u JOIN streams s ON s.id = u.stream"
             return [(str(name), int(low), int(high)) for name, low, high in self._db.execute(query)]
 
@@ -169,12 +172,13 @@ class InfluxIndex(SqliteFile):
         """Every unsure span has been read back."""
         with self._changing():
             self._db.execute("DELETE FROM unsure")
+        self._is_sure = True
 
     # --- ask --------------------------------------------------------------------------------------------------
 
     def at_numbers(self, stream_id: str, numbers: Sequence[int]) -> Mapping[int, list[Said]]:
         query = "SELECT value, quality FROM numbers WHERE stream = ? AND number = ? ORDER BY variant"
-        with self._told():
+        with self._told:
             stream = self._streams.find(stream_id)
             return {n: [(v, Quality(q)) for v, q in self._db.execute(query, (stream, n))] for n in numbers}
 
@@ -202,7 +206,7 @@ class InfluxIndex(SqliteFile):
         if t_ms > self.place(stream_id).numbered_ms:
             return 0
         query = "SELECT max(slot) FROM numbers WHERE stream = ? AND t_ms = ? AND variant = ?"
-        with self._told():
+        with self._told:
             found = self._db.execute(query, (self._streams.find(stream_id), t_ms, variant)).fetchone()[0]
         return int(found or 0)
 
@@ -212,7 +216,7 @@ class InfluxIndex(SqliteFile):
 
     def _has_window(self, window: Window) -> bool:
         query = "SELECT 1 FROM known_windows WHERE (stream, site, window) = (?,?,?)"
-        with self._told():
+        with self._told:
             stream = self._streams.find(window.stream_id)
             found = self._db.execute(query, (stream, window.site, window.number)).fetchone() is not None
         if found:
@@ -245,6 +249,7 @@ class InfluxIndex(SqliteFile):
             place = places.get(name) or self.place(name)
             places[name] = place.raised_by_number(t_ms, number)
         changed = {name: place for name, place in places.items() if place != known.get(name)}
+        self._is_sure = self._is_sure and not numbered
         with self._changing():
             self._set_all(changed)
             self._db.executemany(
@@ -262,6 +267,7 @@ class InfluxIndex(SqliteFile):
             for one in numbered:
                 self._keep_numbers(one)
             self._db.execute("DELETE FROM unsure")
+        self._is_sure = True
 
     def _keep_numbers(self, numbered: Numbered) -> None:
         batch, numbers = numbered.fresh.batch, numbered.fresh.batch.device_seq or []
@@ -301,7 +307,7 @@ class InfluxIndex(SqliteFile):
     @contextmanager
     def _changing(self, transaction: AbstractContextManager[None] | None = None) -> Iterator[None]:
         try:
-            with transaction or self._transaction():
+            with self._told, transaction or self._transaction():
                 yield
         except BaseException:  # a rolled back transaction took with it what we remember
             self._streams.forget()
@@ -314,6 +320,6 @@ class InfluxIndex(SqliteFile):
     def _known_places(self) -> dict[str, Place]:
         if self._places is None:
             query = "SELECT s.name, m.t_ms, m.number, m.numbered_ms FROM marks m JOIN streams s ON s.id = m.stream"
-            with self._told():
+            with self._told:
                 self._places = {name: Place(*place) for name, *place in self._db.execute(query)}
         return self._places

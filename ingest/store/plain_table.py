@@ -11,7 +11,7 @@ import sqlite3
 from itertools import groupby
 from typing import Any
 
-from ingest.sqlite_file import transaction
+from ingest.sqlite_file import Transaction
 from ingest.store.blocks import Columns, flag_of, kind_of
 from ingest.store.sealing import DAY_MS, block_rows, insert_blocks
 from telemetry.readings import Origin, Quality, Sync
@@ -28,7 +28,7 @@ def convert(db: sqlite3.Connection) -> None:
     streams = [stream for (stream,) in db.execute("SELECT DISTINCT stream FROM readings")]
     _log.warning("the store's file is of an older form: turning %d streams into blocks", len(streams))
     for stream in streams:
-        with transaction(db):
+        with Transaction(db):
             for day, rows in groupby(db.execute(_SELECT, (stream,)).fetchall(), key=lambda row: row[0] // DAY_MS):
                 insert_blocks(db, list(block_rows(stream, day, _columns(list(rows)))))
             db.execute("DELETE FROM readings WHERE stream = ?", (stream,))

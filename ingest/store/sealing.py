@@ -15,7 +15,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from ingest.sqlite_file import transaction
+from ingest.sqlite_file import Transaction
 from ingest.store.blocks import Columns, DamagedError, decode, encode, joined
 from ingest.store.hot import HotList
 
@@ -100,7 +100,7 @@ class Sealer:
                 yield worked
                 worked = 0
         made.sort(key=lambda block: block[:2])
-        with transaction(self._db):
+        with Transaction(self._db):
             self._db.executemany("DELETE FROM blocks WHERE id = ?", [(block_id,) for block_id in gone])
             insert_blocks(self._db, made)
             self._db.execute("DELETE FROM hot WHERE id <= ?", (hot_id,))

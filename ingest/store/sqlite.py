@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from ingest.sqlite_file import prepare, told, transaction
+from ingest.sqlite_file import Told, Transaction, prepare
 from ingest.store import hot, plain_table, sealing, stream_ids
 from ingest.store.blocks import (
     Columns,
@@ -83,7 +83,7 @@ class SqliteStore:
 
     @contextmanager
     def _down(self) -> Iterator[None]:
-        with told("store", self._path):
+        with Told("store", self._path):
             try:
                 yield
             except DamagedError as error:
@@ -101,7 +101,7 @@ class SqliteStore:
         self._may_write()
         with self._lock, self._down():
             try:
-                with transaction(self._db):
+                with Transaction(self._db):
                     self._hot.refresh()
                     divided = divide(batches, self)
                     pieces = self._insert(divided.fresh)
