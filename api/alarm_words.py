@@ -14,6 +14,8 @@ from alerts.equipment.kpis import found_late_ms
 from api.words import Words
 from gateway.records.model import Alarm, Finding, FindingKind, FindingState, Site
 
+_AT_ONCE_MS = 1000  # "0 s after" says nothing
+
 
 class Fate(StrEnum):
     """What became of a finding."""
@@ -86,14 +88,23 @@ def times(words: Words, site: Site, alarm: Alarm) -> list[tuple[str, str]]:
     def after(ms: int | None, since_ms: int, key: str) -> str:
         if ms is None:
             return words("alarm_page.not_yet")
+        if ms - since_ms < _AT_ONCE_MS:
+            return words.time(ms, zone)
         return words(f"alarm_page.{key}", time=words.time(ms, zone), span=words.span(ms - since_ms))
 
+    answered = after(alarm.acknowledged_ms, alarm.opened_ms, "after_opened")
+    if alarm.closed_ms is not None and alarm.acknowledged_ms is None:
+        answered = words("alarm_page.not_answered")
+    limit = f.evidence.get("limit_c")  # silence, a clock that is wrong: nothing is beyond a limit
     rows = [
-        (words("alarm_page.began"), words.time(f.episode_start_ms, zone)),
+        (
+            words("alarm_page.began_plain" if limit is None else "alarm_page.began"),
+            words.time(f.episode_start_ms, zone),
+        ),
         (words("alarm_page.event"), words.time(f.event_ms, zone)),
         (words("alarm_page.detected"), after(f.detected_ms, f.event_ms, "after_event")),
         (words("alarm_page.opened"), words.time(alarm.opened_ms, zone)),
-        (words("alarm_page.answered"), after(alarm.acknowledged_ms, alarm.opened_ms, "after_opened")),
+        (words("alarm_page.answered"), answered),
         (words("alarm_page.ended"), _ended(words, zone, f)),
         (words("alarm_page.resolved"), after(alarm.resolved_ms, alarm.opened_ms, "after_opened")),
     ]

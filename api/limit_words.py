@@ -80,7 +80,11 @@ def version_item(words: Words, site: Site, version: Version) -> dict[str, Any]:
 def assignment_item(words: Words, site: Site, assignment: Assignment) -> dict[str, str]:
     """Which profile watched the equipment from when, who said so and why."""
     when = words.time(assignment.from_ms, site.zone)
-    return {"profile": assignment.profile, "since": when, "who": _who(words, assignment.said)}
+    return {
+        "profile": words.known("profile_name", assignment.profile),
+        "since": when,
+        "who": _who(words, assignment.said),
+    }
 
 
 def answer_lines(words: Words, zone: str, answer: WhatIf) -> dict[str, Any]:

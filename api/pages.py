@@ -391,6 +391,7 @@ def audit_page(
     rows = desk.questions.newest_changes(site, before, 41, people=not everything)
     total, people = desk.questions.count_changes(site, _SHORT_CHAIN)
     short = before is None and total <= _SHORT_CHAIN
+    changed = [] if before is not None else desk.questions.limit_changes(site, 20)
     return page(
         request,
         "audit.html",
@@ -403,7 +404,7 @@ def audit_page(
         people=people,
         chain=desk.records.verify_chain(site.id) if check or short else None,
         older=rows[39].id if len(rows) > 40 else None,
-        limit_rows=[] if before is not None else desk.questions.limit_changes(site, 20),
+        limit_rows=[(r, audit_reason(words, r.kind, r.reason)) for r in changed],
     )
 
 

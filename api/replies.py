@@ -80,4 +80,22 @@ def audit_reason(words: Words, kind: str, reason: str) -> str:
         return f"SMILE: {words.known('smile_state', rest)}"
     if kind == "verdict" and first == "judged":
         return words("audit.judged", findings=words("audit.no_findings") if rest == "no findings" else rest)
+    if kind == "finding":
+        return _finding_reason(words, reason)
+    if kind in ("profile", "weighing"):
+        return words.known("audit_reason", reason)
     return reason
+
+
+def _finding_reason(words: Words, reason: str) -> str:
+    """As ``gateway/records/findings.py`` writes it: the rule, and what became of what it says."""
+    rule, colon, became = reason.partition(": ")
+    if rule.startswith("rule "):
+        said = words("audit.rule", rule=rule.removeprefix("rule "))
+        old, arrow, new = became.partition(" -> ")
+        if arrow:
+            became = f"{words.known('finding_kind', old)} → {words.known('finding_kind', new)}"
+        return f"{said}: {words.known('audit_reason', became)}" if colon else said
+    if reason.startswith("superseded by "):
+        return words("audit.superseded", finding=reason.removeprefix("superseded by "))
+    return words.known("audit_reason", reason)

@@ -307,7 +307,7 @@ class Told:
             (words("verdict_page.shake_test"), self._yes_no(it.get("shake_test_valid"))),
             (words("verdict_page.diluent"), self._yes_no(it.get("has_diluent"))),
             (words("verdict_page.vvm_type"), str(it.get("vvm_type") or "–")),
-            (words("verdict_page.limits_used"), str(it.get("profile") or "–")),
+            (words("verdict_page.limits_used"), words.known("profile_name", it.get("profile") or "–")),
         ]
         return rows if it else []
 

@@ -121,3 +121,23 @@ def test_what_a_person_wrote_in_the_audit_is_never_reworded() -> None:
     assert audit_reason(Words("id"), "batch", "SMILE: refused") == "SMILE: refused"
     assert audit_reason(Words("id"), "attachment", "SMILE: refused") == "SMILE: Ditolak SMILE"
     assert audit_reason(Words("id"), "verdict", "judged: no findings") == "dinilai dari: tanpa temuan"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "said"),
+    [
+        ("finding", "rule refrigerator/HEAT", "aturan refrigerator/HEAT"),
+        ("finding", "rule refrigerator/HEAT: possible -> withdrawn", "aturan refrigerator/HEAT: mungkin → ditarik"),
+        ("finding", "rule refrigerator/HEAT: more facts", "aturan refrigerator/HEAT: data bertambah"),
+        ("finding", "superseded by HEAT-1", "digantikan oleh HEAT-1"),
+        ("finding", "stands again", "berlaku lagi"),
+        ("profile", "as its file had it when it was first used", "seperti dalam berkasnya saat pertama dipakai"),
+        ("profile", "surat edaran 12", "surat edaran 12"),
+        ("weighing", "captured", "dicatat dari timbangan"),
+        ("weighing", "dikaitkan di halaman timbang", "dikaitkan di halaman timbang"),
+    ],
+)
+def test_what_our_processes_write_in_the_audit_is_said_in_the_persons_language(
+    kind: str, reason: str, said: str
+) -> None:
+    assert audit_reason(Words("id"), kind, reason) == said

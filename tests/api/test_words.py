@@ -55,6 +55,7 @@ def test_what_people_meet_most_has_words_of_its_own() -> None:
         "CONFLICT",
     }
     assert {code for code in codes if f"code.{code}" not in catalogue()} == set()
+    assert {p for p in builtin_profiles() if f"profile_name.{p}" not in catalogue()} == set()
     sources = {limit.source for profile in builtin_profiles().values() for limit in profile.limits}
     said = {key.removeprefix("limit_source.") for key in catalogue() if key.startswith("limit_source.")}
     assert said == sources  # and none of a row that is gone
