@@ -20,6 +20,7 @@ from alerts.rules import Profile
 from api import (
     alarm_pages,
     answers,
+    destruction_pages,
     edges,
     limit_pages,
     pages,
@@ -65,6 +66,8 @@ _FINAL = frozenset(
         "DISCARDED_IS_FINAL", "NO_VERDICT", "ALREADY_TIED", "NOT_TIED", "NOT_WAITING", "NOT_PLACED", "not_replayable",
         "device_not_registered", "discarded_stays", "no_place_for_vaccines", "ALREADY_PLACED",
         "enrolment_off", "ALREADY_REVOKED", "NOT_REPLAYABLE", "already_here",
+        "NOT_COMPLETE", "NOT_DAMAGED", "NOT_WEIGHED", "ALREADY_CLOSED", "NO_THIRD_PARTY", "OTHER_BAST", "not_alone",
+        "destroyed_stays",
     }
 )  # fmt: skip
 _STATUS_REASONS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -100,6 +103,7 @@ def create_app(
     app.include_router(use_first_pages.json_router)
     app.include_router(scan_pages.json_router)
     app.include_router(stock_pages.json_router)
+    app.include_router(destruction_pages.json_router)
     app.include_router(report_pages.json_router)
     app.include_router(edges.json_router)
     app.include_router(pages.router)
@@ -112,6 +116,7 @@ def create_app(
     app.include_router(use_first_pages.page_router)
     app.include_router(scan_pages.page_router)
     app.include_router(stock_pages.page_router)
+    app.include_router(destruction_pages.page_router)
     app.include_router(report_pages.page_router)
     app.add_exception_handler(Exception, _unexpected)
     for kind, handler in _HANDLERS.items():

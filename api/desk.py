@@ -52,6 +52,11 @@ _TYPED = (
     "expires_on",
     "doses",
     "gtin",
+    "bast_no",
+    "third_party",
+    "vials",
+    "report_no",
+    "signed_by",
 )  # what a person wrote, in forms of pages
 _CHOSEN = (
     "decision",
@@ -65,6 +70,7 @@ _CHOSEN = (
     "product",
     "everywhere",
     "scanned",
+    "batch",
 )
 _MENU = (
     ("site", "", Right.LOOK),

@@ -1,6 +1,6 @@
 """What each level of the decree may do here: one table (facts/smile-and-waste.md 1.1 Table 1, requirement 16).
 
-Operator  the phone's door: own site only; acknowledge, mark readings, scan, weigh; no reports, no web console.
+Operator  the phone's door: own site only; acknowledge, mark readings, scan, weigh, destroy; no reports, no web console.
 Manager   own region: everything, release and discard included, and revoking a stolen edge; but no master data.
 Admin     reads and reports; creates nothing.
 Super     everything and the master data.
@@ -34,6 +34,8 @@ class Right(StrEnum):
     MARK = "mark"  # mark readings as not to be counted, and take that back
     CALIBRATE = "calibrate"  # enter the correction of a sensor from its certificate
     DECIDE = "decide"  # release or discard a batch
+    DESTROY = "destroy"  # a destruction under a BAST: list, bag, confirm, say when a bag was destroyed
+    CLOSE = "close"  # enter the third party's report, close a destruction
     STOCK = "stock"  # create and change batches
     REPORT = "report"  # the web console: what SMILE got, ledger, quarantine, audit
     REPLAY = "replay"  # send a quarantined message through again
@@ -42,11 +44,20 @@ class Right(StrEnum):
     PEOPLE = "people"  # accounts, levels, tokens
 
 
-_PHONE = frozenset({Right.LOOK, Right.ACKNOWLEDGE, Right.WEIGH, Right.HANDLE, Right.MARK})
+_PHONE = frozenset({Right.LOOK, Right.ACKNOWLEDGE, Right.WEIGH, Right.HANDLE, Right.MARK, Right.DESTROY})
 RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OPERATOR: _PHONE,
     Role.MANAGER: _PHONE
-    | {Right.DECIDE, Right.STOCK, Right.REPORT, Right.REPLAY, Right.CORRECT, Right.REVOKE, Right.CALIBRATE},
+    | {
+        Right.DECIDE,
+        Right.STOCK,
+        Right.REPORT,
+        Right.REPLAY,
+        Right.CORRECT,
+        Right.REVOKE,
+        Right.CALIBRATE,
+        Right.CLOSE,
+    },
     Role.ADMIN: frozenset({Right.LOOK, Right.REPORT}),
     Role.SUPER_ADMIN: frozenset(Right),
 }

@@ -412,6 +412,44 @@ class BagOut(Out):
     material_ids: list[int]
 
 
+class MissingOut(Out):
+    """What keeps a destruction open: a word of ``gateway.records.destruction.Open``, what it is about, vials."""
+
+    why: str
+    subject: str
+    count: int
+
+
+class DestructionBagOut(Out):
+    bag: str
+    vials: dict[str, int]
+    net_kg: Number | None
+    destroyed_ms: int | None
+    destroyed_by: str
+
+
+class DestructionOut(Out):
+    """``lines``: batch -> vials. ``missing``: all that keeps it open; it is closed where ``closed_ms`` is set."""
+
+    id: str
+    site: str
+    bast_no: str
+    third_party: str
+    opened_by: str
+    opened_ms: int
+    lines: dict[str, int]
+    bags: list[DestructionBagOut]
+    damaged_by: str
+    damaged_ms: int | None
+    report_no: str
+    report_signed_by: str
+    report_entered_by: str
+    report_ms: int | None
+    closed_by: str
+    closed_ms: int | None
+    missing: list[MissingOut]
+
+
 class WeighingOut(Out):
     id: str
     site: str
@@ -747,6 +785,44 @@ class BatchIn(In):
     expires_on: date
     doses: Annotated[int, Field(ge=0, le=100_000_000)]
     smile: SmileStockIn | None = None
+    reason: Reason
+
+
+class DestructionIn(In):
+    """``third_party`` "": the facility destroys by itself."""
+
+    bast_no: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    third_party: Annotated[str, StringConstraints(strip_whitespace=True, max_length=120)] = ""
+    reason: Reason
+
+
+class VialsIn(In):
+    batch: Id
+    vials: Annotated[int, Field(ge=0, le=1_000_000)]
+    reason: Reason
+
+
+class BaggedIn(VialsIn):
+    bag: BagCode
+
+
+class DestroyedIn(In):
+    """``destroyed_ms`` (default now): when the bag was destroyed."""
+
+    bag: BagCode
+    destroyed_ms: TimeMs | None = None
+    reason: Reason
+
+
+class ReportIn(In):
+    """The third party's own report: its number, and who signed it there."""
+
+    report_no: Line
+    signed_by: Line
+    reason: Reason
+
+
+class WhyIn(In):
     reason: Reason
 
 

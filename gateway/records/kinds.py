@@ -34,6 +34,8 @@ FINDING = Kind("finding", tables.findings, model.Finding, ("id",))
 ALARM = Kind("alarm", tables.alarms, model.AlarmRow, ("finding",))
 VERDICT = Kind("verdict", tables.verdicts, model.Verdict, ("id",))
 BAG = Kind("bag", tables.bags, model.Bag, ("site", "code"))
+DESTRUCTION = Kind("destruction", tables.destructions, model.Destruction, ("id",))
+DESTRUCTION_BAG = Kind("destruction_bag", tables.destruction_bags, model.DestructionBag, ("site", "bag"))
 WEIGHING = Kind("weighing", tables.weighings, model.WeighingRecord, ("id",))
 CORRECTION = Kind("correction", tables.corrections, model.Correction, ("id",))
 # What machines put aside is not a change of a record; what a person does with it is.
@@ -54,6 +56,8 @@ ALL_KINDS: tuple[Kind[Any], ...] = (
     ALARM,
     VERDICT,
     BAG,
+    DESTRUCTION,
+    DESTRUCTION_BAG,
     WEIGHING,
     CORRECTION,
     QUARANTINE,

@@ -637,6 +637,44 @@ class Correction:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Destruction:
+    """The destruction of discarded vaccines under one BAST (smile-and-waste.md 8, 37); ``id`` is given by the records.
+
+    ``lines``: batch -> vials, as the BAST lists them. ``third_party``: who destroys, "" where the facility does it itself;
+    then ``report_no`` is that party's own report, and ``report_signed_by`` signed it there. ``damaged_by`` confirmed that
+    vials or labels were made unusable before they left.
+    """
+
+    id: str
+    site: str
+    bast_no: str
+    third_party: str
+    opened_by: str
+    opened_ms: int
+    lines: Mapping[str, int] = field(default_factory=dict)
+    damaged_by: str = ""
+    damaged_ms: int | None = None
+    report_no: str = ""
+    report_signed_by: str = ""
+    report_entered_by: str = ""
+    report_ms: int | None = None
+    closed_by: str = ""
+    closed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DestructionBag:
+    """What of a destruction went into a bag (batch -> vials), and when the bag was destroyed, as a person says."""
+
+    site: str
+    bag: str
+    destruction: str
+    vials: Mapping[str, int]
+    destroyed_ms: int | None = None
+    destroyed_by: str = ""
+
+
 # --- quarantine -----------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from gateway.records.accounts import AccountsPart
 from gateway.records.attachments import AttachmentsPart
 from gateway.records.audit import AuditPart
 from gateway.records.database import Database, make_engine
+from gateway.records.destructions import DestructionsPart
 from gateway.records.edges import EdgesPart
 from gateway.records.findings import FindingsPart
 from gateway.records.forecasts import ForecastsPart
@@ -35,6 +36,7 @@ class Records(
     VerdictsPart,
     ForecastsPart,
     WastePart,
+    DestructionsPart,
     QuarantinePart,
     AttachmentsPart,
     AuditPart,

@@ -368,6 +368,39 @@ weighings = Table(
     UniqueConstraint("bag", "site"),
 )
 
+destructions = Table(
+    "destructions",
+    metadata,
+    Column("id", String, primary_key=True),
+    _site(),
+    Column("bast_no", String, nullable=False),
+    Column("third_party", String, nullable=False),
+    Column("opened_by", String, nullable=False),
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("lines", JsonText(dict), nullable=False),
+    Column("damaged_by", String, nullable=False),
+    Column("damaged_ms", BigInteger),
+    Column("report_no", String, nullable=False),
+    Column("report_signed_by", String, nullable=False),
+    Column("report_entered_by", String, nullable=False),
+    Column("report_ms", BigInteger),
+    Column("closed_by", String, nullable=False),
+    Column("closed_ms", BigInteger),
+    UniqueConstraint("site", "bast_no"),
+)
+
+destruction_bags = Table(
+    "destruction_bags",
+    metadata,
+    Column("site", String, primary_key=True),
+    Column("bag", String, primary_key=True),
+    Column("destruction", String, ForeignKey("destructions.id"), nullable=False, index=True),
+    Column("vials", JsonText(dict), nullable=False),
+    Column("destroyed_ms", BigInteger),
+    Column("destroyed_by", String, nullable=False),
+    ForeignKeyConstraint(["bag", "site"], ["bags.code", "bags.site"]),
+)
+
 corrections = Table(
     "corrections",
     metadata,

@@ -15,7 +15,7 @@ from sqlalchemy import and_, select
 
 from gateway.records import tables
 from gateway.records.errors import Code, Refused
-from gateway.records.kinds import BAG, CORRECTION, DEVICE, SITE, WEIGHING
+from gateway.records.kinds import BAG, CORRECTION, DESTRUCTION, DESTRUCTION_BAG, DEVICE, SITE, WEIGHING
 from gateway.records.model import (
     Actor,
     AttachmentKind,
@@ -208,6 +208,7 @@ class WastePart(Part):
                 raise Refused(Code.NOT_TIED, f"{weighing_id} is tied to no bag yet")
             if weighing.bag == bag_code:
                 raise Refused(Code.ALREADY_TIED, f"{weighing_id} is tied to {bag_code} already")
+            _not_closed(tx, weighing.site, weighing.bag)
             number = len(tx.all(CORRECTION, CORRECTION.table.c.weighing == weighing_id)) + 1
             correction = Correction(
                 f"{weighing_id}.c{number}",
@@ -259,6 +260,13 @@ def _tie(tx: Tx, weighing: WeighingRecord, bag_code: str, act: Act, action: str)
     tied = replace(weighing, bag=bag_code, tied_by=act.actor.name, tied_ms=act.at_ms)
     tx.put(WEIGHING, tied, act, action=action)
     return tied
+
+
+def _not_closed(tx: Tx, site: str, bag: str) -> None:
+    """A bag's weight stays once the destruction it belongs to was closed upon it."""
+    there = tx.get(DESTRUCTION_BAG, site, bag)
+    if there is not None and tx.need(DESTRUCTION, there.destruction).closed_ms is not None:
+        raise Refused(Code.ALREADY_CLOSED, f"bag {bag} belongs to {there.destruction}, which is closed", field="bag")
 
 
 def _evidence(weighing: WeighingRecord) -> tuple[object, ...]:

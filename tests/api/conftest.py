@@ -107,6 +107,23 @@ class World:
         client.cookies.set(LANGUAGE_COOKIE, language)
         return Asker(client, csrf_token(secret))
 
+    def destruction(self, upto: str = "complete", third_party: str = "") -> str:
+        """20 vials of B1 under BAST/1 at PKM-A, told up to one of: opened, listed, bagged, damaged, complete."""
+        r, now, bag_code = self.records, self.clock.now, "000420112026"
+        r.decide("B1", "discarded", BOSS, "warm for eleven hours", now)
+        r.add_bags([Bag(bag_code, "PKM-A", "expired_vaccine", "A337-2", "brown", 1, 11)], BOSS, "label", now)
+        r.tie_weighing("W1", bag_code, BOSS, "on the scale", now)
+        case = r.open_destruction("PKM-A", "BAST/1", third_party, BOSS, "", now).id
+        steps = {
+            "listed": lambda: r.list_vials(case, "B1", 20, BOSS, "", now),
+            "bagged": lambda: r.put_vials(case, bag_code, "B1", 20, BOSS, "", now),
+            "damaged": lambda: r.confirm_damaged(case, BOSS, "crushed", now),
+            "complete": lambda: r.bag_destroyed(case, bag_code, now, BOSS, "burnt", now),
+        }
+        for name in list(steps)[: ["opened", *steps].index(upto)]:
+            steps[name]()
+        return case
+
     def _next(self) -> int:
         self.sessions += 1
         return self.sessions

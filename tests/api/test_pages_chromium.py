@@ -325,3 +325,43 @@ def test_a_scanner_types_into_the_focused_field_and_ends_with_enter(
     me.fits()
     me.shot(f"{language}-scan-4-register")
     assert me.bad == []
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_a_destruction_says_what_is_missing_until_it_is_closed(
+    browser: Browser, address: str, world: Any, language: str
+) -> None:
+    """smile-and-waste.md 37, on a phone: 18 of 20 vials, then all, then closed."""
+    case = world.destruction(third_party="PT Olah")
+    me = Person(browser, address, language)
+    w = me.words
+    me.log_in("manager")
+    me.go(f"/sites/PKM-A/destructions/{case}?lang={language}")
+    expect(me.page.get_by_text(w("missing.third_party_report_missing", subject="PT Olah"))).to_be_visible()
+    me.page.locator("#fill-bag").fill("000420112026")
+    me.page.locator("#fill-vials").fill("18")
+    me.page.locator("#fill-reason").fill("dihitung lagi")
+    me.page.get_by_role("button", name=w("destruction.fill_do")).press("Enter")
+    missing = me.page.get_by_text(w("missing.vials_missing", subject="93001284 B1-2411", n=2))
+    expect(missing).to_be_visible()
+    me.fits()
+    me.shot(f"{language}-destruction-1-missing")
+    me.page.locator("#fill-bag").fill("000420112026")
+    me.page.locator("#fill-vials").fill("20")
+    me.page.locator("#fill-reason").fill("dua vial ditemukan")
+    me.page.get_by_role("button", name=w("destruction.fill_do")).press("Enter")
+    expect(missing).to_have_count(0)
+    me.page.locator("#report_no").fill("LP-7/2026")
+    me.page.locator("#signed_by").fill("Rudi")
+    me.page.locator("#report-reason").fill("surat dari PT Olah")
+    me.page.get_by_role("button", name=w("destruction.report_do")).press("Enter")
+    me.page.locator("#close-reason").fill("semua cocok")
+    me.shot(f"{language}-destruction-2-complete")
+    me.page.get_by_role("button", name=w("destruction.close_do")).press("Enter")
+    expect(me.page.locator(".card.ok")).to_contain_text(w("destruction.closed"))
+    me.shot(f"{language}-destruction-3-closed")
+    me.go("/sites/PKM-A/destructions")
+    me.fits()
+    me.shot(f"{language}-destruction-4-list")
+    assert world.records.destruction(case).closed_by == "manager"
+    assert me.bad == []

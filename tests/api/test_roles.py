@@ -152,6 +152,35 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
         "/api/v1/weighings/{weighing}/tie/correct",
         {"bag": "000220112026", **WHY},
     ),
+    ("GET", "/api/v1/sites/{site_id}/destructions"): (ALL, "/api/v1/sites/{site}/destructions", None),
+    ("POST", "/api/v1/sites/{site_id}/destructions"): (
+        PEOPLE,
+        "/api/v1/sites/{site}/destructions",
+        {"bast_no": "BAST/7", **WHY},
+    ),
+    ("GET", "/api/v1/destructions/{case_id}"): (ALL, "/api/v1/destructions/{case}", None),
+    ("POST", "/api/v1/destructions/{case_id}/lines"): (
+        PEOPLE,
+        "/api/v1/destructions/{case}/lines",
+        {"batch": "B1", "vials": 20, **WHY},
+    ),
+    ("POST", "/api/v1/destructions/{case_id}/bags"): (
+        PEOPLE,
+        "/api/v1/destructions/{case}/bags",
+        {"bag": "000420112026", "batch": "B1", "vials": 20, **WHY},
+    ),
+    ("POST", "/api/v1/destructions/{case_id}/damaged"): (PEOPLE, "/api/v1/destructions/{case}/damaged", WHY),
+    ("POST", "/api/v1/destructions/{case_id}/destroyed"): (
+        PEOPLE,
+        "/api/v1/destructions/{case}/destroyed",
+        {"bag": "000420112026", **WHY},
+    ),
+    ("POST", "/api/v1/destructions/{case_id}/report"): (
+        DECIDERS,
+        "/api/v1/destructions/{case}/report",
+        {"report_no": "LP-7", "signed_by": "Rudi", **WHY},
+    ),
+    ("POST", "/api/v1/destructions/{case_id}/close"): (DECIDERS, "/api/v1/destructions/{case}/close", WHY),
     ("GET", "/api/v1/quarantine/{item_id}"): (OFFICE, "/api/v1/quarantine/{item}", None),
     ("POST", "/api/v1/quarantine/{item_id}/correct"): (
         DECIDERS,
@@ -246,6 +275,39 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
     ),
     ("GET", "/sites/{site_id}/weighing"): (ALL, "/sites/{site}/weighing", None),
     ("GET", "/sites/{site_id}/report"): (OFFICE, "/sites/{site}/report", None),
+    ("GET", "/sites/{site_id}/destructions"): (ALL, "/sites/{site}/destructions", None),
+    ("POST", "/sites/{site_id}/destructions"): (PEOPLE, "/sites/{site}/destructions", {"bast_no": "BAST/7"}),
+    ("GET", "/sites/{site_id}/destructions/{case_id}"): (ALL, "/sites/{site}/destructions/{case}", None),
+    ("POST", "/sites/{site_id}/destructions/{case_id}/lines"): (
+        PEOPLE,
+        "/sites/{site}/destructions/{case}/lines",
+        {"batch": "B1", "vials": "20"},
+    ),
+    ("POST", "/sites/{site_id}/destructions/{case_id}/bags"): (
+        PEOPLE,
+        "/sites/{site}/destructions/{case}/bags",
+        {"bag": "000420112026", "batch": "B1", "vials": "20"},
+    ),
+    ("POST", "/sites/{site_id}/destructions/{case_id}/damaged"): (
+        PEOPLE,
+        "/sites/{site}/destructions/{case}/damaged",
+        WHY,
+    ),
+    ("POST", "/sites/{site_id}/destructions/{case_id}/destroyed"): (
+        PEOPLE,
+        "/sites/{site}/destructions/{case}/destroyed",
+        {"bag": "000420112026", **WHY},
+    ),
+    ("POST", "/sites/{site_id}/destructions/{case_id}/report"): (
+        DECIDERS,
+        "/sites/{site}/destructions/{case}/report",
+        {"report_no": "LP-7", "signed_by": "Rudi", **WHY},
+    ),
+    ("POST", "/sites/{site_id}/destructions/{case_id}/close"): (
+        DECIDERS,
+        "/sites/{site}/destructions/{case}/close",
+        WHY,
+    ),
     ("GET", "/sites/{site_id}/smile"): (OFFICE, "/sites/{site}/smile", None),
     ("GET", "/sites/{site_id}/ledger"): (OFFICE, "/sites/{site}/ledger", None),
     ("GET", "/sites/{site_id}/quarantine"): (OFFICE, "/sites/{site}/quarantine", None),
@@ -307,11 +369,11 @@ PAGES: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, str] | None]] 
 }
 HERE = {
     "site": "PKM-A", "equipment": "KULKAS-A", "stream": "LOG-1/temperature_c", "alarm": "HEAT-1", "batch": "B1",
-    "weighing": "W1", "item": "Q1", "user": "operator_b", "edge": "E1", "verdict": "B1.v1",
+    "weighing": "W1", "item": "Q1", "user": "operator_b", "edge": "E1", "verdict": "B1.v1", "case": "PKM-A.D1",
 }  # fmt: skip
 ELSEWHERE = {
     "site": "PKM-C", "equipment": "KULKAS-C", "stream": "LOG-9/temperature_c", "alarm": "HEAT-9", "batch": "B9",
-    "weighing": "W9", "item": "Q9", "user": "operator_b", "edge": "E9", "verdict": "B9.v1",
+    "weighing": "W9", "item": "Q9", "user": "operator_b", "edge": "E9", "verdict": "B9.v1", "case": "PKM-C.D1",
 }  # fmt: skip
 
 
@@ -444,7 +506,7 @@ def test_a_thing_of_another_site_is_not_reached_through_ones_own_address(world: 
     furnish_elsewhere(world)
     asker = world.log_in("manager")
     mixed = HERE | {
-        key: ELSEWHERE[key] for key in ("alarm", "batch", "weighing", "item", "equipment", "edge", "verdict")
+        key: ELSEWHERE[key] for key in ("alarm", "batch", "weighing", "item", "equipment", "edge", "verdict", "case")
     }
     for (method, path), (_, address, form) in PAGES.items():
         if path.count("{") < 2:
@@ -495,6 +557,10 @@ def make_ready(world: Any, path: str) -> None:
 
         boss = Actor("another", "super_admin")
         world.records.propose_role("operator_b", "admin", boss, "promoted", world.clock.now_ms())
+    if "/destructions/{case_id}" in path:
+        before = {"lines": "opened", "bags": "listed", "damaged": "bagged", "destroyed": "damaged"}
+        last = path.rpartition("/")[2]
+        world.destruction(before.get(last, "complete"), "PT Olah" if last == "report" else "")
     if path.endswith("/replay"):
         from gateway.records import Actor, Device
 
@@ -503,7 +569,7 @@ def make_ready(world: Any, path: str) -> None:
 
 
 def furnish_elsewhere(world: Any) -> None:
-    """A weighing and a quarantined message in the other region."""
+    """A weighing, a quarantined message and a destruction in the other region."""
     from dataclasses import replace
 
     from gateway.records import Actor, Device
@@ -512,5 +578,6 @@ def furnish_elsewhere(world: Any) -> None:
     world.records.upsert_device(Device("SCALE-9", "PKM-C", "E9", "scale_st_us"), boss, "new", now_ms)
     here = world.records.weighing("W1")
     world.records.save_weighings([replace(here, id="W9", site="PKM-C", device="SCALE-9")], now_ms)
+    world.records.open_destruction("PKM-C", "BAST/9", "", boss, "", now_ms)
     item = world.records.quarantine_item("Q1")
     world.records.quarantine(replace(item, id="Q9", site="PKM-C"))

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from alerts.destruction import Destruction, Filled, Line, Open, Problem, problems
+from gateway.records.destruction import Case, Filled, Line, Open, Problem, problems
 
 KEY = ("93001284", "PB2411A")
 LINE = Line(*KEY, date(2026, 11, 30), 200, "Sari")
@@ -16,10 +16,10 @@ BAGS = (
     Filled("000128112026", ((KEY, 120),), Decimal("3.40"), 5),
     Filled("000228112026", ((KEY, 80),), Decimal("2.25"), 5),
 )
-WHOLE = Destruction((LINE,), BAGS, damaged_by="Sari")
+WHOLE = Case((LINE,), BAGS, damaged_by="Sari")
 
 
-def why(case: Destruction) -> list[Problem]:
+def why(case: Case) -> list[Problem]:
     return problems(case)
 
 
@@ -54,6 +54,10 @@ def test_smile_37_a_third_party_reports_itself_and_the_facility_cannot_close_alo
 )
 def test_each_link_that_is_missing_is_named(bag: Filled, expected: Problem) -> None:
     assert why(replace(WHOLE, bags=(BAGS[0], bag))) == [expected]
+
+
+def test_a_bast_that_lists_nothing_is_not_closed() -> None:
+    assert why(Case((), (), damaged_by="Sari")) == [Problem(Open.NOTHING_LISTED, "")]
 
 
 def test_a_batch_nobody_decided_to_discard_is_not_destroyed_on_paper() -> None:

@@ -18,6 +18,7 @@ from enum import StrEnum
 class Open(StrEnum):
     """Why it cannot be closed."""
 
+    NOTHING_LISTED = "nothing_listed"
     VIALS_MISSING = "vials_missing"
     VIALS_TOO_MANY = "vials_too_many"
     NOT_ON_LIST = "not_on_list"
@@ -54,7 +55,7 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
-class Destruction:
+class Case:
     """What is known of one BAST.
 
     ``damaged_by``: who confirmed that vials or labels were made unusable before leaving. ``third_party``: who destroys,
@@ -77,13 +78,14 @@ class Problem:
     count: int = 0
 
 
-def problems(case: Destruction) -> list[Problem]:
+def problems(case: Case) -> list[Problem]:
     """All that keeps it open, none when it may be closed by a named person."""
     bagged: Counter[tuple[str, str]] = Counter()
     for bag in case.bags:
         for key, count in bag.vials:
             bagged[key] += count
-    found = [*_vials(case.lines, bagged), *_bags(case.bags)]
+    found = [] if any(line.vials for line in case.lines) else [Problem(Open.NOTHING_LISTED, "")]
+    found += [*_vials(case.lines, bagged), *_bags(case.bags)]
     if not case.damaged_by.strip():
         found.append(Problem(Open.NOT_DAMAGED, ""))
     if case.third_party and not case.third_party_report.strip():
