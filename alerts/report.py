@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from alerts.amended import Mark
 from alerts.bulk.pace import Pace
 from alerts.bulk.points import Flags, Points, Whole
 from alerts.bulk.stretches import Stretches, cut, merge, stretches_of, unknown
 from alerts.counters import midnight_ms
-from alerts.equipment.calibration import Lapse
+from alerts.equipment.calibration import Correction, Lapse
 from alerts.equipment.kpis import (
     Availability,
     DoorDay,
@@ -98,12 +99,17 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class StreamSeen:
-    """The readings of one stream while its device stood in the equipment, from one longest gap before the period on."""
+    """The readings of one stream while its device stood in the equipment, from one longest gap before the period on.
+
+    ``corrections`` and ``marks``: what people said of them; the points have it already (decision 0029).
+    """
 
     stream_id: str
     points: Points
     interval_ms: int | None
     gone: tuple[Lapse, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
     def line(self, period: Period) -> Stretches:
         """What was known when, from before the period to its end."""
@@ -180,6 +186,7 @@ class EquipmentReport:
     """One equipment. ``availability`` is of all good readings, ``counted`` of those with a certificate in force: by it
     ``shares`` are said or not. ``readings``: the good ones within the period, ``left_out_readings`` those of them that are
     uncalibrated, ``left_out`` what these said.
+    ``corrected`` and ``marked``: (stream, what people said) of what holds within the period; marked time is unknown.
     ``doors``, ``power``, ``compressor_percent``: None where no device tells of it. ``bands``: none where nothing is known.
     """
 
@@ -196,6 +203,8 @@ class EquipmentReport:
     readings: int
     left_out_readings: int
     left_out: Extremes | None
+    corrected: tuple[tuple[str, Correction], ...]
+    marked: tuple[tuple[str, Mark], ...]
     days: tuple[DayLine, ...]
     alarms: tuple[AlarmCount, ...]
     alarm_days: int
@@ -321,6 +330,10 @@ def report_of(seen: EquipmentSeen, period: Period) -> EquipmentReport:
         readings=_count(told, period),
         left_out_readings=_count(told, period) - _count(counted_told, period),
         left_out=extremes(uncalibrated),
+        corrected=tuple((s.stream_id, c) for s in temperatures for c in _in_force(s.corrections, from_ms, to_ms)),
+        marked=tuple(
+            (s.stream_id, m) for s in temperatures for m in s.marks if m.from_ms < to_ms and m.to_ms > from_ms
+        ),
         days=tuple(_day(line, counted_told, seen.eras, *day) for day in period.days()),
         alarms=_alarm_counts(met),
         alarm_days=len(alarm_days(seen.found, period.zone, from_ms, to_ms)),
@@ -332,6 +345,13 @@ def report_of(seen: EquipmentSeen, period: Period) -> EquipmentReport:
         compressor_percent=_compressor(seen.streams, period),
         bands=tuple(smile_report(line, bands_for(profile))) if bool(known.any()) else (),
     )
+
+
+def _in_force(corrections: Sequence[Correction], from_ms: int, to_ms: int) -> list[Correction]:
+    """Those that hold at any time of [from, to) and change a value."""
+    ends = (*(c.from_ms for c in corrections[1:]), to_ms)
+    spans = zip(corrections, ends, strict=True) if corrections else ()
+    return [c for c, end_ms in spans if c.offset_c and c.from_ms < to_ms and end_ms > from_ms]
 
 
 def _count(told: Sequence[tuple[Whole, int]], period: Period) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from alerts.equipment.smile_bands import CLASSES
 from alerts.report import EquipmentReport, SiteReport
 from telemetry.contract import iso_utc
 
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 HEADER = ("site", "equipment", "name", "from", "to", "figure", "part", "value", "unit")
 Line = tuple[str, str, str]
 """(figure, part, value)."""
@@ -71,6 +73,13 @@ def _equipment(e: EquipmentReport) -> dict[str, Any]:
             "percent": _text(e.left_out_percent),
             "temperature": _extremes(e.left_out),
         },
+        "corrected": [
+            {"stream": stream, "from": iso_utc(c.from_ms), "offset_c": str(c.offset_c)} for stream, c in e.corrected
+        ],
+        "marked": [
+            {"stream": stream, "from": iso_utc(m.from_ms), "to": iso_utc(m.to_ms), "said_by": m.said_by}
+            for stream, m in e.marked
+        ],
         "days": [
             {
                 "day": d.day.isoformat(),
@@ -134,24 +143,33 @@ def as_csv(report: SiteReport) -> str:
     out = io.StringIO()
     write = csv.writer(out).writerow
     write(HEADER)
-    told = as_json(report)
-    span = (told["first_day"], told["last_day"])
-    for figure, part, value in _lines({k: v for k, v in told.items() if k not in _NAMES and k != "equipment"}):
-        write([report.site, "", _plain(report.name), *span, figure, part, *_with_unit(figure, value)])
-    for e in told["equipment"]:
-        head = [report.site, e["id"], _plain(e["name"])]
-        days, doors = e.pop("days"), e.pop("doors")
-        for figure, part, value in _lines({k: v for k, v in e.items() if k not in _NAMES}):
-            write([*head, *span, figure, part, *_with_unit(figure, value)])
-        for before, day in [*(("", d) for d in days), *(("door.", d) for d in doors or ())]:
-            at = day.pop("day")
-            for figure, part, value in _lines(day, before):
-                write([*head, at, at, figure, part, *_with_unit(figure, value)])
+    for row in _rows(as_json(report)):
+        write([_plain(cell) for cell in row])
     return out.getvalue()
 
 
+def _rows(told: dict[str, Any]) -> Iterator[list[str]]:
+    site, span = told["site"], [told["first_day"], told["last_day"]]
+    for figure, part, value in _lines({k: v for k, v in told.items() if k not in _NAMES and k != "equipment"}):
+        yield [site, "", told["name"], *span, figure, part, *_with_unit(figure, value)]
+    for e in told["equipment"]:
+        head = [site, e["id"], e["name"]]
+        days, doors = e.pop("days"), e.pop("doors")
+        for figure, part, value in _lines({k: v for k, v in e.items() if k not in _NAMES}):
+            yield [*head, *span, figure, part, *_with_unit(figure, value)]
+        for before, day in [*(("", d) for d in days), *(("door.", d) for d in doors or ())]:
+            at = day.pop("day")
+            for figure, part, value in _lines(day, before):
+                yield [*head, at, at, figure, part, *_with_unit(figure, value)]
+
+
 _NAMES = frozenset({"site", "id", "name", "first_day", "last_day"})
-_PART_OF = {"alarms": "code", "smile_bands": "band"}
+_PART_OF = {
+    "alarms": ("code",),
+    "smile_bands": ("band",),
+    "corrected": ("stream", "from"),
+    "marked": ("stream", "from"),
+}
 
 
 def _lines(told: dict[str, Any], before: str = "") -> Iterator[Line]:
@@ -161,9 +179,10 @@ def _lines(told: dict[str, Any], before: str = "") -> Iterator[Line]:
         if isinstance(value, dict):
             yield from _lines(value, f"{figure}.")
         elif name in _PART_OF and isinstance(value, list):
+            names = _PART_OF[name]
             for row in value:
-                part = row[_PART_OF[name]]
-                yield from ((f"{figure}.{k}", part, str(v)) for k, v in row.items() if k != _PART_OF[name])
+                part = " ".join(row[n] for n in names)
+                yield from ((f"{figure}.{k}", part, str(v)) for k, v in row.items() if k not in names)
         elif isinstance(value, list):
             yield (figure, "", str(len(value)))
             yield from ((figure, item, "yes") for item in value)
@@ -179,6 +198,7 @@ def _with_unit(figure: str, value: str) -> tuple[str, str]:
     return value, unit if value else ""
 
 
-def _plain(text: str) -> str:
-    """A name that a sheet would take for a formula begins with an apostrophe."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+def _plain(cell: str) -> str:
+    """What a sheet would take for a formula, and is no number, begins with an apostrophe."""
+    risky = cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{cell}" if risky and not _NUMBER.fullmatch(cell) else cell

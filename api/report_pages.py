@@ -21,6 +21,7 @@ from api.report_words import made_text, section, site_lines
 from api.reports import PeriodError, month_before, period_of, read_report
 from api.roles import Right
 from api.security import Visitor
+from gateway.records import Site
 
 page_router = APIRouter(include_in_schema=False)
 json_router = APIRouter(prefix="/api/v1", tags=["report"])
@@ -33,7 +34,9 @@ First = Annotated[
 Last = Annotated[str, Query(alias="to", max_length=10, description="the last day")]
 
 
-def _read(request: Request, visitor: Visitor, site_id: str, month: str, first: str, last: str) -> SiteReport:
+def _read(
+    request: Request, visitor: Visitor, site_id: str, month: str, first: str, last: str
+) -> tuple[Site, SiteReport]:
     """Raises ProblemError 422 for a period that cannot be told, 503 while others ask."""
     desk, site = site_of(request, visitor, site_id)
     try:
@@ -47,7 +50,7 @@ def _read(request: Request, visitor: Visitor, site_id: str, month: str, first: s
             Wrong("period", facts={"days": MOST_DAYS}),
         ) from error
     with one_at_a_time():
-        return read_report(desk.records, desk.questions.store, desk.questions.profiles, site, period)
+        return site, read_report(desk.records, desk.questions.store, desk.questions.profiles, site, period)
 
 
 @json_router.get("/sites/{site_id}/report")
@@ -55,7 +58,7 @@ def report(
     request: Request, visitor: Reporter, site_id: Key, month: Month = "", first: First = "", last: Last = ""
 ) -> dict[str, Any]:
     """The figures of a month or of ``from`` to ``to``: durations in whole ms; null is unknown, or not said."""
-    return as_json(_read(request, visitor, site_id, month, first, last))
+    return as_json(_read(request, visitor, site_id, month, first, last)[1])
 
 
 @json_router.get("/sites/{site_id}/report.csv", response_class=Response)
@@ -63,7 +66,7 @@ def report_csv(
     request: Request, visitor: Reporter, site_id: Key, month: Month = "", first: First = "", last: Last = ""
 ) -> Response:
     """The same, a figure a line; durations in minutes."""
-    made = _read(request, visitor, site_id, month, first, last)
+    _, made = _read(request, visitor, site_id, month, first, last)
     name = f"{made.site}-{made.period.first}-{made.period.last}.csv"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return Response(as_csv(made), media_type="text/csv; charset=utf-8", headers=headers)
@@ -79,9 +82,8 @@ def report_page(
     last: Last = "",
 ) -> Response:
     """The report to read and to print."""
-    made = _read(request, visitor, site_id, month, first, last)
+    site, made = _read(request, visitor, site_id, month, first, last)
     words, period = words_for(request, visitor.person), made.period
-    _, site = site_of(request, visitor, site_id)
     return page(
         request,
         "report.html",
@@ -92,7 +94,7 @@ def report_page(
         made=made_text(words, made),
         zone_name=zone_name(site.zone, period.made_ms),
         site_lines=site_lines(words, made, {e.id: e.name for e in made.equipment}),
-        sections=[section(words, e) for e in made.equipment],
+        sections=[section(words, e, site.zone) for e in made.equipment],
         classes=CLASSES,
         before=month_before(period.first),
         span=f"from={period.first}&to={period.last}",

@@ -60,7 +60,7 @@ def _named(words: Words, names: tuple[str, ...] | list[str]) -> str:
     return f"{len(names)}: {', '.join(names)}" if names else words("report.none")
 
 
-def section(words: Words, e: EquipmentReport) -> Section:
+def section(words: Words, e: EquipmentReport, zone: str) -> Section:
     """One equipment's part of the page."""
     sign, state = _state(words, e)
     notable = [d for d in e.days if d.spent.out_ms or not d.said]
@@ -70,7 +70,7 @@ def section(words: Words, e: EquipmentReport) -> Section:
         e.kind,
         sign,
         state,
-        tuple(_lines(words, e)),
+        tuple(_lines(words, e, zone)),
         tuple((_degrees(words, b.label), b.counts) for b in e.bands),
         tuple((words.date(d.day), _day(words, d, e.profile)) for d in notable[:MOST_DAY_LINES]),
         max(0, len(notable) - MOST_DAY_LINES),
@@ -94,7 +94,7 @@ def _degrees(words: Words, label: str) -> str:
     return f"{text.replace('.', ',') if words.language == 'id' else text} °C"
 
 
-def _lines(words: Words, e: EquipmentReport) -> Iterator[Line]:
+def _lines(words: Words, e: EquipmentReport, zone: str) -> Iterator[Line]:
     known = e.availability
     yield (
         words("report.data"),
@@ -106,6 +106,13 @@ def _lines(words: Words, e: EquipmentReport) -> Iterator[Line]:
         yield words("report.extremes"), _span_c(words, e.extremes)
     if e.mkt_c is not None:
         yield words("report.mkt"), words("report.mkt_n", n=words.number(e.mkt_c, 1))
+    for stream, c in e.corrected:
+        offset = words.number(c.offset_c)
+        text = words("report.corrected_n", stream=stream, offset=offset, time=words.time(c.from_ms, zone))
+        yield words("report.corrected"), text
+    for stream, m in e.marked:
+        span = words("alarms.from_to", start=words.time(m.from_ms, zone), end=words.time(m.to_ms, zone))
+        yield words("report.marked"), words("report.marked_n", stream=stream, span=span, name=m.said_by)
     if e.left_out_readings:
         yield words("report.left_out"), _left_out(words, e)
     yield from _alarm_lines(words, e)
@@ -210,7 +217,7 @@ def as_text(words: Words, report: SiteReport) -> str:
     lines += [
         f"  {what}: {much}" for what, much in site_lines(words, report, {e.id: e.name for e in report.equipment})
     ]
-    for s in (section(words, e) for e in report.equipment):
+    for s in (section(words, e, report.zone) for e in report.equipment):
         lines += ["", f"{s.name}: {s.state}", *(f"  {what}: {much}" for what, much in s.lines)]
         for label, counts in s.bands:
             told = ", ".join(

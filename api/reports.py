@@ -19,7 +19,7 @@ from alerts.equipment.calibration import Certificate, Lapse, lapses
 from alerts.homes import Homes
 from alerts.report import MOST_DAYS, Devices, EquipmentSeen, Period, SiteReport, StreamSeen, report_of, site_report
 from alerts.rules import Profile, Profiles
-from alerts.rules.interval import DEFAULT_MS, max_gap_ms
+from alerts.rules.interval import max_gap_ms
 from alerts.rules.limits import TEMPERATURE
 from alerts.told import read_amendments
 from api.series import points_at_home
@@ -28,6 +28,7 @@ from ingest.store import Store
 from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
 
+DAY_MS = 86_400_000
 FIRST_DAY = date(2000, 1, 1)
 """An earlier day is a slip of the keyboard."""
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
@@ -177,8 +178,9 @@ def _stream(store: Store, known: _Known, equipment: str, stream_id: str, period:
     serial = parse_stream_id(stream_id).serial
     device = known.devices[serial]
     interval_ms = None if device is None or device.interval_s is None else device.interval_s * 1000
-    # One longest gap before, so that the first reading's hold is right; a DS01 record at the last midnight is of that day.
-    early_ms = period.from_ms - max_gap_ms(interval_ms or DEFAULT_MS)
-    series = store.read_columns(stream_id, early_ms, period.to_ms + 1)
+    # One longest gap before, so that the first reading's hold is right (a day, where the interval is to be learnt); a DS01
+    # record at the last midnight is of that day.
+    early_ms = DAY_MS if interval_ms is None else max_gap_ms(interval_ms)
+    series = store.read_columns(stream_id, period.from_ms - early_ms, period.to_ms + 1)
     points = points_at_home(series, stream_id, known.homes.spans(stream_id), equipment, known.amended)
-    return StreamSeen(stream_id, points, interval_ms, known.gone[serial])
+    return StreamSeen(stream_id, points, interval_ms, known.gone[serial], *known.amended.of(stream_id))

@@ -59,9 +59,9 @@ def test_req_14_a_month_of_one_days_data_is_never_called_in_range(world: Any) ->
     assert "Less than half of the data: cannot be called in range" in page
     assert "of the known time in range" not in page
     rows = csv_of(world, "month=2026-11")
-    assert rows["KULKAS-B", "time.in_range_ms", "", "2026-11-30"] == ("", "")
-    assert rows["KULKAS-A", "time.above_ms", "", "2026-11-30"] == ("655.0", "min")
-    assert rows["KULKAS-A", "alarms.confirmed", "HEAT", "2026-11-30"] == ("1", "")
+    assert rows["KULKAS-B", "time.in_range_ms", "", "2026-11-01/2026-11-30"] == ("", "")
+    assert rows["KULKAS-A", "time.above_ms", "", "2026-11-01/2026-11-30"] == ("655.0", "min")
+    assert rows["KULKAS-A", "alarms.confirmed", "HEAT", "2026-11-01/2026-11-30"] == ("1", "")
 
 
 def csv_of(world: Any, query: str) -> dict[tuple[str, str, str, str], tuple[str, str]]:
@@ -69,7 +69,7 @@ def csv_of(world: Any, query: str) -> dict[tuple[str, str, str, str], tuple[str,
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"].startswith('attachment; filename="PKM-A-2026-')
     rows = list(csv.DictReader(io.StringIO(answer.text)))
-    made = {(r["equipment"], r["figure"], r["part"], r["to"]): (r["value"], r["unit"]) for r in rows}
+    made = {(r["equipment"], r["figure"], r["part"], f"{r['from']}/{r['to']}"): (r["value"], r["unit"]) for r in rows}
     assert len(made) == len(rows)  # each line says a thing of its own
     return made
 
@@ -105,6 +105,40 @@ def test_req_38_what_is_uncalibrated_is_left_out_and_said(world: Any) -> None:
     assert "Tidak dihitung: kalibrasi habis 50,0 % data (66 kali). 9,3 sampai 9,3 °C" in page
     assert "Alat ukur dengan kalibrasi habis 1: LOG-1" in page
     assert "Alat ukur tanpa catatan kalibrasi 1: LOG-2" in page
+
+
+def test_req_38_a_correction_applies_from_its_date_and_the_report_names_it(world: Any) -> None:
+    """Two degrees less from the first warm hour on: 7.3 is in range; before that date the raw value counts."""
+    from_ms = world.clock.now - 11 * HOUR
+    world.records.correct_probe(
+        "LOG-1/temperature_c", from_ms, Decimal("-2.0"), "KAL-17", BOSS, "compared at the province", world.clock.now
+    )
+    got = equipment(world, "KULKAS-A")
+    assert (got["time"]["above_ms"], got["temperature"]["high_c"]) == (0, "7.3")
+    assert got["corrected"] == [
+        {"stream": "LOG-1/temperature_c", "from": "2026-11-19T21:00:00.000Z", "offset_c": "-2.0"}
+    ]
+    page = text_of(world.log_in("manager", "en").get(f"{PAGE}?{TWO_DAYS}").text)
+    assert "Values corrected by certificate LOG-1/temperature_c: −2.0 °C, since 20 Nov 2026 06:00 WIT" in page
+    rows = csv_of(world, TWO_DAYS)
+    at = "LOG-1/temperature_c 2026-11-19T21:00:00.000Z"
+    assert rows["KULKAS-A", "time.above_ms", "", "2026-11-20/2026-11-20"] == ("0.0", "min")
+    assert rows["KULKAS-A", "corrected.offset_c", at, "2026-11-19/2026-11-20"] == ("-2.0", "Cel")
+    assert equipment(world, "KULKAS-A", "from=2026-11-18&to=2026-11-18")["corrected"] == []
+
+
+def test_req_12_what_a_person_marked_is_unknown_and_named(world: Any) -> None:
+    """The first of the eleven warm hours was a logger on a table: unknown in the report, with who said so."""
+    from_ms = world.clock.now - 11 * HOUR
+    world.records.mark_readings(
+        "LOG-1/temperature_c", from_ms, from_ms + HOUR, BOSS, "lay on the table", world.clock.now
+    )
+    got = equipment(world, "KULKAS-A")
+    assert got["time"]["above_ms"] == 595 * MIN
+    (marked,) = got["marked"]
+    assert (marked["from"], marked["said_by"]) == ("2026-11-19T21:00:00.000Z", "wiring")
+    page = text_of(world.log_in("manager", "id").get(f"{PAGE}?{TWO_DAYS}").text)
+    assert "LOG-1/temperature_c: 20 Nov 2026 06.00 WIT sampai 20 Nov 2026 07.00 WIT, oleh wiring" in page
 
 
 def test_a_reading_counts_where_its_device_stood_then(world: Any) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alerts.bulk import points_by_stream, points_of
 from alerts.bulk.stretches import Stretches, stretches_of
@@ -44,6 +46,23 @@ def test_where_any_logger_has_a_reading_there_is_data(hand: Any) -> None:
     got = kpis.availability([(one, QUARTER), (other, 2 * QUARTER)], hand.T0, hand.T0 + DAY)
     assert (got.expected, got.received) == (96, 49)  # the last reading of the other stands for half an hour
     assert kpis.availability([], hand.T0, hand.T0 + DAY).percent == Decimal("0.0")
+
+
+STREAMS = st.lists(
+    st.tuples(st.lists(st.integers(-20, 120).map(lambda t: t * 1000), max_size=20), st.integers(1, 30))
+)
+
+
+@given(STREAMS)
+def test_req_14_availability_is_the_time_that_any_reading_stands_for(streams: list[tuple[list[int], int]]) -> None:
+    """Second by second: in the span, and within one interval of a reading of any stream; order and repeats play no part."""
+    told = [(times(*t_ms), interval_s * 1000) for t_ms, interval_s in streams]
+    covered = {t // 1000 + s for t_ms, interval_s in streams for t in t_ms for s in range(interval_s)} & set(
+        range(100)
+    )
+    got = kpis.availability(told, 0, 100_000)
+    assert got.percent == kpis.percent(len(covered), 100)
+    assert got.received * min((i for _, i in streams), default=900) <= len(covered)
 
 
 def test_req_14_below_half_nothing_is_said_of_the_range() -> None:

@@ -6,12 +6,16 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from alerts.bulk import points_by_stream
+from alerts.bulk import points_by_stream, points_of
 from alerts.bulk.stretches import Stretches, stretches_of
 from alerts.equipment.kpis import found_late_ms
-from alerts.equipment.smile_bands import bands_for, bands_of, smile_report
+from alerts.equipment.presence import gap_class
+from alerts.equipment.smile_bands import CLASSES, bands_for, bands_of, smile_report
 from alerts.profiles import builtin_profiles
 from alerts.rules import Profiles, ReadingFact, judge
 
@@ -61,6 +65,26 @@ def test_smile_15_the_bands_go_by_the_range_of_the_equipment() -> None:
         "freezer": 2,
         "room": 0,
     }
+
+
+@given(st.lists(st.tuples(st.integers(1, 90), st.sampled_from([-600, -500, 1_000, 5_000, 8_001, None])), max_size=30))
+def test_smile_15_columns_count_what_a_walk_over_the_stretches_counts(steps: list[tuple[int, int | None]]) -> None:
+    """Bands do not overlap in a refrigerator; faults and gaps of any length stand between the readings."""
+    t_ms = np.cumsum([minutes * 60_000 for minutes, _ in steps], dtype=np.int64)
+    line = stretches_of(points_of(t_ms, [v or 0 for _, v in steps], [v is None for _, v in steps]), 600_000)
+    for band, told in zip(bands_of("refrigerator"), smile_report(line, bands_of("refrigerator")), strict=True):
+        counts = dict.fromkeys(CLASSES, 0)
+        since_ms: int | None = None
+        for s in line.segments():
+            here = s.low_m is not None and bool(band.holds(np.array([s.low_m]))[0])
+            if since_ms is not None and not here and (s.known or s.breaks):
+                counts[gap_class(s.from_ms - since_ms)] += 1
+                since_ms = None
+            elif here and since_ms is None:
+                since_ms = s.from_ms
+        if since_ms is not None:
+            counts[gap_class(int(line.to_ms[-1]) - since_ms)] += 1
+        assert tuple(counts.values()) == told.counts
 
 
 @pytest.mark.parametrize("minutes_late", [0, 15])
