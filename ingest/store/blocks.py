@@ -22,15 +22,18 @@ from __future__ import annotations
 import sys
 import zlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate, chain, islice
 from math import gcd
 from operator import lt, sub
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ingest.store.model import Said
 from telemetry.readings import Origin, Quality, Sync
+
+if TYPE_CHECKING:
+    import numpy as np
 
 VERSION = 1
 QUALITIES = tuple(Quality)
@@ -38,6 +41,8 @@ ORIGINS = tuple(Origin)
 SYNCS = tuple(Sync)
 NO_NUMBER = -1
 _USUAL_KIND = len(SYNCS) * ORIGINS.index(Origin.LIVE) + SYNCS.index(Sync.SYNCED)
+# All good, without numbers of the device, variant 0: ``flags``, ``number`` and ``variant`` of nearly every block.
+_USUAL_REST = bytes.fromhex("00 00  00 01  00 00")
 _LEVEL = 6
 # A part of a day that will be joined soon is stored as it is.
 _WORTH_DEFLATING = 100
@@ -51,7 +56,6 @@ _PLAIN = 2
 _MOST = 1 << 20
 # A column as it is read: one number stands for a column of nothing else.
 Column = int | Sequence[int]
-Reader = Callable[[bytes, int, int], tuple[Column, int]]
 
 
 class DamagedError(ValueError):
@@ -70,6 +74,25 @@ class Front:
 
     def said(self, i: int) -> Said:
         return said_of(self.milli[i], at(self.flags, i))
+
+
+class Part(NamedTuple):
+    """What a block says of its entries beside times and values; they begin at ``start`` of the whole."""
+
+    start: int
+    n: int
+    flags: Column
+    number: Column
+    variant: Column
+
+
+@dataclass(slots=True)
+class Fronts:
+    """The fronts of several pieces, one after the other in order of time."""
+
+    t_ms: array[int]
+    milli: array[int]
+    parts: Sequence[Part]
 
 
 @dataclass(slots=True)
@@ -165,11 +188,33 @@ def decode_front(body: bytes) -> Front:
     return Front(_spread(t_ms, n), _spread(milli, n), flags, number, variant)
 
 
-def decode_front_fast(body: bytes) -> Front:
-    """``decode_front`` through numpy, times and values as arrays of 8 bytes: for who reads months (api, alerts)."""
-    n, start, end = _head(body)
-    t_ms, milli, flags, number, variant = _columns(body[start:end], n, _IN_FRONT, _unpack_by_numpy)
-    return Front(_array(t_ms, n), _array(milli, n), flags, number, variant)
+def decode_fronts(bodies: Sequence[bytes]) -> Fronts:
+    """``decode_front`` of blocks in a row, through numpy and into one array: for who reads months (api, alerts)."""
+    import numpy as np  # loaded by who reads months, not by ingest
+
+    heads = [_head(body) for body in bodies]
+    # Filled where it stays: to copy this much costs as much as to decode it.
+    t_ms, milli = (array("q", [0]) * sum(n for n, _, _ in heads) for _ in range(2))
+    columns = np.frombuffer(t_ms, np.int64), np.frombuffer(milli, np.int64)
+    parts: list[Part] = []
+    start = 0
+    for body, (n, front, end) in zip(bodies, heads, strict=True):
+        raw = _inflated(body[front:end])
+        try:
+            place = 0
+            for column in columns:
+                place = _unpack_into(column[start : start + n], raw, place)
+            if raw[place:] == _USUAL_REST:
+                parts.append(Part(start, n, 0, NO_NUMBER, 0))
+            else:
+                flags, place = _unpack_quick(raw, place, n)
+                number, place = _unpack_quick(raw, place, n)
+                variant, place = _unpack_quick(raw, place, n)
+                parts.append(Part(start, n, flags, number, variant))
+        except (IndexError, KeyError):
+            raise DamagedError("a column cut short") from None
+        start += n
+    return Fronts(t_ms, milli, parts)
 
 
 def decode(body: bytes) -> Columns:
@@ -193,15 +238,19 @@ def _head(body: bytes) -> tuple[int, int, int]:
     return n, start, start + length
 
 
-def _columns(deflated: bytes, n: int, count: int, read: Reader | None = None) -> list[Column]:
+def _inflated(deflated: bytes) -> bytes:
     try:
-        raw = zlib.decompress(deflated)
+        return zlib.decompress(deflated)
     except zlib.error as error:
         raise DamagedError(f"a damaged block: {error}") from error
+
+
+def _columns(deflated: bytes, n: int, count: int) -> list[Column]:
+    raw = _inflated(deflated)
     place, found = 0, []
     try:
         for _ in range(count):
-            column, place = (read or unpack)(raw, place, n)
+            column, place = unpack(raw, place, n)
             found.append(column)
     except (IndexError, KeyError):
         raise DamagedError("a column cut short") from None
@@ -210,12 +259,6 @@ def _columns(deflated: bytes, n: int, count: int, read: Reader | None = None) ->
 
 def _spread(column: Column, n: int) -> list[int]:
     return [column] * n if isinstance(column, int) else list(column)
-
-
-def _array(column: Column, n: int) -> array[int]:
-    if isinstance(column, array):
-        return column
-    return array("q", [column]) * n if isinstance(column, int) else array("q", column)
 
 
 def pack(values: Sequence[int]) -> bytes:
@@ -288,33 +331,57 @@ def unpack(raw: bytes, place: int, n: int) -> tuple[Column, int]:
     raise DamagedError(f"a column of kind {kind}")
 
 
-def _unpack_by_numpy(raw: bytes, place: int, n: int) -> tuple[Column, int]:
-    """``unpack`` for the kinds that have something for every entry."""
-    import numpy as np  # loaded by who reads months, not by ingest
+def _unpack_quick(raw: bytes, place: int, n: int) -> tuple[Column, int]:
+    """``unpack``, through numpy for the kinds that have something for every entry."""
+    import numpy as np
 
-    kind = raw[place]
-    if kind < _PLAIN or n < _WORTH_TRYING:
+    if raw[place] < _PLAIN or n < _WORTH_TRYING:
         return unpack(raw, place, n)
-    first, at_width = _read_zigzag(raw, place + 1)
-    scale = 1
-    if kind == _PLAIN:
-        scale, at_width = _read_varint(raw, at_width)
-    width, count = raw[at_width], n if kind == _PLAIN else n - 1
-    end = at_width + 1 + width * count
-    if end > len(raw) or width not in _SIGNED:
-        raise DamagedError("a column cut short")
-    planes = np.frombuffer(raw, np.uint8, width * count, at_width + 1).reshape(width, count)
-    numbers = np.ascontiguousarray(planes.T).view(f"<{'i' if kind == 3 else 'u'}{width}").ravel().astype(np.int64)
-    if kind == _PLAIN:
-        made = first + scale * numbers
+    column = np.empty(n, np.int64)
+    end = _unpack_into(column, raw, place)
+    return array("q", column.tobytes()), end
+
+
+def _unpack_into(column: np.ndarray[Any, np.dtype[np.int64]], raw: bytes, place: int) -> int:
+    """``unpack`` into an array of as many entries; where the next column starts."""
+    kind, n = raw[place], len(column)
+    first, place = _read_zigzag(raw, place + 1)
+    if kind == 0:
+        column.fill(first)
+    elif kind == 1:
+        step, place = _read_zigzag(raw, place)
+        column[:] = range(first, first + n * step, step)
+    elif kind == _PLAIN:
+        scale, place = _read_varint(raw, place)
+        column[:], place = _numbers(raw, place, n, "u")
+        if scale != 1:
+            column *= scale
+        if first:
+            column += first
     elif kind in (3, 4):
-        made = np.empty(n, np.int64)
-        made[0] = first
-        np.cumsum(numbers, out=made[1:])
-        made[1:] += first
+        differences, place = _numbers(raw, place, n - 1, "i" if kind == 3 else "u")
+        differences.cumsum(dtype=column.dtype, out=column[1:])
+        column[0] = 0
+        column += first
     else:
         raise DamagedError(f"a column of kind {kind}")
-    return array("q", made.tobytes()), end
+    return place
+
+
+def _numbers(raw: bytes, place: int, count: int, sign: str) -> tuple[np.ndarray[Any, Any], int]:
+    """Numbers written plane by plane (their width stands first), and where they end."""
+    import numpy as np
+
+    width = raw[place]
+    end = place + 1 + width * count
+    if end > len(raw) or width not in _SIGNED:
+        raise DamagedError("a column cut short")
+    if width == 1:
+        return np.frombuffer(raw, f"{sign}1", count, place + 1), end
+    whole = np.empty((count, width), np.uint8)
+    for k in range(width):
+        whole[:, k] = np.frombuffer(raw, np.uint8, count, place + 1 + k * count)
+    return whole.reshape(-1).view(f"<{sign}{width}"), end
 
 
 def _planes(numbers: array[int]) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +25,12 @@ from ingest.store.blocks import (
     Columns,
     DamagedError,
     Front,
+    Fronts,
+    Part,
     at,
     decode,
     decode_front,
-    decode_front_fast,
+    decode_fronts,
     joined,
     origin_of,
     said_of,
@@ -311,14 +314,33 @@ class SqliteStore:
             stream = self._streams.find(stream_id) if made else None
             if stream is None:
                 return series
-            for group in _overlapping(self._pieces(stream, from_ms, to_ms)):
-                if len(group) == 1 and not group[0][1]:
-                    _extend(series, decode_front_fast(self._body(group[0][0])), from_ms, to_ms)
-                else:
-                    whole = self._joined(group)
-                    front = Front(whole.t_ms, whole.milli, whole.flags, whole.number, whole.variant)
-                    _extend(series, front, from_ms, to_ms)
+            for fronts in self._fronts(stream, from_ms, to_ms):
+                _extend(series, fronts, from_ms, to_ms)
         return series
+
+    def _fronts(self, stream: int, from_ms: int, to_ms: int) -> Iterator[Fronts]:
+        """Everything that may lie in a span, in order; blocks that share no time with others many at a time."""
+        blocks: list[Piece] = []
+        for group in _overlapping(self._pieces(stream, from_ms, to_ms)):
+            alone = len(group) == 1 and not group[0][1]
+            if alone:
+                blocks.append(group[0][0])
+            if blocks and (not alone or len(blocks) == _TOGETHER):
+                yield decode_fronts(self._bodies(stream, blocks))
+                blocks = []
+            if not alone:
+                whole = self._joined(group)
+                part = Part(0, len(whole), whole.flags, whole.number, whole.variant)
+                yield Fronts(array("q", whole.t_ms), array("q", whole.milli), [part])
+        if blocks:
+            yield decode_fronts(self._bodies(stream, blocks))
+
+    def _bodies(self, stream: int, blocks: Sequence[Piece]) -> list[bytes]:
+        """Of sealed pieces in a row, by one question."""
+        query = "SELECT id, body FROM blocks WHERE stream = ? AND day BETWEEN ? AND ?"
+        days = (stream, blocks[0].first_ms // DAY_MS, blocks[-1].first_ms // DAY_MS)
+        found: dict[int, bytes] = dict(self._db.execute(query, days))
+        return [found[block.id] for block in blocks]
 
     def latest(self, stream_ids: Sequence[str]) -> dict[str, Row]:
         found: dict[str, Row] = {}
@@ -409,18 +431,25 @@ def _overlapping(pieces: Sequence[tuple[Piece, bool]]) -> Iterator[list[tuple[Pi
         yield group
 
 
-def _extend(series: Series, front: Front, from_ms: int, to_ms: int) -> None:
-    """The part of ``front`` (in order of time) that lies in the span."""
-    low, high = bisect_left(front.t_ms, from_ms), bisect_left(front.t_ms, to_ms)
-    start = len(series.t_ms)
-    series.t_ms.extend(front.t_ms[low:high])
-    series.milli.extend(front.milli[low:high])
-    # A hot piece has a number for every entry, mostly the usual one: a look at C speed before a look at each.
-    if front.flags != 0 and (isinstance(front.flags, int) or any(front.flags)):
-        series.odd.update((start + i - low, front.said(i)) for i in range(low, high) if at(front.flags, i))
-    if front.number != -1 and (isinstance(front.number, int) or max(front.number) >= 0):
-        numbers = ((i, at(front.number, i)) for i in range(low, high))
-        series.device_seq.update((start + i - low, number) for i, number in numbers if number >= 0)
-    if front.variant != 0 and (isinstance(front.variant, int) or any(front.variant)):
-        variants = ((i, at(front.variant, i)) for i in range(low, high))
-        series.variant.update((start + i - low, variant) for i, variant in variants if variant)
+def _extend(series: Series, fronts: Fronts, from_ms: int, to_ms: int) -> None:
+    """The part of ``fronts`` that lies in the span."""
+    first, end = bisect_left(fronts.t_ms, from_ms), bisect_left(fronts.t_ms, to_ms)
+    shift = len(series.t_ms) - first
+    if not series.t_ms and end - first == len(fronts.t_ms):
+        series.t_ms, series.milli = fronts.t_ms, fronts.milli
+    else:
+        series.t_ms.extend(fronts.t_ms[first:end])
+        series.milli.extend(fronts.milli[first:end])
+    for start, n, flags, number, variant in fronts.parts:
+        here = range(max(first - start, 0), min(end - start, n))
+        to = start + shift
+        # A hot piece has a number for every entry, mostly the usual one: a look at C speed before a look at each.
+        if flags != 0 and (isinstance(flags, int) or any(flags)):
+            odd = ((i, at(flags, i)) for i in here)
+            series.odd.update((to + i, said_of(fronts.milli[start + i], flag)) for i, flag in odd if flag)
+        if number != -1 and (isinstance(number, int) or max(number) >= 0):
+            numbers = ((i, at(number, i)) for i in here)
+            series.device_seq.update((to + i, found) for i, found in numbers if found >= 0)
+        if variant != 0 and (isinstance(variant, int) or any(variant)):
+            variants = ((i, at(variant, i)) for i in here)
+            series.variant.update((to + i, found) for i, found in variants if found)

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from ingest.store.blocks import (
     Columns,
     Front,
-    _unpack_by_numpy,
+    Fronts,
+    _unpack_quick,
     at,
     decode,
     decode_front,
-    decode_front_fast,
+    decode_fronts,
     encode,
     joined,
     pack,
@@ -88,21 +89,22 @@ def test_a_block_comes_back_whatever_is_in_it(entries: list[Any]) -> None:
     whole = Columns(*(list(column) for column in zip(*entries, strict=True)))
     body = encode(whole)
     assert decode(body) == whole
-    for front in (decode_front(body), decode_front_fast(body)):
-        assert list(front.t_ms) == whole.t_ms
-        assert list(front.milli) == whole.milli
-        assert [[at(c, i) for i in range(len(whole))] for c in (front.flags, front.number, front.variant)] == [
-            whole.flags,
-            whole.number,
-            whole.variant,
-        ]
+    front = decode_front(body)
+    others = [whole.flags, whole.number, whole.variant]
+    assert (list(front.t_ms), list(front.milli)) == (whole.t_ms, whole.milli)
+    assert [[at(c, i) for i in range(len(whole))] for c in (front.flags, front.number, front.variant)] == others
+    twice = decode_fronts([body, body])
+    assert (list(twice.t_ms), list(twice.milli)) == (whole.t_ms * 2, whole.milli * 2)
+    assert [(part.start, part.n) for part in twice.parts] == [(0, len(whole)), (len(whole), len(whole))]
+    for part in twice.parts:
+        assert [[at(c, i) for i in range(len(whole))] for c in (part.flags, part.number, part.variant)] == others
 
 
 @given(LISTS)
 def test_numpy_reads_the_same(values: list[int]) -> None:
     if max(values) < 1 << 63 and min(values) >= -(1 << 63):
         packed = pack(values)
-        found, end = _unpack_by_numpy(packed, 0, len(values))
+        found, end = _unpack_quick(packed, 0, len(values))
         assert ([at(found, i) for i in range(len(values))], end) == (values, len(packed))
 
 
@@ -123,9 +125,9 @@ def test_parts_joined_are_in_the_order_of_the_cursor(minutes: list[int], cut: in
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_refused_or_read_and_nothing_else(body: bytes) -> None:
-    for read in (decode, decode_front, decode_front_fast):
+    for read in (decode, decode_front, lambda body: decode_fronts([body])):
         try:
-            assert isinstance(read(body), Columns | Front)
+            assert isinstance(read(body), Columns | Front | Fronts)
         except ValueError:
             pass
 
