@@ -29,7 +29,7 @@ from alerts.vvm import used
 from telemetry.contract import iso_utc
 
 VERSION = 1
-ENGINE = "4"
+ENGINE = "5"
 """Version of the judgement's code: raised when the same facts and limits may give another verdict."""
 
 _DAY_MS = 86_400_000
@@ -66,7 +66,7 @@ def document(judged: Judged, as_of: AsOf, products_version: str, *, digests: boo
         "word": made.verdict.value,
         "reasons": [_reason(r) for r in made.reasons],
         "placements": [_placement(p) for p in told.stays],
-        "places": {e: _place(p) for e, p in sorted(told.places.items())},
+        "places": {e: _places(p, told.places_later.get(e, ())) for e, p in sorted(told.places.items())},
         "devices": _devices(judged),
         **_amended(judged),
         "vvm_readings": [{"stage": v.stage.value, "at": at(v.at_ms), "by": v.by} for v in told.seen],
@@ -238,6 +238,12 @@ def _c(value: Decimal | None) -> str | None:
 def _place(p: Place) -> dict[str, Any]:
     said = {"level": p.level, "freezes": p.freezes, "chills": p.chills}
     return {**said, "carries": True} if p.carries else said
+
+
+def _places(first: Place, later: Sequence[tuple[int, Place]]) -> dict[str, Any]:
+    """What a place was for; where it became another thing, what it was then on."""
+    rows = [{"since": at(since_ms), **_place(p)} for since_ms, p in later]
+    return {**_place(first), "later": rows} if rows else _place(first)
 
 
 def _placement(p: Placement) -> dict[str, Any]:

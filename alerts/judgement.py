@@ -20,7 +20,7 @@ from alerts.bulk import expose_points, points_by_stream
 from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used
 from alerts.products import UNKNOWN_PRODUCT, Product
 from alerts.rules import Dated, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
-from alerts.storage import Place, by_place, is_shipped, wrong_storage
+from alerts.storage import Place, Stood, by_place, is_shipped, stood_in, wrong_storage
 from alerts.verdicts import (
     BatchVerdict,
     VerdictWord,
@@ -53,7 +53,8 @@ class BatchInfo:
 class Told:
     """All that people said which a judgement rests on.
 
-    ``places``: equipment -> what it is for. ``devices``: serial -> declared interval and sensor's sigma.
+    ``places``: equipment -> what it was for first; ``places_later``: (since when, what it was for then on), where it changed.
+    ``devices``: serial -> declared interval and sensor's sigma.
     ``amended``: what they said of readings.
     ``released_ms``: when a person last released the batch, None where the last decision was none.
     """
@@ -65,6 +66,12 @@ class Told:
     devices: Mapping[str, StreamSettings] = field(default_factory=dict)
     amended: Amendments = NOTHING_SAID
     released_ms: int | None = None
+    places_later: Mapping[str, tuple[tuple[int, Place], ...]] = field(default_factory=dict)
+
+    @property
+    def stood(self) -> list[Stood]:
+        """The stays by what their places were at the time."""
+        return stood_in(self.stays, self.places, self.places_later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ def judge_told(
     if product is not None and product.transport not in limits.catalogue:
         product = replace(product, transport="")  # no such type: judged by its own limits in a box too
     exposure = _expose(told, product, limits, counted, now_ms)
-    wrong = wrong_storage(told.batch.id, product, told.stays, told.places, now_ms)
+    wrong = wrong_storage(told.batch.id, product, told.stood, now_ms)
     budgets = () if exposure is None or product is None else budgets_used(exposure.line, product.budgets, profile)
     used = _used(product, exposure)
     streams = {f.stream_id for f in facts}
@@ -158,7 +165,7 @@ def _eras(limits: Limits, profile: str, now_ms: int) -> tuple[Dated, ...]:
 
 def _shipping(told: Told, product: Product | None, limits: Limits, now_ms: int) -> tuple[Dated, ...]:
     """The same of its shipment type, where it was in a box."""
-    if product is None or not any(is_shipped(product, p) for p in told.places.values()):
+    if product is None or not any(is_shipped(product, one.place) for one in told.stood):
         return ()
     return _eras(limits, product.transport, now_ms)
 
@@ -181,7 +188,7 @@ def _expose(
         return None
     sigma_c = max((s.sigma_c for s in streams.values() if s.sigma_c is not None), default=None)
     shipping = _shipping(told, product, limits, now_ms)
-    return by_place(exposure, told.stays, told.places, product, profile, sigma_c, eras, told.released_ms, shipping)
+    return by_place(exposure, told.stood, product, profile, sigma_c, eras, told.released_ms, shipping)
 
 
 def _used(product: Product | None, exposure: Exposure | None) -> Decimal | None:

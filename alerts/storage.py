@@ -36,20 +36,58 @@ class Place:
     carries: bool = False
 
 
-def wrong_storage(
-    batch: str, product: Product | None, stays: Iterable[Placement], places: Mapping[str, Place], now_ms: int
-) -> list[RuleFinding]:
-    """One WRONG_STORAGE for each stay that had begun by ``now_ms`` in a place that is wrong for the product."""
-    found: list[RuleFinding] = []
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """A stay, or the part of one, in a place that was one thing all the while (None: it is not known what)."""
+
+    stay: Placement
+    place: Place | None
+
+
+def stood_in(
+    stays: Iterable[Placement], places: Mapping[str, Place], later: Mapping[str, Sequence[tuple[int, Place]]]
+) -> list[Stood]:
+    """The stays, cut where their place became another thing.
+
+    ``places``: what each was first, and for all time before; ``later``: (since when, what it was then on), in order of time.
+    """
+    made: list[Stood] = []
     for stay in stays:
-        place = places.get(stay.equipment)
-        if product is None or place is None or stay.from_ms > now_ms:
+        place, begins_ms = places.get(stay.equipment), stay.from_ms
+        for since_ms, becomes in later.get(stay.equipment, ()):
+            if stay.to_ms is not None and since_ms >= stay.to_ms:
+                break
+            if since_ms > begins_ms:
+                made.append(Stood(replace(stay, from_ms=begins_ms, to_ms=since_ms), place))
+                begins_ms = since_ms
+            place = becomes
+        made.append(Stood(replace(stay, from_ms=begins_ms), place))
+    return made
+
+
+def wrong_storage(batch: str, product: Product | None, stood: Iterable[Stood], now_ms: int) -> list[RuleFinding]:
+    """One WRONG_STORAGE for each stay that had begun by ``now_ms`` in a place that was wrong for the product."""
+    wrong: list[tuple[Placement, Level, str]] = []
+    for one in stood:
+        why = None if product is None or one.place is None else _wrong(product, one.place)
+        if why is None or one.stay.from_ms > now_ms:
             continue
-        if place.freezes and product.freeze_class is FreezeClass.SENSITIVE:
-            found.append(_finding(batch, product, stay, now_ms, Level.ALARM, IN_FREEZER))
-        elif place.chills and place.level in product.freezer_at:
-            found.append(_finding(batch, product, stay, now_ms, Level.WARNING, NOT_FROZEN))
-    return found
+        last = wrong[-1][0] if wrong and wrong[-1][1:] == why else None
+        if last is not None and (last.equipment, last.to_ms) == (one.stay.equipment, one.stay.from_ms):
+            wrong[-1] = (replace(last, to_ms=one.stay.to_ms), *why)  # it became another thing, as wrong as before
+        else:
+            wrong.append((one.stay, *why))
+    if product is None:
+        return []
+    return [_finding(batch, product, stay, now_ms, level, reason) for stay, level, reason in wrong]
+
+
+def _wrong(product: Product, place: Place) -> tuple[Level, str] | None:
+    if place.freezes and product.freeze_class is FreezeClass.SENSITIVE:
+        return Level.ALARM, IN_FREEZER
+    if place.chills and place.level in product.freezer_at:
+        return Level.WARNING, NOT_FROZEN
+    return None
 
 
 def _finding(batch: str, product: Product, stay: Placement, now_ms: int, level: Level, reason: str) -> RuleFinding:
@@ -144,8 +182,7 @@ def range_in(product: Product | None, place: Place | None, profile: Profile) -> 
 
 def by_place(
     exposure: Exposure,
-    stays: Sequence[Placement],
-    places: Mapping[str, Place],
+    stood: Sequence[Stood],
     product: Product | None,
     profile: Profile,
     sigma_c: Decimal | None,
@@ -160,7 +197,7 @@ def by_place(
     findings of heat are those of the product's shipment type, ``shipping``: what its limits were from when.
     """
     plain = plain_range(profile)
-    ranges = [(p, range_in(product, places.get(p.equipment), profile)) for p in stays]
+    ranges = [(one.stay, range_in(product, one.place, profile)) for one in stood]
     if all(allowed == plain for _, allowed in ranges):
         return exposure
     spans = [_strictest([a for p, a in ranges if _covers(p, s)], plain) for s in exposure.timeline]

@@ -109,16 +109,23 @@ def told_of(
     seen: Iterable[VvmObservation],
     verdicts: Iterable[Verdict],
     registry: Registry,
+    kinds_of: Callable[[str], list[tuple[int, str, str]]],
     catalogue: Mapping[str, Profile],
     amended: Amendments,
 ) -> Told:
-    """The values of the records as the judgement takes them; ``stays`` and ``seen`` with those of its ancestors."""
+    """The values of the records as the judgement takes them; ``stays`` and ``seen`` with those of its ancestors.
+
+    ``kinds_of``: (since when, kind, profile) of an equipment. The level of its site is that of now.
+    """
     stood = tuple(Placement(batch.id, p.equipment, p.from_ms, p.to_ms, p.id, p.said_by) for p in stays)
-    places = {}
-    for name in {p.equipment for p in stood}:
-        equipment = registry.equipment.get(name)
-        if equipment is not None:
-            places[name] = place_of(equipment, registry.sites[equipment.site], catalogue)
+    places: dict[str, Place] = {}
+    later: dict[str, tuple[tuple[int, Place], ...]] = {}
+    for name in sorted({p.equipment for p in stood} & set(registry.equipment)):
+        equipment = registry.equipment[name]
+        rows = _places_over_time(equipment, registry.sites[equipment.site], kinds_of(name), catalogue)
+        places[name] = rows[0][1]
+        if len(rows) > 1:
+            later[name] = tuple(rows[1:])
     devices = {d.serial: settings_of(d) for d in registry.devices.values()}
     info = BatchInfo(
         batch.id,
@@ -130,7 +137,19 @@ def told_of(
         batch.doses,
     )
     read = tuple(VvmSeen(VvmStage(str(v.stage)), v.at_ms, v.by) for v in seen)
-    return Told(info, stood, read, places, devices, amended, released_ms(verdicts))
+    return Told(info, stood, read, places, devices, amended, released_ms(verdicts), later)
+
+
+def _places_over_time(
+    equipment: Equipment, site: Site, kinds: Iterable[tuple[int, str, str]], catalogue: Mapping[str, Profile]
+) -> list[tuple[int, Place]]:
+    """(Since when, what it was for), the first since ever; at least one."""
+    made: list[tuple[int, Place]] = []
+    for since_ms, kind, profile in kinds:
+        place = place_of(replace(equipment, kind=kind, profile=profile), site, catalogue)
+        if not made or made[-1][1] != place:
+            made.append((since_ms, place))
+    return made or [(0, place_of(equipment, site, catalogue))]
 
 
 def released_ms(verdicts: Iterable[Verdict]) -> int | None:
@@ -162,6 +181,7 @@ def told_now(
             sorted(seen, key=lambda v: (v.at_ms, v.id)),
             records.verdict_history(batch_id),
             registry,
+            records.kinds_of,
             catalogue,
             read_amendments(records),
         )
@@ -202,6 +222,7 @@ def told_as_of(
         sorted(seen, key=lambda v: (v.at_ms, v.id)),
         _of(records, "verdict", audit_id, batch_id, "v"),
         Registry(audit_id, sites, equipment, devices),
+        lambda name: records.kinds_of(name, audit_id),
         catalogue,
         amendments_of(of_serials("probe_correction"), of_serials("reading_mark")),
     )

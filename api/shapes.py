@@ -66,6 +66,7 @@ class DeviceOut(Out):
     calibration_error_c: Number | None = None
     tera_on: date | None = None
     tera_valid_days: int
+    since_ms: int | None = None
 
 
 class ReadingOut(Out):
@@ -744,6 +745,7 @@ class EquipmentIn(In):
     kind: Literal["refrigerator", "freezer", "cold_room", "cold_box", "waste_store"]
     profile: Id
     smile_asset_id: SmileId | None = None
+    since_ms: TimeMs | None = None
     reason: Reason
 
 
@@ -762,6 +764,7 @@ class DeviceIn(In):
     calibration_error_c: Annotated[Decimal, Field(ge=0, le=20, decimal_places=3)] | None = None
     tera_on: date | None = None
     tera_valid_days: Annotated[int, Field(ge=1, le=3660)] = 365
+    since_ms: TimeMs | None = None
     reason: Reason
 
 

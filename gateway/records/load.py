@@ -155,7 +155,11 @@ class _Table:
 
 
 _SITE = _Table(dict.fromkeys(("id", "name", "region", "zone", "shard", "level"), _text), {"smile_entity_id": _whole})
-_EQUIPMENT = _Table(dict.fromkeys(("id", "site", "name", "kind", "profile"), _text), {"smile_asset_id": _whole})
+_EQUIPMENT = _Table(
+    dict.fromkeys(("id", "site", "name", "kind", "profile"), _text),
+    {"smile_asset_id": _whole, "since": _time_ms},
+    {"since": "since_ms"},
+)
 _DEVICE = _Table(
     dict.fromkeys(("serial", "site", "edge", "driver"), _text),
     {
@@ -169,8 +173,9 @@ _DEVICE = _Table(
         "calibration_error_c": _decimal,
         "tera_on": _day,
         "tera_valid_days": _whole,
+        "since": _time_ms,
     },
-    {"calibrated_until": "calibrated_until_ms"},
+    {"calibrated_until": "calibrated_until_ms", "since": "since_ms"},
     "serial",
 )
 _BATCH = _Table(

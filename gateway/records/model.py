@@ -148,7 +148,11 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What is watched. ``profile`` is the id of a profile of ``alerts/profiles.toml``."""
+    """What is watched. ``profile`` is the id of a profile of ``alerts/profiles.toml``.
+
+    ``since_ms``: since when it is of this kind and for this profile's range (None: since it was said; 0: it always was),
+    for what a batch in it lived through. The limits of the equipment itself change when it is said (decision 0023).
+    """
 
     id: str
     site: str
@@ -156,6 +160,7 @@ class Equipment:
     kind: EquipmentKind | str
     profile: str
     smile_asset_id: int | None = None
+    since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,8 @@ class Device:
 
     ``smile_serial``: its name in SMILE, letters, digits and ``-_.`` (smile-core-api.md 3.5). ``e_kg``: R76's
     verification interval, ``max_kg`` the scale's capacity. ``tera_on``: day of the last legal verification, good for
-    ``tera_valid_days`` (smile-and-waste.md 23).
+    ``tera_valid_days`` (smile-and-waste.md 23). ``since_ms``: since when it stands in ``equipment`` (None: since it was
+    said; 0: it always did).
     """
 
     serial: str
@@ -197,6 +203,7 @@ class Device:
     calibration_error_c: Decimal | None = None
     tera_on: date | None = None
     tera_valid_days: int = 365
+    since_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -14,7 +16,7 @@ from gateway.records.kinds import BATCH, DEVICE, EQUIPMENT, REGISTRY_KINDS, SITE
 from gateway.records.model import Actor, Batch, Change, Device, Equipment, Registered, Registry, Site
 from gateway.records.part import Part, equal
 from gateway.records.quarantine import waiting_ids
-from gateway.records.tx import Act, Tx, fetch
+from gateway.records.tx import Act, Kind, Tx, fetch
 
 
 class RegistryPart(Part):
@@ -32,6 +34,7 @@ class RegistryPart(Part):
         check_equipment(equipment)
         with self._write() as tx:
             tx.need(SITE, equipment.site)
+            _check_since(tx, EQUIPMENT, equipment.id, equipment.since_ms, actor, at_ms)
             return tx.put(EQUIPMENT, equipment, Act(actor, reason, at_ms))
 
     def upsert_device(self, device: Device, actor: Actor, reason: str, at_ms: int) -> Registered:
@@ -43,6 +46,7 @@ class RegistryPart(Part):
             tx.lock_site(device.site)
             if device.equipment is not None:
                 _same_site(tx, device)
+            _check_since(tx, DEVICE, device.serial, device.since_ms, actor, at_ms)
             _smile_serial_free(tx, device)
             change = tx.put(DEVICE, device, Act(actor, reason, at_ms))
             return Registered(change, waiting_ids(tx.connection, device.serial))
@@ -93,16 +97,26 @@ class RegistryPart(Part):
         query = select(a.c.at_ms, a.c.new).where(a.c.kind == DEVICE.name, a.c.new.is_not(None)).order_by(a.c.id)
         if audit_id is not None:
             query = query.where(a.c.id <= audit_id)
-        found: dict[str, list[tuple[int, str]]] = {}
         with self._db.read() as connection:
-            for at_ms, text in connection.execute(query):
-                row = json.loads(text)
-                since, equipment = found.setdefault(row["serial"], []), row.get("equipment") or ""
-                while since and since[-1][0] >= at_ms:
-                    since.pop()
-                if not since or since[-1][1] != equipment:
-                    since.append((at_ms, equipment))
-        return found
+            rows = [(at_ms, json.loads(text)) for at_ms, text in connection.execute(query)]
+        told: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+        for at_ms, row in rows:
+            told.setdefault(row["serial"], []).append((at_ms, row))
+        return {
+            serial: [(at_ms, home) for at_ms, (home,) in since_when(said, ("equipment",))]
+            for serial, said in told.items()
+        }
+
+    def kinds_of(self, equipment_id: str, audit_id: int | None = None) -> list[tuple[int, str, str]]:
+        """(Since when, kind, profile) of an equipment, oldest first, as the audit (up to ``audit_id``) tells it."""
+        a = tables.audit
+        subject = f"{EQUIPMENT.name}:{equipment_id}"
+        query = select(a.c.at_ms, a.c.new).where(a.c.subject == subject, a.c.new.is_not(None)).order_by(a.c.id)
+        if audit_id is not None:
+            query = query.where(a.c.id <= audit_id)
+        with self._db.read() as connection:
+            said = [(at_ms, json.loads(text)) for at_ms, text in connection.execute(query)]
+        return [(at_ms, kind, profile) for at_ms, (kind, profile) in since_when(said, ("kind", "profile"))]
 
     def registry_version(self) -> int:
         """Rises with every change of a site, an equipment or a device; one cheap query."""
@@ -120,6 +134,46 @@ class RegistryPart(Part):
                 {e.id: e for e in fetch(connection, EQUIPMENT, *equal(EQUIPMENT, site=site))},
                 {d.serial: d for d in fetch(connection, DEVICE, *equal(DEVICE, site=site))},
             )
+
+
+def since_when(
+    said: Iterable[tuple[int, Mapping[str, Any]]], names: tuple[str, ...]
+) -> list[tuple[int, tuple[str, ...]]]:
+    """(Since when, these fields), oldest first, of what was said of one record: (when it was said, its row), in that order.
+
+    A row holds from its ``since_ms``, else from when it was said; it says nothing of these fields where they and the date
+    are those of the row before.
+    """
+    since: list[tuple[int, tuple[str, ...]]] = []
+    before: tuple[tuple[str, ...], int | None] | None = None
+    for at_ms, row in said:
+        fields, date_ms = tuple(row.get(name) or "" for name in names), row.get("since_ms")
+        if before is not None and fields == before[0] and date_ms in (None, before[1]):
+            continue
+        before = (fields, date_ms)
+        begins_ms = at_ms if date_ms is None else date_ms
+        while since and since[-1][0] >= begins_ms:
+            since.pop()
+        if not since or since[-1][1] != fields:
+            since.append((begins_ms, fields))
+    return since
+
+
+def _check_since(tx: Tx, kind: Kind[Any], key: str, since_ms: int | None, actor: Actor, at_ms: int) -> None:
+    """A date is a named person's word, of the past, and not before the record was registered (0: since ever)."""
+    old = tx.get(kind, key)
+    if since_ms is None or (old is not None and old.since_ms == since_ms):
+        return
+    if actor.is_system:
+        raise Refused(Code.PERSON_REQUIRED, "since when is said by a person", field="since_ms")
+    a = tables.audit
+    first = select(func.min(a.c.at_ms)).where(a.c.subject == f"{kind.name}:{key}")
+    registered_ms = tx.connection.execute(first).scalar() or at_ms
+    if since_ms > at_ms:
+        raise Refused(Code.BAD_VALUE, "it cannot hold since a time that is to come", field="since_ms")
+    if since_ms and since_ms < registered_ms:
+        why = f"{key} was registered at {registered_ms}: 0 says that it always was so"
+        raise Refused(Code.BAD_VALUE, why, field="since_ms")
 
 
 def _check_origin(tx: Tx, batch: Batch) -> None:

@@ -90,6 +90,7 @@ equipment = Table(
     Column("kind", EnumText(model.EquipmentKind), nullable=False),
     Column("profile", String, nullable=False),
     Column("smile_asset_id", BigInteger),
+    Column("since_ms", BigInteger),
 )
 
 profile_versions = Table(
@@ -122,6 +123,7 @@ devices = Table(
     Column("calibration_error_c", DecimalExact),
     Column("tera_on", Date),
     Column("tera_valid_days", Integer, nullable=False),
+    Column("since_ms", BigInteger),
 )
 
 probe_corrections = Table(

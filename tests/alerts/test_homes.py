@@ -40,6 +40,26 @@ def test_the_audit_tells_where_a_device_stood_and_what_is_said_later_wins(world:
     assert world.records.assigned_equipment(place)["LOG-A"] == first
 
 
+def test_a_move_told_late_with_its_date_is_the_same_as_one_told_in_time(world: Any, start: int) -> None:
+    """LOG-A stood in F2 from noon on; somebody says so at 14:00, and the readings of between are F2's from then on."""
+    world.batch("B1")
+    world.batch("B2", equipment="F2")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11.75, "5.0"), *world.temperatures(12, 14, "-1.0"))
+    world.at(14)
+    assert [f.kind for f in world.found("FRZE", "F1")] == ["confirmed"]
+    assert world.verdict("B1")[0] == "shake_test"
+    moved = replace(world.records.device("LOG-A"), equipment="F2", since_ms=start + 12 * HOUR)
+    world.records.upsert_device(moved, SARI, "moved at noon", start + 14 * HOUR)
+    world.turn()
+    assert [f.kind for f in world.found("FRZE", "F1")] == ["withdrawn"]
+    assert [(f.kind, f.event_ms) for f in world.found("FRZE", "F2")] == [("confirmed", start + 13 * HOUR)]
+    assert ("freeze_shake_test" in world.verdict("B1")[1], world.verdict("B2")[0]) == (False, "shake_test")
+    plain = replace(moved, interval_s=600, since_ms=None)
+    world.records.upsert_device(plain, SARI, "another interval", start + 15 * HOUR)
+    assert world.records.assigned_equipment()["LOG-A"][-1] == (start + 12 * HOUR, "F2")
+
+
 def said(world: Any) -> dict[str, Any]:
     found = (f for f in world.records.findings(standing=True) if f.code != "SILENT" and f.profile != "sensor_rules")
     return {

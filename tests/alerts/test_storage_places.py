@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from alerts.config import Config
+from alerts.explain import explain
 from alerts.exposure import Placement, expose
 from alerts.judgement import BatchInfo, Told, judge_told
+from alerts.memory import Memory
 from alerts.products import builtin_products, parse_table
 from alerts.profiles import builtin_profiles
+from alerts.rulebook import rules_of
 from alerts.rules import Level, Profiles, ReadingFact
-from alerts.storage import Place, by_place, may_freeze, range_in, wrong_storage
+from alerts.storage import Place, Stood, by_place, may_freeze, range_in, stood_in, wrong_storage
 from alerts.verdicts import WRONG_STORAGE
 from api.words import catalogue
 from gateway.records import Actor, Role, SiteLevel
@@ -52,16 +56,16 @@ def place(level: str, what: str) -> Place:
     ],
 )
 def test_req_27_what_is_wrong_where(kfa: str, level: str, what: str, wanted: Level | None) -> None:
-    made = wrong_storage("B", PRODUCTS.get(kfa), [Placement("B", "E", 5)], {"E": place(level, what)}, 5)
+    made = wrong_storage("B", PRODUCTS.get(kfa), [Stood(Placement("B", "E", 5), place(level, what))], 5)
     assert [f.level for f in made] == ([] if wanted is None else [wanted])
     assert all((f.code, f.event_ms, f.end_ms) == (WRONG_STORAGE, 5, None) for f in made)
 
 
 def test_a_stay_that_has_not_begun_is_not_wrong_yet_and_one_that_ended_stays_on_record() -> None:
-    places = {"E": place("puskesmas", "freezer")}
-    assert wrong_storage("B", PRODUCTS[HEPB], [Placement("B", "E", 6)], places, 5) == []
-    (ended,) = wrong_storage("B", PRODUCTS[HEPB], [Placement("B", "E", 1, 4)], places, 5)
-    (open_one,) = wrong_storage("B", PRODUCTS[HEPB], [Placement("B", "E", 1, 9)], places, 5)
+    it = place("puskesmas", "freezer")
+    assert wrong_storage("B", PRODUCTS[HEPB], [Stood(Placement("B", "E", 6), it)], 5) == []
+    (ended,) = wrong_storage("B", PRODUCTS[HEPB], [Stood(Placement("B", "E", 1, 4), it)], 5)
+    (open_one,) = wrong_storage("B", PRODUCTS[HEPB], [Stood(Placement("B", "E", 1, 9), it)], 5)
     assert (ended.end_ms, open_one.end_ms, ended.finding_id) == (4, None, open_one.finding_id)
 
 
@@ -97,14 +101,19 @@ def test_req_27_cold_in_the_freezer_is_none_and_cold_in_the_refrigerator_after_i
     whole = expose("B", stays, facts, Profiles(CATALOGUE), CATALOGUE["refrigerator"], 4 * HOUR)
     assert whole is not None
     places = {"Z": place("puskesmas", "freezer"), "F": place("puskesmas", "refrigerator")}
-    spared = by_place(whole, stays, places, PRODUCTS[BOPV], CATALOGUE["refrigerator"], None)
+    spared = by_place(whole, stood_in(stays, places, {}), PRODUCTS[BOPV], CATALOGUE["refrigerator"], None)
     cold = {f.code: f.episode_start_ms for f in spared.findings}
     assert set(cold) == {"EXCURSION_LOW", "WARNING_LOW", "FRZE", "STOCK_CHECK"}
     assert set(cold.values()) == {2 * HOUR}
     assert {f.code: f.episode_start_ms for f in whole.findings}["FRZE"] == 0
     assert (spared.min_c, spared.timeline) == (whole.min_c, whole.timeline)
     both = {e: place("puskesmas", "freezer") for e in places}
-    assert by_place(whole, stays, both, PRODUCTS[BOPV], CATALOGUE["refrigerator"], Decimal("0.25")).findings == ()
+    assert (
+        by_place(
+            whole, stood_in(stays, both, {}), PRODUCTS[BOPV], CATALOGUE["refrigerator"], Decimal("0.25")
+        ).findings
+        == ()
+    )
 
 
 def test_req_27_warmth_in_the_freezer_is_still_warmth() -> None:
@@ -113,7 +122,7 @@ def test_req_27_warmth_in_the_freezer_is_still_warmth() -> None:
     whole = expose("B", stays, facts, Profiles(CATALOGUE), CATALOGUE["refrigerator"], 11 * HOUR)
     assert whole is not None
     spared = by_place(
-        whole, stays, {"Z": place("puskesmas", "freezer")}, PRODUCTS[BOPV], CATALOGUE["refrigerator"], None
+        whole, [Stood(stays[0], place("puskesmas", "freezer"))], PRODUCTS[BOPV], CATALOGUE["refrigerator"], None
     )
     assert (spared.findings, spared.above_s) == (whole.findings, whole.above_s)
     assert "HEAT" in {f.code for f in whole.findings}
@@ -202,11 +211,43 @@ def test_a_refrigerator_that_was_called_a_freezer_by_mistake_takes_the_alarm_bac
     world.batch("HEP", HEPB)
     world.alerts.start()
     assert wrong_alarms(world) == [(WRONG_STORAGE, None, "HEP", "open")]
-    fridge = replace(world.records.equipment("F1"), kind="refrigerator", profile="refrigerator")
+    fridge = replace(world.records.equipment("F1"), kind="refrigerator", profile="refrigerator", since_ms=0)
     world.records.upsert_equipment(fridge, SARI, "it is a refrigerator", world.clock.wall_ms)
     world.turn()
     assert wrong_alarms(world) == [(WRONG_STORAGE, None, "HEP", "closed")]
     assert world.verdict("HEP") == ("no_action", [])
+
+
+def test_req_27_req_37_a_refrigerator_that_becomes_a_freezer_was_none_before(world: Any, start: int) -> None:
+    """HepB in F1 since 00:00, a refrigerator; at 10:00 it is made a freezer; at 12:00 somebody says: since 09:00."""
+    world.batch("HEP", HEPB)
+    world.batch("OLD", HEPB)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 10, "5.0"))
+    world.clock.wall_ms = start + 10 * HOUR
+    world.records.end_placement("OLD", start + 8 * HOUR, SARI, "used up", world.clock.wall_ms)
+    freezer(world, "F1")
+    world.at(10)
+    (told,) = world.found(WRONG_STORAGE, equipment=None, batch="HEP")
+    assert (told.event_ms, told.end_ms) == (start + 10 * HOUR, None)
+    assert (world.verdict("HEP")[0], world.verdict("OLD")) == ("hold_and_inspect", ("no_action", []))
+    world.clock.wall_ms = start + 12 * HOUR
+    sooner = replace(world.records.equipment("F1"), since_ms=start + 9 * HOUR)
+    world.records.upsert_equipment(sooner, SARI, "it was changed at nine", world.clock.wall_ms)
+    world.turn()
+    found = {f.kind: f.event_ms for f in world.found(WRONG_STORAGE, equipment=None, batch="HEP")}
+    assert found == {"withdrawn": start + 10 * HOUR, "confirmed": start + 9 * HOUR}
+    assert world.verdict("OLD") == ("no_action", [])
+    always = replace(sooner, since_ms=0)
+    world.records.upsert_equipment(always, SARI, "it never was a refrigerator", world.clock.wall_ms)
+    world.turn()
+    assert world.verdict("OLD")[0] == "hold_and_inspect"
+    memory = Memory(world.folder / "alerts.db", read_only=True)
+    for name in ("HEP", "OLD"):
+        for verdict in world.records.verdict_history(name):
+            made = explain(world.records, memory, rules_of(Config()), verdict.id, world.clock.now_ms())
+            assert made.same, made.differences
+    memory.close()
 
 
 @pytest.mark.parametrize("store", ["kabupaten", "provinsi"])

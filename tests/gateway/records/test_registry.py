@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.records import (
+    Actor,
     Batch,
     Change,
     Code,
@@ -17,6 +18,7 @@ from gateway.records import (
     Equipment,
     QuarantineItem,
     Refused,
+    Role,
     Site,
     SmileStockIds,
     UnknownRecord,
@@ -49,6 +51,50 @@ def test_a_change_needs_a_reason_and_a_creation_does_not(world: Any) -> None:
     row = r.audit_of("equipment:KUL-1")[-1]
     assert (row.actor, row.role, row.reason, row.at_ms) == ("Budi", "manager", "maker's letter of 3 May", 5)
     assert (row.old_value["profile"], row.new_value["profile"]) == ("refrigerator", "refrigerator-9")
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "code"),
+    [(51, Code.BAD_VALUE), (50, None), (20, None), (0, None), (9, Code.BAD_VALUE)],
+)
+def test_a_move_says_since_when_of_the_past_and_not_before_the_registration(
+    world: Any, since_ms: int, code: Code | None
+) -> None:
+    """Registered at 10, told at 50. 0: it never stood anywhere else."""
+    r = world.records
+    r.upsert_device(Device("LOG-9", "S1", "E1", "ble", None), world.loader, "", 10)
+    moved = replace(r.device("LOG-9"), equipment="KUL-1", since_ms=since_ms)
+    if code is None:
+        r.upsert_device(moved, world.budi, "moved", 50)
+        assert r.assigned_equipment()["LOG-9"][-1] == (since_ms, "KUL-1")
+        return
+    with pytest.raises(Refused) as refused:
+        r.upsert_device(moved, world.budi, "moved", 50)
+    assert (refused.value.code, refused.value.field) == (code, "since_ms")
+
+
+def test_since_when_is_a_persons_word(world: Any) -> None:
+    r = world.records
+    r.upsert_device(Device("LOG-9", "S1", "E1", "ble", None), world.loader, "", 10)
+    moved = replace(r.device("LOG-9"), equipment="KUL-1", since_ms=20)
+    with pytest.raises(Refused) as refused:
+        r.upsert_device(moved, Actor("alerts", Role.SYSTEM), "moved", 50)
+    assert refused.value.code is Code.PERSON_REQUIRED
+
+
+def test_the_kinds_of_an_equipment_are_dated_and_what_is_said_later_holds_from_its_date_on(world: Any) -> None:
+    r = world.records
+    r.upsert_equipment(Equipment("Z1", "S1", "Z", "refrigerator", "refrigerator"), world.loader, "", 10)
+    r.upsert_equipment(replace(r.equipment("Z1"), kind="freezer", profile="freezer"), world.budi, "cold now", 40)
+    then = r.newest_change()
+    assert r.kinds_of("Z1") == [(10, "refrigerator", "refrigerator"), (40, "freezer", "freezer")]
+    r.upsert_equipment(replace(r.equipment("Z1"), since_ms=30), world.budi, "since thirty", 50)
+    assert r.kinds_of("Z1") == [(10, "refrigerator", "refrigerator"), (30, "freezer", "freezer")]
+    r.upsert_equipment(replace(r.equipment("Z1"), name="Freezer 1"), world.budi, "a better name", 60)
+    assert r.kinds_of("Z1")[-1] == (30, "freezer", "freezer")
+    assert r.kinds_of("Z1", then)[-1] == (40, "freezer", "freezer")
+    r.upsert_equipment(replace(r.equipment("Z1"), since_ms=0), world.budi, "it always was", 70)
+    assert r.kinds_of("Z1") == [(0, "freezer", "freezer")]
 
 
 def test_the_same_again_changes_nothing_and_leaves_no_row(world: Any) -> None:
