@@ -45,6 +45,9 @@ _LONGEST_SILENCE_S = 900.0  # a quarter of an hour: what a dead server costs in 
 _RECONNECT_AFTER = 6
 # An event or a weighing may be large (a detail of 32 texts): so many fit below MAX_PAYLOAD_BYTES in any case.
 _MAX_ITEMS = 50
+# A hello that could tell of no reading yet is followed so soon by one that can: the ledger has the edge's own counts then.
+# Not where readings wait for company to save mobile data, for a hello takes with it what waits.
+_FIRST_COUNT_S = 60.0
 # Numbers that were set aside and are tried again, each alone, with one hello.
 _SECOND_CHANCES = 50
 _BEYOND = 1 << 62
@@ -144,6 +147,8 @@ class Facts(Protocol):
     def received(self, have: Ranges, quarantined: Ranges) -> None: ...
 
     def renew(self) -> None: ...
+
+    def produced(self) -> dict[str, int]: ...
 
     def hint(self, key: str) -> str | None: ...
 
@@ -359,7 +364,10 @@ class UplinkCore:
         if why is not Why.PROBE:
             self._flush_to = self._outbox.usage().numbered_to
             self._give_second_chances()
-        self._hello_at_s, self._hello_why = now_s + self._policy.hello_every_s, Why.HELLO_DUE
+        next_s = self._policy.hello_every_s
+        if why is Why.CONNECTED and self._policy.flush_after_s == 0 and not self._outbox.produced():
+            next_s = min(next_s, _FIRST_COUNT_S)
+        self._hello_at_s, self._hello_why = now_s + next_s, Why.HELLO_DUE
         self._ask(now_s, anew=why is Why.CONNECTED)
         return Hello(self._epoch, why)
 

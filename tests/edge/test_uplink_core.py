@@ -136,6 +136,20 @@ def test_until_the_hello_is_answered_nothing_is_sent_and_then_only_what_the_answ
     assert world.numbers() == [4]
 
 
+def test_a_hello_that_knew_of_no_reading_is_followed_by_one_that_does_a_minute_later_and_only_once() -> None:
+    """Else the ledger would not know for an hour how many readings a new edge made."""
+    world = World().connect()
+    assert world.log[-1][1] == Wait(world.now_s + 60.0, Why.IDLE)
+    world.append(reading())
+    world.go(61.0)
+    hellos = [(at_s, a.why) for at_s, a in world.log if isinstance(a, Hello)]
+    assert hellos == [(1000.0, Why.CONNECTED), (1060.0, Why.HELLO_DUE)]
+    world.go(3540.0)
+    assert len([a for _, a in world.log if isinstance(a, Hello)]) == 2
+    world.go(60.0)
+    assert len([a for _, a in world.log if isinstance(a, Hello)]) == 3
+
+
 def test_an_unanswered_hello_holds_up_nothing_for_long() -> None:
     world = World(answers=False)
     world.append(reading())
@@ -215,7 +229,7 @@ def test_one_fact_the_server_cannot_take_holds_up_only_itself_and_gets_another_c
     world.go(2000.0)
     assert len(world.published) == before
     world.refuses = set()
-    world.go(1000.0)
+    world.go(1100.0)
     assert world.whys()[-1] is Why.SECOND_CHANCE
     assert world.outbox.usage().unreceipted == 0
 
