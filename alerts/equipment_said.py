@@ -17,7 +17,7 @@ from alerts.equipment.homes import Stay, home_at, stays, within
 from alerts.rules import Profile, RuleFinding
 from gateway.records import AuditRow, Equipment, Records, Registry
 
-REFUSED_FOR_CLOCK = frozenset({"clock_ahead", "clock_behind"})
+REFUSED_FOR_CLOCK = frozenset({"clock_ahead", "clock_behind", "before_service"})
 _FINE_C = -55  # a profile whose range goes below this needs sensors that do (DS01's bound of TVC)
 
 

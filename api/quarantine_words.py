@@ -15,6 +15,7 @@ _KINDS = {
     "wrong_site": "site",
     "clock_ahead": "clock",
     "clock_behind": "clock",
+    "before_service": "clock",
     "address_mismatch": "address",
     "kind_mismatch": "address",
     "number_conflict": "number",

@@ -67,6 +67,7 @@ class DeviceOut(Out):
     tera_on: date | None = None
     tera_valid_days: int
     since_ms: int | None = None
+    in_service_ms: int | None = None
 
 
 class ReadingOut(Out):
@@ -765,6 +766,7 @@ class DeviceIn(In):
     tera_on: date | None = None
     tera_valid_days: Annotated[int, Field(ge=1, le=3660)] = 365
     since_ms: TimeMs | None = None
+    in_service_ms: TimeMs | None = None
     reason: Reason
 
 

@@ -53,6 +53,7 @@ _FITTING: dict[str, tuple[Repair, ...]] = {
     "wrong_site": (Repair.AS_IS,),
     "clock_ahead": (Repair.UNDATED,),
     "clock_behind": (Repair.UNDATED,),
+    "before_service": (Repair.UNDATED, Repair.AS_IS),
     "address_mismatch": (Repair.READDRESS,),
     "kind_mismatch": (Repair.READDRESS,),
     "bad_epoch": (Repair.IMPORT,),

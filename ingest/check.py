@@ -63,6 +63,15 @@ class Standing:
     required: bool = False
 
 
+InService = Callable[[str], int | None]
+"""Since when a device is in service (its EDOP or LDOP), or None where nobody said. May raise NeighbourDownError."""
+
+
+def no_dates(_serial: str) -> int | None:
+    """Nobody said of any device since when it is in service."""
+    return None
+
+
 Edges = Callable[[str, str], Standing]
 """(site, edge) -> its standing. May raise NeighbourDownError."""
 
@@ -102,7 +111,7 @@ class Checked:
     spans: list[Span] | None = None
 
 
-def check(arrived: Arrived, registry: Registry, edges: Edges = no_keys) -> Checked:
+def check(arrived: Arrived, registry: Registry, edges: Edges = no_keys, in_service: InService = no_dates) -> Checked:
     """Decide over one message. Never raises for what the message holds."""
     try:
         address, kind = _address_of(arrived.topic)
@@ -117,8 +126,9 @@ def check(arrived: Arrived, registry: Registry, edges: Edges = no_keys) -> Check
     except Exception as error:  # noqa: BLE001  (a fault of our own code must not stop the line; it is counted)
         return _failed(arrived, error, address)
     homes = {serial: registry(serial) for serial in serials}
+    since = {serial: since_ms for serial in serials if (since_ms := in_service(serial)) is not None}
     try:
-        return _check(arrived, address, kind, upload, homes)
+        return _check(arrived, address, kind, upload, homes, since)
     except Exception as error:  # noqa: BLE001  (as above)
         return _failed(arrived, error, address)
 
@@ -177,14 +187,15 @@ def _check(
     kind: str,
     upload: Upload | ReadingsUpload,
     homes: Mapping[str, str | None],
+    since: Mapping[str, int],
 ) -> Checked:
     if isinstance(upload, ReadingsUpload):
         if all(home == address.site for home in homes.values()):
-            spans = _spans_if_good(upload.streams, arrived.received_at_ms)
+            spans = _spans_if_good(upload.streams, arrived.received_at_ms, since)
             if spans is not None:
                 return Checked(address, upload, kind, arrived.payload, upload.ranges, (), spans)
         upload = as_facts(upload)
-    return _check_facts(arrived, address, upload, homes)
+    return _check_facts(arrived, address, upload, homes, since)
 
 
 def as_facts(upload: ReadingsUpload) -> Upload:
@@ -195,7 +206,9 @@ def as_facts(upload: ReadingsUpload) -> Upload:
     )
 
 
-def _spans_if_good(streams: Sequence[StreamColumns], received_at_ms: int) -> list[Span] | None:
+def _spans_if_good(
+    streams: Sequence[StreamColumns], received_at_ms: int, since: Mapping[str, int]
+) -> list[Span] | None:
     """The span of each column, if every reading is good by ``_verdict`` (of devices that are at home here); None where
     only a look at each can tell."""
     synced, live = Sync.SYNCED, Origin.LIVE
@@ -204,6 +217,8 @@ def _spans_if_good(streams: Sequence[StreamColumns], received_at_ms: int) -> lis
     for s in streams:
         span = oldest_ms, newest_ms, undated = span_of(s.t_ms)
         spans.append(span)
+        if since and undated < len(s.seq) and oldest_ms < since.get(s.stream_id.partition("/")[0], oldest_ms):
+            return None
         if s.sync is not synced or not s.seq:
             continue
         if newest_ms > ahead_ms or (oldest_ms < FIRST_MS and s.origin is live and undated < len(s.seq)):
@@ -243,11 +258,17 @@ def _claim(payload: bytes, edge: str) -> tuple[str, int]:
     return said.epoch, numbers.spans[0][0] if len(numbers) == 1 else 0
 
 
-def _check_facts(arrived: Arrived, address: EdgeAddress, upload: Upload, homes: Mapping[str, str | None]) -> Checked:
+def _check_facts(
+    arrived: Arrived,
+    address: EdgeAddress,
+    upload: Upload,
+    homes: Mapping[str, str | None],
+    since: Mapping[str, int],
+) -> Checked:
     good: list[Numbered] = []
     bad: dict[tuple[str, str], list[Numbered]] = {}
     for numbered in upload.facts:
-        reason, serial = _verdict(numbered.fact, address, arrived.received_at_ms, homes)
+        reason, serial = _verdict(numbered.fact, address, arrived.received_at_ms, homes, since)
         if reason is None:
             good.append(numbered)
         else:
@@ -270,7 +291,7 @@ def encoded(upload: Upload) -> bytes:
 
 
 def _verdict(
-    fact: Fact, address: EdgeAddress, received_at_ms: int, homes: Mapping[str, str | None]
+    fact: Fact, address: EdgeAddress, received_at_ms: int, homes: Mapping[str, str | None], since: Mapping[str, int]
 ) -> tuple[Reason | None, str]:
     """(reason or None, serial of the device)."""
     serial, must_be_known = device_of(fact)
@@ -279,9 +300,12 @@ def _verdict(
         return Reason.UNKNOWN_DEVICE, serial
     if home is not None and home != address.site:
         return Reason.WRONG_SITE, serial
+    at_ms = fact.sampled_at_ms
+    # facts/cold-chain.md 10: whatever its clock claims, a device says nothing of the time before it was in service.
+    if at_ms is not None and at_ms < since.get(serial, at_ms):
+        return Reason.BEFORE_SERVICE, serial
     if fact.stamp.sync is not Sync.SYNCED:
         return None, serial
-    at_ms = fact.sampled_at_ms
     if at_ms is not None and at_ms > received_at_ms + CLOCK_AHEAD_MS:
         return Reason.CLOCK_AHEAD, serial
     # A reading out of a device's memory or a file may be older than any edge.

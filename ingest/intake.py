@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.journal import Entry, Journal
-from ingest.check import Arrived, Checked, Edges, Registry, as_facts, check, encoded, no_keys
+from ingest.check import Arrived, Checked, Edges, InService, Registry, as_facts, check, encoded, no_dates, no_keys
 from ingest.epochs import Change, EpochKey, change_of
 from ingest.flood import Flood
 from ingest.ledger import Ledger, Run, decoded
@@ -113,12 +113,14 @@ class Intake:
         journaled: Callable[[], None] = lambda: None,
         recent: Recent | None = None,
         mine: Callable[[str], bool] = lambda _site: True,
+        in_service: InService = no_dates,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
         self._quarantine = quarantine
         self._registry = registry
         self._edges = edges
+        self._in_service = in_service
         self._journaled = journaled
         self._recent = recent
         self._mine = mine
@@ -143,7 +145,7 @@ class Intake:
         batch = _Batch()
         registry = _Homes(self._registry).__getitem__
         for message in messages:
-            self._sort(check(message, registry, self._edges), message, batch)
+            self._sort(check(message, registry, self._edges, self._in_service), message, batch)
         self._keep(batch)
         self.counters.messages += len(messages)
         return batch.lazy
@@ -188,7 +190,7 @@ class Intake:
         What is refused again waits on under its own item; of a message that is good in part, the rest becomes new ones.
         """
         message = Arrived(asked.topic, asked.payload, asked.received_at_ms)
-        checked, batch = check(message, self._registry), _Batch()
+        checked, batch = check(message, self._registry, in_service=self._in_service), _Batch()
         self._sort(checked, message, batch)
         faults = [*checked.faults, *(f for f in batch.faults if f.reason == Reason.NUMBER_CONFLICT)]
         if faults and not batch.entries:
@@ -369,7 +371,7 @@ class Intake:
         key = EpochKey(item.site, item.edge, item.epoch)
         state = self._ledger.state(key)
         message = Arrived(_topic_of(item, state.shard), item.payload, item.received_at_ms)
-        checked = check(message, lambda _serial: home)
+        checked = check(message, lambda _serial: home, in_service=self._in_service)
         if checked.upload is None or checked.payload is None:
             asked = Asked(item.item_id, item.site, message.topic, item.payload, item.received_at_ms, None)
             self._quarantine.refused_again(asked, checked.faults[0].reason, checked.faults[0].detail)

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     WRONG_SITE = "wrong_site"
     CLOCK_AHEAD = "clock_ahead"
     CLOCK_BEHIND = "clock_behind"
+    BEFORE_SERVICE = "before_service"
     ADDRESS_MISMATCH = "address_mismatch"
     KIND_MISMATCH = "kind_mismatch"
     BAD_EPOCH = "bad_epoch"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gateway.journal import Journal, open_journal
-from ingest.check import Edges, Registry, no_keys
+from ingest.check import Edges, InService, Registry, no_dates, no_keys
 from ingest.config import Config
 from ingest.filler import Filler
 from ingest.intake import Intake
@@ -68,14 +68,15 @@ async def run(
     quarantine: QuarantinePort,
     stop: asyncio.Event,
     edges: Edges = no_keys,
+    in_service: InService = no_dates,
 ) -> None:
     """Receive one shard, journal, receipt and fill until ``stop``.
 
-    ``registry`` and ``edges`` are called from one thread, ``quarantine`` from two, never from the event loop's.
+    ``registry``, ``edges`` and ``in_service`` are called from one thread, ``quarantine`` from two, never from the event loop's.
     """
     link = Link()
     parts = [
-        asyncio.create_task(receive(config, clock, registry, quarantine, stop, edges, link)),
+        asyncio.create_task(receive(config, clock, registry, quarantine, stop, edges, link, in_service=in_service)),
         asyncio.create_task(fill(config, quarantine, stop, link)),
     ]
     try:
@@ -97,6 +98,7 @@ async def receive(
     edges: Edges,
     link: Link,
     mine: Mine = everything,
+    in_service: InService = no_dates,
 ) -> None:
     """Receive, journal and receipt the shard of ``config`` until ``stop``; who calls owns it alone.
 
@@ -104,7 +106,9 @@ async def receive(
     """
     sys.setswitchinterval(_SWITCH_S)
     gc.set_threshold(*_GARBAGE)
-    await _until(stop, link, lambda halt: _receive(config, clock, registry, edges, quarantine, link, mine, halt))
+    await _until(
+        stop, link, lambda halt: _receive(config, clock, registry, edges, in_service, quarantine, link, mine, halt)
+    )
 
 
 async def fill(config: Config, quarantine: QuarantinePort, stop: asyncio.Event, link: Link) -> None:
@@ -131,6 +135,7 @@ def _receive(
     clock: Clock,
     registry: Registry,
     edges: Edges,
+    in_service: InService,
     quarantine: QuarantinePort,
     link: Link,
     mine: Mine,
@@ -143,7 +148,7 @@ def _receive(
         stack.callback(journal.close)
         ledger = Ledger(config.ledger_path)
         stack.callback(ledger.close)
-        intake = Intake(journal, ledger, quarantine, registry, edges, link.wake.set, link.recent, mine)
+        intake = Intake(journal, ledger, quarantine, registry, edges, link.wake.set, link.recent, mine, in_service)
 
         def begin() -> tuple[int]:
             ended_at = journal.last_offset()

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class RegistryLookup:
-    """Which site a serial is registered at; read again when the registry's version moved.
+    """Which site a serial is registered at, and since when it is in service; read again when the registry's version moved.
 
     Asked for every device of every message, so the records are asked for their version twice a second at most: a new
     device waits that much longer in quarantine, from which ingest's sweep takes it.
@@ -47,6 +47,7 @@ class RegistryLookup:
         self._lock = threading.Lock()
         self._known: Registry | None = None
         self._homes: Mapping[str, str] = {}
+        self._in_service_ms: Mapping[str, int] = {}
         self._look_at_s = 0.0
 
     def __call__(self, serial: str) -> str | None:
@@ -54,6 +55,10 @@ class RegistryLookup:
             with self._lock:
                 self._registry()
         return self._homes.get(serial)
+
+    def in_service_ms(self, serial: str) -> int | None:
+        """As last read: who asks for a device's site reads the registry."""
+        return self._in_service_ms.get(serial)
 
     def shard_of(self, site: str) -> str:
         """The shard that a site is registered in, "" where it is not."""
@@ -67,7 +72,9 @@ class RegistryLookup:
             return self._known
         if self._known is None or self._known.version != self._records.registry_version():
             self._known = self._records.registry()
-            self._homes = {serial: device.site for serial, device in self._known.devices.items()}
+            devices = self._known.devices.values()
+            self._homes = {d.serial: d.site for d in devices}
+            self._in_service_ms = {d.serial: d.in_service_ms for d in devices if d.in_service_ms is not None}
         self._look_at_s = now_s + REGISTRY_FRESH_S
         return self._known
 
@@ -231,7 +238,7 @@ async def _own_all(settings: Settings, clock: Clock, records: Records, stop: asy
             def mine(site: str) -> bool:
                 return not several or lookup.shard_of(site) == config.shard
 
-            await service.receive(config, clock, lookup, quarantine, halt, edges, link, mine)
+            await service.receive(config, clock, lookup, quarantine, halt, edges, link, mine, lookup.in_service_ms)
 
         return work
 

@@ -1,6 +1,7 @@
 """Clock faults (requirement 10): a reading that cannot have been taken when it says so.
 
-Ingest refuses such readings, so they start no episode; here the refusals become one finding that a person answers.
+Ingest alone decides (``ingest.check``: ahead of our clock, years behind it, before the device was in service) and refuses
+such readings, so that they start no episode; here the refusals become one finding that a person answers.
 """
 
 from __future__ import annotations
@@ -11,16 +12,6 @@ from dataclasses import dataclass, replace
 from alerts.equipment.rule import sensor_finding
 from alerts.equipment.thresholds import Thresholds
 from alerts.rules.finding import Grounds, RuleFinding
-
-AHEAD_MS = 5 * 60_000
-"""Later than the time of receipt by more than this (cold-chain 6, 10; ``ingest.check`` refuses by the same)."""
-
-
-def clock_fault(t_ms: int, received_ms: int, in_service_ms: int | None = None) -> str:
-    """``clock_ahead``, ``before_service`` (the device's EDOP/LDOP), or "" where the time may be true."""
-    if t_ms > received_ms + AHEAD_MS:
-        return "clock_ahead"
-    return "before_service" if in_service_ms is not None and t_ms < in_service_ms else ""
 
 
 @dataclass(frozen=True, slots=True)

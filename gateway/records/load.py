@@ -174,8 +174,9 @@ _DEVICE = _Table(
         "tera_on": _day,
         "tera_valid_days": _whole,
         "since": _time_ms,
+        "in_service": _time_ms,
     },
-    {"calibrated_until": "calibrated_until_ms", "since": "since_ms"},
+    {"calibrated_until": "calibrated_until_ms", "since": "since_ms", "in_service": "in_service_ms"},
     "serial",
 )
 _BATCH = _Table(

@@ -186,7 +186,8 @@ class Device:
     ``smile_serial``: its name in SMILE, letters, digits and ``-_.`` (smile-core-api.md 3.5). ``e_kg``: R76's
     verification interval, ``max_kg`` the scale's capacity. ``tera_on``: day of the last legal verification, good for
     ``tera_valid_days`` (smile-and-waste.md 23). ``since_ms``: since when it stands in ``equipment`` (None: since it was
-    said; 0: it always did).
+    said; 0: it always did). ``in_service_ms``: when it was made or put into service (DS01's EDOP, LDOP): nothing that it
+    says is of an earlier time (cold-chain.md 10). None: nobody said.
     """
 
     serial: str
@@ -204,6 +205,7 @@ class Device:
     tera_on: date | None = None
     tera_valid_days: int = 365
     since_ms: int | None = None
+    in_service_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ devices = Table(
     Column("tera_on", Date),
     Column("tera_valid_days", Integer, nullable=False),
     Column("since_ms", BigInteger),
+    Column("in_service_ms", BigInteger),
 )
 
 probe_corrections = Table(

@@ -192,15 +192,16 @@ def test_req_38_an_expired_certificate_is_said_and_over_with_the_next_one(world:
     assert world.found("UNCALIBRATED")[0].end_ms == start + 12 * HOUR
 
 
-def test_req_10_a_message_refused_for_its_clock_is_a_clock_alarm(world: Any, start: int) -> None:
+@pytest.mark.parametrize("reason", ["clock_ahead", "clock_behind", "before_service"])
+def test_req_10_a_message_refused_for_its_clock_is_a_clock_alarm(world: Any, start: int, reason: str) -> None:
     """cold-chain 6, 10: quarantined, no episode, and an alarm that a person answers."""
     world.alerts.start()
     world.records.quarantine(
-        QuarantineItem("", "S1", "E1", "ep1", "t", "clock_ahead", "", start + HOUR, b"x", serials=("LOG-A",))
+        QuarantineItem("", "S1", "E1", "ep1", "t", reason, "", start + HOUR, b"x", serials=("LOG-A",))
     )
     world.at(1.1)
     (clock,) = world.found("CLOCK")
-    assert (clock.evidence["reason"], clock.evidence["details"]) == ("clock_ahead", {"device": "LOG-A"})
+    assert (clock.evidence["reason"], clock.evidence["details"]) == (reason, {"device": "LOG-A"})
     assert world.alarms() == [("CLOCK", "F1", None, "open")]
     world.at(26)
     assert world.found("CLOCK")[0].end_ms == start + HOUR

@@ -119,3 +119,14 @@ def test_38_a_device_whose_calibration_ran_out_is_marked(world: Any) -> None:
     good = replace(past, calibrated_until_ms=world.clock.now + HOUR)
     world.records.upsert_device(good, BOSS, "certificate", world.clock.now)
     assert "until 20 Nov 2026" in text_of(world.log_in("operator").get(PAGE).text)
+
+
+def test_10_since_when_a_device_is_in_service_is_registered_with_a_reason_and_shown(world: Any) -> None:
+    body = {"serial": "LOG-1", "site": "PKM-A", "edge": "E1", "driver": "bthome", "equipment": "KULKAS-A"}
+    told = body | {"interval_s": 600, "in_service_ms": world.clock.now - 40 * 86_400_000, "reason": "its data sheet"}
+    sent = world.as_role("super_admin").post("/api/v1/devices", json=told)
+    assert sent.status_code == 200, sent.text
+    devices = world.as_role("operator").get("/api/v1/sites/PKM-A/devices").json()
+    assert [d["in_service_ms"] for d in devices if d["serial"] == "LOG-1"] == [told["in_service_ms"]]
+    page = world.log_in("operator", "en").get("/sites/PKM-A/equipment/KULKAS-A").text
+    assert "In service since" in page

@@ -15,7 +15,7 @@ from ingest.quarantine import Reason
 from telemetry.contract import decode_upload
 from telemetry.errors import NeighbourDownError
 from telemetry.mac import sign_json
-from telemetry.readings import Ranges, Sync
+from telemetry.readings import Origin, Ranges, Sync
 
 HOMES = {"T1": "SITE1", "T2": "SITE1", "W1": "SITE1", "FAR": "SITE2"}
 registry = HOMES.get
@@ -88,6 +88,30 @@ def test_a_device_of_anwrong_site_is_not_heard_here(make: Any) -> None:
     checked = check(make.message([make.reading(1, stream="FAR/temperature_c")]), registry)
     assert [f.reason for f in checked.faults] == [Reason.WRONG_SITE]
     assert checked.payload is None
+
+
+@pytest.mark.parametrize("sync", list(Sync))
+@pytest.mark.parametrize("origin", list(Origin))
+@pytest.mark.parametrize(("late_ms", "accepted"), [(0, True), (-1, False)])
+def test_cold_chain_10_a_device_says_nothing_of_the_time_before_it_was_in_service(
+    make: Any, sync: Sync, origin: Origin, late_ms: int, accepted: bool
+) -> None:
+    """facts/cold-chain.md 10: before EDOP/LDOP, whatever its clock claims and however it came; the others go on."""
+    since = {"T1": make.t0 + 60_000}
+    t_ms = since["T1"] + late_ms
+    early = make.reading(1, sampled_at_ms=t_ms, origin=origin, stamp=make.stamp(make.t0 + 90_000, sync=sync))
+    other = make.reading(2, stream="T2/temperature_c", sampled_at_ms=t_ms)
+    checked = check(make.message([early, other]), registry, in_service=since.get)
+    assert checked.accepted == (Ranges([(1, 2)]) if accepted else Ranges([(2, 2)]))
+    assert [(f.reason, f.serial, f.seqs) for f in checked.faults] == (
+        [] if accepted else [(Reason.BEFORE_SERVICE, "T1", Ranges([(1, 1)]))]
+    )
+
+
+def test_cold_chain_10_a_reading_without_a_date_is_before_nothing(make: Any) -> None:
+    undated = make.reading(1, sampled_at_ms=None, stamp=make.stamp(sync=Sync.UNSYNCED))
+    checked = check(make.message([undated]), registry, in_service={"T1": 1 << 42}.get)
+    assert (checked.faults, bool(checked.accepted)) == ((), True)
 
 
 @pytest.mark.parametrize(

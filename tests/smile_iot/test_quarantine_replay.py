@@ -83,7 +83,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         records.upsert_device(Device("LOG-1", "S1", "E1", "bthome"), BOSS, "", T0)
         records.upsert_device(Device("LOG-2", "S2", "E1", "bthome"), BOSS, "", T0)
         quarantine = RecordsQuarantine(records, clock)
-        yield Desk(records, journal, ledger, Intake(journal, ledger, quarantine, RegistryLookup(records)))
+        lookup = RegistryLookup(records)
+        intake = Intake(journal, ledger, quarantine, lookup, in_service=lookup.in_service_ms)
+        yield Desk(records, journal, ledger, intake)
         assert records.verify_chain("S1").ok
     ledger.close()
     journal.close()
@@ -131,6 +133,22 @@ def test_a_clock_that_was_ahead_is_accepted_without_its_time(desk: Desk) -> None
     assert (fact.sampled_at_ms, fact.value, fact.stamp.sync) == (None, Decimal("4.5"), Sync.UNSYNCED)
     assert fact.stamp.boottime_ns == 1_000_000_000  # an anchor of this boot may date it
     assert desk.state.have == Ranges([(1, 1)])
+
+
+def test_req_10_what_is_dated_before_the_device_was_in_service_waits_until_clock_or_date_is_put_right(
+    desk: Desk,
+) -> None:
+    """cold-chain.md 10: before EDOP/LDOP; sent through once the registration's date was corrected."""
+    made = Device("LOG-1", "S1", "E1", "bthome", in_service_ms=T0)
+    desk.records.upsert_device(made, BOSS, "its data sheet", T0)
+    desk.take(upload(reading(1, at_ms=T0 - HOUR), reading(2)))
+    item = desk.item("before_service")
+    assert (item.serials, [n.seq for n in desk.facts()]) == (("LOG-1",), [2])
+    assert desk.replay(item).reason == "before_service"
+    desk.records.upsert_device(replace(made, in_service_ms=T0 - HOUR), BOSS, "the year was wrong", T0)
+    assert desk.replay(item).state == "replayed"
+    assert [n.seq for n in desk.facts()] == [2, 1]
+    assert desk.state.have == Ranges([(1, 2)])
 
 
 def test_a_wrong_anchor_accepted_without_its_time_anchors_nothing(desk: Desk) -> None:

@@ -18,26 +18,12 @@ from alerts.equipment.calibration import (
     lapses,
     mark,
 )
-from alerts.equipment.clock import Refusal, clock_fault, clock_findings, with_beginnings
+from alerts.equipment.clock import Refusal, clock_findings, with_beginnings
 from alerts.equipment.homes import home_at, stays, within
 from alerts.rules import Level
 
 MIN, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NUMBERS = builtin_thresholds()
-
-
-@pytest.mark.parametrize(
-    ("ahead_ms", "fault"), [(0, ""), (5 * MIN, ""), (5 * MIN + 1, "clock_ahead"), (400 * DAY, "clock_ahead")]
-)
-def test_req_10_later_than_receipt_by_more_than_5_minutes(ahead_ms: int, fault: str) -> None:
-    """cold-chain 6, 10: ABST > receive time + 5 min; five minutes themselves are fine."""
-    assert clock_fault(10 * DAY + ahead_ms, 10 * DAY) == fault
-
-
-def test_req_10_before_the_device_was_in_service() -> None:
-    """Before EDOP/LDOP: a clock that fell back to its birth."""
-    assert clock_fault(9 * DAY - 1, 10 * DAY, in_service_ms=9 * DAY) == "before_service"
-    assert clock_fault(9 * DAY, 10 * DAY, in_service_ms=9 * DAY) == ""
 
 
 def test_req_10_refusals_of_a_day_are_one_alarm_whatever_their_order() -> None:
