@@ -67,7 +67,7 @@ _FINAL = frozenset(
         "device_not_registered", "discarded_stays", "no_place_for_vaccines", "ALREADY_PLACED",
         "enrolment_off", "ALREADY_REVOKED", "NOT_REPLAYABLE", "already_here",
         "NOT_COMPLETE", "NOT_DAMAGED", "NOT_WEIGHED", "ALREADY_CLOSED", "NO_THIRD_PARTY", "OTHER_BAST", "not_alone",
-        "destroyed_stays",
+        "destroyed_stays", "ALREADY_DESTROYED",
     }
 )  # fmt: skip
 _STATUS_REASONS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}

@@ -61,7 +61,8 @@ class DestructionsPart(Part):
     ) -> DestructionBag:
         """How many vials of a batch are in a bag (0: none). The bag then carries the BAST number and SMILE's materials.
 
-        After the bag was destroyed a count is a correction and says why. Raises Refused: OTHER_BAST, CLASS_DISAGREES.
+        More vials than before take a confirmation back that they were made unusable: nobody has said so of these. After the
+        bag was destroyed a count is a correction, and says why. Raises Refused: OTHER_BAST, CLASS_DISAGREES.
         """
         with self._write() as tx:
             case = _open_case(tx, destruction)
@@ -77,13 +78,21 @@ class DestructionsPart(Part):
             new = replace(now, vials=_counted(now.vials, batch, vials))
             tx.put(DESTRUCTION_BAG, new, act, action="destruction_filled")
             tx.put(BAG, _labelled(held, case, found), act)
+            if case.damaged_by and now.destroyed_ms is None and vials > now.vials.get(batch, 0):
+                unsaid = replace(case, damaged_by="", damaged_ms=None)
+                _changed(tx, unsaid, act, "destruction_damage_withdrawn")
             return new
 
     def confirm_damaged(self, destruction: str, actor: Actor, reason: str, at_ms: int) -> Destruction:
-        """A person says that vials or labels were made unusable before they leave, and how (``reason``)."""
+        """A person says that vials or labels were made unusable before they leave, and how (``reason``).
+
+        Said again, the first confirmation stands.
+        """
         _said(reason)
         with self._write() as tx:
             case = _open_case(tx, destruction)
+            if case.damaged_by:
+                return case
             confirmed = replace(case, damaged_by=actor.name, damaged_ms=at_ms)
             return _changed(tx, confirmed, _act(actor, reason, at_ms), "destruction_damaged")
 
@@ -97,6 +106,8 @@ class DestructionsPart(Part):
             held = tx.need(DESTRUCTION_BAG, case.site, bag)
             if held.destruction != case.id:
                 raise Refused(Code.OTHER_BAST, f"bag {bag} belongs to {held.destruction}", field="bag")
+            if held.destroyed_ms is not None:
+                raise Refused(Code.ALREADY_DESTROYED, f"{held.destroyed_by} said so of bag {bag}", field="bag")
             if not case.damaged_by:
                 raise Refused(Code.NOT_DAMAGED, "vials or labels are made unusable before they leave", field="bag")
             weighed = tx.all(WEIGHING, *equal(WEIGHING, site=case.site, bag=bag))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.records.destruction import Case, Filled, Line, Open, Problem, problems
 
@@ -65,3 +69,28 @@ def test_a_batch_nobody_decided_to_discard_is_not_destroyed_on_paper() -> None:
     assert why(replace(WHOLE, lines=(replace(LINE, discarded_by=""),))) == [
         Problem(Open.NOT_DECIDED, "93001284 PB2411A")
     ]
+
+
+KEYS = st.sampled_from([KEY, ("93005477", "HB1"), ("93001284", "PB2411B")])
+LINES = st.builds(lambda k, n: Line(*k, date(2026, 11, 30), n, "Sari"), KEYS, st.integers(0, 5))
+FILLED = st.builds(
+    lambda code, vials: Filled(f"{code:04d}28112026", tuple(vials.items()), Decimal("1.50"), 5),
+    st.integers(1, 9),
+    st.dictionaries(KEYS, st.integers(1, 5), max_size=3),
+)
+
+
+@given(st.lists(LINES, max_size=4), st.lists(FILLED, max_size=3), st.randoms(use_true_random=False))
+def test_it_may_be_closed_exactly_when_every_vial_is_in_a_bag_in_any_order(
+    lines: list[Line], bags: list[Filled], order: Any
+) -> None:
+    listed, bagged = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for line in lines:
+        listed[line.key] += line.vials
+    for bag in bags:
+        bagged.update(dict(bag.vials))
+    case = Case(lines, bags, damaged_by="Sari")
+    fits = +listed == +bagged and +listed != Counter()
+    assert (why(case) == []) is fits
+    shuffled = Case(order.sample(lines, len(lines)), order.sample(bags, len(bags)), damaged_by="Sari")
+    assert sorted(map(repr, why(shuffled))) == sorted(map(repr, why(case)))

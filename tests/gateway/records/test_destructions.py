@@ -102,6 +102,25 @@ def test_smile_37_nothing_is_destroyed_before_a_person_said_that_it_was_made_unu
     assert refused.value.code is Code.REASON_REQUIRED
 
 
+def test_smile_37_vials_that_came_after_the_confirmation_are_confirmed_anew(scene: Any) -> None:
+    r, case = scene.records, begin(scene, bagged=(120, 78))
+    r.confirm_damaged(case, scene.sari, "crushed", 60)
+    r.put_vials(case, TWO, "B1", 77, scene.sari, "one fewer", 61)
+    assert r.destruction(case).damaged_by == "Sari"
+    r.put_vials(case, TWO, "B1", 80, scene.sari, "found three", 62)
+    assert Problem(Open.NOT_DAMAGED, "") in r.destruction_problems(case)
+    r.confirm_damaged(case, scene.budi, "crushed these too", 63)
+    assert r.confirm_damaged(case, scene.sari, "said twice", 64).damaged_by == "Budi"
+
+
+def test_a_bag_is_destroyed_once(scene: Any) -> None:
+    r, case = scene.records, begin(scene)
+    destroy(scene, case)
+    with pytest.raises(Refused) as refused:
+        r.bag_destroyed(case, ONE, 75, scene.sari, "burnt again", 80)
+    assert (refused.value.code, r.destruction_bags(case)[0].destroyed_ms) == (Code.ALREADY_DESTROYED, 70)
+
+
 def test_a_bag_is_weighed_before_it_is_destroyed_and_not_destroyed_in_the_future(scene: Any) -> None:
     r, case = scene.records, begin(scene)
     third = "000321092026"
