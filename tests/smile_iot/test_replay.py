@@ -233,5 +233,5 @@ def test_progress_is_a_line_that_a_terminal_overwrites(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert main(["replay", "--config", str(folder / "server.toml")]) == 0
     told = capsys.readouterr().err
-    assert "1 dari 1 tempat: S1" in told
+    assert "1 dari 1 lokasi: S1" in told
     assert told.endswith("\r\x1b[K")
