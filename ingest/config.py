@@ -31,7 +31,7 @@ class Config:
 
     ``shard`` is this worker's own ("+" for all); ``client_id`` must stay the same, the broker keeps our queue under
     it. ``batch_messages`` and ``batch_bytes`` bound memory: beyond them the socket is not read. ``receipt_linger_s``
-    is how long the receipt of a lazy upload may wait, ``linger_s`` how long the first message of a batch may.
+    is how long the receipt of a lazy upload may wait, ``linger_s`` the time within which a batch that waits for more is stored.
     ``filler_path`` keeps the filler's offset and the undated readings; by default it is the SQLite store's own file,
     so that both are lost or kept together.
     """

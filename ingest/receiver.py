@@ -53,6 +53,8 @@ _COUNTED_EVERY_S = 600.0
 _FLUSH_S = 0.5
 # From so many acknowledgements on a cork is worth its two system calls (which, other than a write, hold Python's lock).
 _MANY = 5
+# Of the time that a message may linger. What is left of 50 ms is more than journal and store take together.
+_WAITING_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Receiver:
         self._connect_at_s = 0.0
         self._retry_s = _RETRY_S[0]
         self._pressed = False
+        self._emptied_s = 0.0
         self._outage = Outage("broker")
         self._keeping = Outage("journal, quarantine or registry")
         self._next_sweep_s = 0.0
@@ -202,15 +205,19 @@ class Receiver:
         """Wait a little for a first message, then take what has come in during the last write (and, if told to linger,
         what comes in a moment longer: fewer and larger writes)."""
         self._batch, self._batch_bytes = [], 0
-        if not self._is_readable(0.0 if self._pressed else _IDLE_S):
+        linger_s = self._config.linger_s
+        waited = bool(linger_s) and self._is_readable(0.0)
+        if not waited and not self._is_readable(0.0 if self._pressed else _IDLE_S):
             self._pressed = False
+            self._emptied_s = time.monotonic()
             return []
         self._drain()
-        if self._config.linger_s and self._batch:
-            until_s = time.monotonic() + self._config.linger_s
+        if linger_s and self._batch:
+            until_s = keep_at_s(self._emptied_s if waited else time.monotonic(), linger_s)
             while not self._is_full() and (left_s := until_s - time.monotonic()) > 0 and self._is_readable(left_s):
                 self._drain()
         self._pressed = self._is_full()
+        self._emptied_s = time.monotonic()
         return self._batch
 
     def _is_readable(self, patience_s: float) -> bool:
@@ -315,6 +322,13 @@ class Receiver:
             else:
                 kind, payload = "request", encode_request(answer.body)
             self._client.publish(address.down(kind), payload, qos=1, retain=answer.retain)
+
+
+def keep_at_s(since_s: float, linger_s: float) -> float:
+    """Until when a batch may wait for more. ``since_s``: when its first message may have come at the earliest. What the
+    last batch kept waiting has lingered already, and a part of the time is left for the way into journal and store.
+    """
+    return since_s + linger_s * _WAITING_SHARE
 
 
 def _now_ms() -> int:

@@ -46,7 +46,11 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "journal.keep_days", 30, "days after which an entry goes that every reader has passed (edges keep six months)"
     ),
-    Setting("ingest.linger_ms", 0, "ms that a message may wait for others, so that the disk is written less often"),
+    Setting(
+        "ingest.linger_ms",
+        0,
+        "ms within which a message that waits for others is to be stored: the disk is written less often",
+    ),
     Setting(
         "ingest.receipt_linger_s", 3600, "seconds that the receipt of an upload which says it may wait is held back"
     ),

@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from ingest.config import BrokerConfig, Config
 from ingest.ledger import EpochKey, read_ledger
-from ingest.receiver import Receiver
+from ingest.receiver import Receiver, keep_at_s
 from ingest.store import SqliteStore
 from telemetry.clock import SystemClock
 from telemetry.contract import encode_upload
@@ -358,6 +358,13 @@ def test_what_it_writes_waits_for_no_delayed_acknowledgement(
         sender.disconnect()
         sender.loop_stop()
         worker.join(10)
+
+
+def test_a_message_that_lingers_is_stored_within_the_time_counted_from_its_arrival() -> None:
+    """Issue 3: 60 ms with a linger of 50. What came while the last batch was kept has waited since then."""
+    emptied_s, kept_s, linger_s = 100.0, 100.025, 0.05
+    assert keep_at_s(emptied_s, linger_s) == pytest.approx(100.0375)
+    assert keep_at_s(emptied_s, linger_s) - kept_s < keep_at_s(kept_s, linger_s) - kept_s < linger_s
 
 
 def test_told_to_linger_it_writes_once_for_what_comes_close_together(
