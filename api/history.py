@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from alerts.amended import Amendments, Mark
+from alerts.equipment.calibration import Correction
 from api.chart import Point, Span
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -164,6 +166,23 @@ def windows(stays: Sequence[Stay], stretches: Sequence[Stretch], equipment: str,
             else:
                 made.append((low, high))
     return made
+
+
+def amended_of(document: Mapping[str, Any]) -> Amendments:
+    """What people said of the readings, as the document holds it: in order of time, one correction a date."""
+    corrections: dict[str, list[Correction]] = {}
+    marks: dict[str, list[Mark]] = {}
+    for row in document.get("corrections", ()):
+        from_ms, offset_c = ms_of(row.get("from")), number_of(row.get("offset_c"))
+        if from_ms is not None and offset_c is not None:
+            corrections.setdefault(str(row.get("stream")), []).append(Correction(from_ms, offset_c))
+    for row in document.get("marks", ()):
+        from_ms, to_ms = ms_of(row.get("from")), ms_of(row.get("to"))
+        if from_ms is not None and to_ms is not None:
+            marks.setdefault(str(row.get("stream")), []).append(Mark(from_ms, to_ms))
+    return Amendments(
+        {s: tuple(rows) for s, rows in corrections.items()}, {s: tuple(rows) for s, rows in marks.items()}
+    )
 
 
 def drawn(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
@@ -117,6 +118,7 @@ def lines_of(questions: Questions, document: Mapping[str, Any]) -> list[Line]:
     lines: list[Line] = []
     if bounds is None:
         return lines
+    amended = history.amended_of(document)
     for row in document.get("facts", ()):
         stream, seen = str(row.get("stream")), history.windows(stays, stretches, str(row.get("equipment")), bounds[1])
         if not stream.partition("/")[2].startswith("temperature_c") or not seen or len(lines) == _STREAMS:
@@ -125,7 +127,13 @@ def lines_of(questions: Questions, document: Mapping[str, Any]) -> list[Line]:
             said = questions.store.read_columns(stream, seen[0][0], seen[-1][1])
         except NeighbourDownError:
             return []
-        points = history.drawn(said.t_ms, said.milli, said.odd, seen, *bounds)
+        value_m, odd = said.milli, set(said.odd)
+        if any(amended.of(stream)):  # the line is of what was judged
+            gone = np.isin(np.arange(len(said.t_ms)), list(odd))
+            t_ms, raw_m = (np.asarray(c, dtype=np.int64) for c in (said.t_ms, said.milli))
+            counted_m, missing = amended.columns(stream, t_ms, raw_m, gone)
+            value_m, odd = counted_m.tolist(), set(np.flatnonzero(missing).tolist())
+        points = history.drawn(said.t_ms, value_m, odd, seen, *bounds)
         if any(p.value is not None for p in points):
             lines.append(Line(stream, points))
     return lines

@@ -185,3 +185,25 @@ def test_12_the_page_of_an_alarm_leads_to_its_readings_and_says_what_people_said
     shown = asker.get(link.replace("&amp;", "&"))
     assert shown.status_code == 200
     assert f"at={at_ms}" in link
+
+
+def test_12_38_the_picture_of_a_verdict_draws_what_was_judged(world: Any, documented: dict[str, Any]) -> None:
+    """Raw 5.1 and 9.3; by its document with -1.5 for the last three hours; and with all of them marked."""
+    from decimal import Decimal
+
+    from api.verdict_pages import lines_of
+
+    def drawn(**said: Any) -> set[Decimal]:
+        (line,) = lines_of(world.app.state.desk.questions, documented | said)
+        return {p.value for p in line.points if p.value is not None and p.t_ms >= world.clock.now - 2 * HOUR}
+
+    def at(hours_ago: int) -> str:
+        from telemetry.contract import iso_utc
+
+        return iso_utc(world.clock.now - hours_ago * HOUR)
+
+    corrections = [{"stream": STREAM, "from": at(3), "offset_c": "-1.5", "certificate": "K", "by": "sari"}]
+    marks = [{"stream": STREAM, "from": at(24), "to": at(-1), "by": "sari"}]
+    assert drawn() == {Decimal("9.3")}
+    assert drawn(corrections=corrections) == {Decimal("7.8")}
+    assert lines_of(world.app.state.desk.questions, documented | {"marks": marks}) == []
