@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from alerts.products import load_products
 from gateway.records import Actor, Batch, GtinLink, Verdict
 
 BOSS = Actor("manager", "manager")
@@ -229,10 +232,26 @@ def test_a_batchs_page_says_what_it_lived_through_since_the_verdict_too(world: A
 
 
 def test_smile_26_a_bag_code_of_two_sites_is_shown_as_a_conflict_at_both(world: Any) -> None:
-    from dataclasses import replace
-
     bag = world.records.bag("PKM-A", "000120112026")
     asker = world.log_in("operator")
     assert "at another site too" not in asker.get("/sites/PKM-A/weighing").text
     world.records.add_bags([replace(bag, site="PKM-C")], BOSS, "labels printed", world.clock.now)
     assert "000120112026 : PKM-C" in text_of(asker.get("/sites/PKM-A/weighing").text)
+
+
+def test_a_gtin_of_the_countrys_products_file_needs_no_persons_link(world: Any, tmp_path: Path) -> None:
+    """Setting ``alerts.products_file``: a row with several pack sizes finds the batch of either."""
+    file = tmp_path / "products.toml"
+    file.write_text(
+        'version = "x"\n[[product]]\nname = "Pentabio"\nkfa = ["93001283", "93001284"]\ngtin = ["08991234000015"]\n'
+        'freeze_class = "sensitive"\nshake_test_valid = true\nhas_diluent = false\nvvm_type = "VVM14"\n'
+        'sources = ["the country"]\n'
+    )
+    world.app.state.desk = replace(world.app.state.desk, products=load_products(file))
+    said = scan(world.as_role("operator"), "(01)08991234000015(17)271130(10)B2-2411")
+    assert [x["source"] for x in said["links"]] == ["table", "table"]
+    assert (said["word"], [b["batch"] for b in said["batches"]], said["product"]["vvm_type"]) == (
+        "found",
+        ["B2"],
+        "VVM14",
+    )
