@@ -293,7 +293,7 @@ class BatchJudge:
         if exposure is None and latest is None and not told.seen and not judged.findings:
             return False
         place = self._memory.place()
-        return self._save(judged, AsOf(place.journal_offset, audit_id, place.audit_id), latest)
+        return self._save(judged, AsOf(self._memory.known_to(), audit_id, place.audit_id), latest)
 
     def _ask(self, batch: Batch) -> tuple[Told, Limits, int]:
         """What is said of a batch and the limits over time, both as of the id."""

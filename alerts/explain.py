@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from alerts.batch_facts import KnownThen
@@ -61,9 +62,22 @@ class Today:
     changes: tuple[Difference, ...]
 
 
+class Outcome(StrEnum):
+    """What became of a verdict when it was recomputed."""
+
+    SAME = "same"
+    DIFFERS = "differs"
+    OTHER_RULES = "other_rules"
+    UNKNOWABLE = "unknowable"
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """``differences`` empty: the stored facts and rules give the same document, hash and all.
+
+    ``engines``: (then, now), where another version of the rules' code made it. That code is not here: ``comes_out`` is what
+    this one makes otherwise of the same facts, and no difference. ``blurred``: a feed was restored from a backup at the
+    very place, so that what was known then cannot be told from what came later.
 
     ``rule_changes``: today's limits or product row say otherwise than those it was judged by. The recomputation goes by
     the latter, so they alone are no difference: what matters of them today is in ``today``.
@@ -78,10 +92,20 @@ class Explanation:
     rebuilt: dict[str, Any] | None = None
     today: Today | None = None
     rule_changes: tuple[Difference, ...] = ()
+    engines: tuple[str, str] | None = None
+    comes_out: tuple[Difference, ...] = ()
+    blurred: bool = False
 
     @property
     def same(self) -> bool:
-        return self.document is not None and not self.differences
+        return self.outcome is Outcome.SAME
+
+    @property
+    def outcome(self) -> Outcome:
+        of_facts = {d.part for d in self.differences} <= {"fact", "verdict", "document"}
+        if self.document is None or self.differences:
+            return Outcome.UNKNOWABLE if self.blurred and of_facts else Outcome.DIFFERS
+        return Outcome.SAME if self.engines is None else Outcome.OTHER_RULES
 
 
 def explain(records: Records, memory: Memory, rules: Rules, verdict_id: str, now_ms: int) -> Explanation:
@@ -92,16 +116,25 @@ def explain(records: Records, memory: Memory, rules: Rules, verdict_id: str, now
     if kept is None:
         return Explanation(verdict, None, tuple(_no_document(verdict)), None, today)
     rebuilt = _rebuilt(records, memory, rules, kept)
-    found = [
-        *_sealed(verdict, kept, records.audit_of(f"verdict:{verdict_id}")),
-        *_inputs(kept, rebuilt),
-        *_engine(kept),
-        *_outcome(kept, rebuilt),
-    ]
-    if not found and document_hash(rebuilt) != document_hash(kept):
+    then = str(kept["rules"]["engine"])
+    found = [*_sealed(verdict, kept, records.audit_of(f"verdict:{verdict_id}")), *_inputs(kept, rebuilt)]
+    comes_out = tuple(_outcome(kept, rebuilt))
+    if then == ENGINE or found:
+        found += comes_out
+    if not found and then == ENGINE and document_hash(rebuilt) != document_hash(kept):
         found.append(Difference("document", verdict.id, "other_hash"))
     changed = _rules(kept, rules, limits_of(records, rules.catalogue), rebuilt["batch"]["product_kfa"])
-    return Explanation(verdict, kept, tuple(found), rebuilt, today, tuple(changed))
+    return Explanation(
+        verdict,
+        kept,
+        tuple(found),
+        rebuilt,
+        today,
+        tuple(changed),
+        None if then == ENGINE else (then, ENGINE),
+        () if then == ENGINE or found else comes_out,
+        memory.is_blurred(kept["as_of"]["homes_audit_id"]),
+    )
 
 
 def _no_document(verdict: Verdict) -> Iterator[Difference]:
@@ -160,9 +193,17 @@ def _inputs(kept: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Differe
         yield from _rows(part, *(_said_of_readings(d.get(name, ())) for d in (kept, now)))
     if kept["released_at"] != now["released_at"]:
         yield _was("release", kept["batch"]["id"], kept["released_at"], now["released_at"])
-    yield from _rows("place", kept["places"], now["places"])
+    same_code = kept["rules"]["engine"] == now["rules"]["engine"]
+    places = now["places"] if same_code else _as_told_before(kept["places"], now["places"])
+    yield from _rows("place", kept["places"], places)
     yield from _rows("device", kept["devices"], now["devices"])
     yield from _facts(kept["facts"], now["facts"])
+
+
+def _as_told_before(kept: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What the places were in the end, in the words of an older document: its code knew one thing of each."""
+    last = {name: place["later"][-1] if place.get("later") else place for name, place in now.items()}
+    return {name: {k: v for k, v in row.items() if k in kept.get(name, row)} for name, row in last.items()}
 
 
 def _by(key: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -238,12 +279,6 @@ def _days(old: Sequence[Sequence[Any]], new: Sequence[Sequence[Any]]) -> list[Di
     return [*said[:_MOST_DAYS], *([Difference("fact", "", "more_days", {"n": more})] if more > 0 else [])]
 
 
-def _engine(kept: Mapping[str, Any]) -> Iterator[Difference]:
-    """The code of then is not here: another engine is another document."""
-    if kept["rules"]["engine"] != ENGINE:
-        yield _was("rule", "engine", kept["rules"]["engine"], ENGINE)
-
-
 def _rules(kept: Mapping[str, Any], rules: Rules, limits: Limits, kfa: str) -> Iterator[Difference]:
     """The rules of then against today's. The recomputation goes by those of then, so this alone changes no outcome."""
     for old in kept["rules"]["profiles"]:
@@ -310,6 +345,6 @@ def _today(
         return None
     judged: Judged = judge_told(told, KnownThen(memory).of(told.stays), limits, rules.products, now_ms)
     place = memory.place()
-    now = document(judged, AsOf(place.journal_offset, audit_id, place.audit_id), rules.products_version)
+    now = document(judged, AsOf(memory.known_to(), audit_id, place.audit_id), rules.products_version)
     changes = () if kept is None else tuple(_inputs(kept, now))
     return Today(now["word"], tuple(now["reasons"]), changes)

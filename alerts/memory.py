@@ -60,6 +60,13 @@ _HOUSE = (
 )
 
 
+_SINCE_NO_LATER = (
+    "UPDATE kept SET housed_audit = ?1 WHERE housed_audit > ?1",
+    "UPDATE kept_before SET housed_audit = ?1 WHERE housed_audit > ?1",
+    "UPDATE OR REPLACE kept_before SET until_audit = ?1 WHERE until_audit > ?1",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """How far the two feeds were read."""
@@ -98,6 +105,7 @@ class Memory:
         self._numbers: dict[str, int] = {}
         self._homes: set[tuple[int, int]] = set()
         self._read_names()
+        self._learnt_base = max((base for base, _ in self._restored()), default=0)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -138,6 +146,38 @@ class Memory:
     def set_audit_id(self, audit_id: int) -> None:
         self._db.execute("UPDATE place SET audit_id = ?", (audit_id,))
 
+    def known_to(self) -> int:
+        """How far the journal was read, as ``learnt_offset`` and ``up_to_offset`` count: on over a restored journal.
+
+        A journal that was restored from a backup gives offsets again that it gave before; here none stands for two entries.
+        """
+        return self.place().journal_offset + self._learnt_base
+
+    def journal_restored(self) -> None:
+        """The journal is read from its beginning again. What it brings from now on is younger than all that is kept."""
+        self._learnt_base = self.known_to()
+        self._db.execute("INSERT INTO restored(learnt_base, audit_id) VALUES (?, NULL)", (self._learnt_base,))
+        self.set_journal_offset(0)
+
+    def records_restored(self, audit_id: int) -> None:
+        """The records know no later change than this one any more: what was given its equipment by a later one has it
+        since this one, and the changes are read from the beginning.
+        """
+        for statement in _SINCE_NO_LATER:
+            self._db.execute(statement, (audit_id,))
+        self._db.execute("INSERT INTO restored(learnt_base, audit_id) VALUES (?, ?)", (self._learnt_base, audit_id))
+        self.set_audit_id(0)
+
+    def is_blurred(self, homes_audit_id: int) -> bool:
+        """Whether it cannot be known any more which facts were where when people's changes were read up to there."""
+        return any(audit_id == homes_audit_id for _, audit_id in self._restored())
+
+    def _restored(self) -> list[tuple[int, int | None]]:
+        """(Learnt base, audit id) of each restored feed that was found."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'restored'"):
+            return []  # a file of before, opened to be read only
+        return self._rows("SELECT learnt_base, audit_id FROM restored")
+
     def done(self) -> Place:
         """How far all that was read is judged and said too: from here a start reads on."""
         return Place(*self._rows("SELECT journal_offset, audit_id FROM done")[0])
@@ -162,7 +202,8 @@ class Memory:
         stream, equipment = self._number(fact.stream_id), self._number(fact.equipment)
         key = (stream, fact.t_ms, _seq(fact.device_seq), _value(fact.value_c), self._number(fact.quality.value))
         made = self._db.execute(
-            "INSERT OR IGNORE INTO kept VALUES (?,?,?,?,?,?,?,0)", (*key, equipment, learnt_offset)
+            "INSERT OR IGNORE INTO kept VALUES (?,?,?,?,?,?,?,0)",
+            (*key, equipment, learnt_offset + self._learnt_base),
         )
         if made.rowcount > 0 and (equipment, stream) not in self._homes:
             self._settle(equipment, stream)
@@ -287,7 +328,7 @@ class Memory:
         """Whether a fact was kept from the journal entry at this offset."""
         key = (self._number(fact.stream_id), fact.t_ms, _seq(fact.device_seq), _value(fact.value_c))
         query = "SELECT 1 FROM kept WHERE (stream, t_ms, device_seq, value_m, quality, learnt_offset) = (?,?,?,?,?,?)"
-        return bool(self._rows(query, (*key, self._number(fact.quality.value), offset)))
+        return bool(self._rows(query, (*key, self._number(fact.quality.value), offset + self._learnt_base)))
 
     def start_of(self, stream: str) -> int | None:
         """The time of a stream's oldest fact, whatever equipment it is in."""

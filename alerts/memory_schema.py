@@ -4,14 +4,15 @@ Names (streams, equipment, qualities) are kept once and meant by number: a fact 
 site stay a file that a small server can hold. ``home`` says which streams were ever read in an equipment; with it a
 range of an equipment is read by the primary key and needs no second index. ``kept_before`` holds the facts that were
 in another equipment until people's changes were read up to ``until_audit``; ``housed``: by which stays a stream's facts
-were given their equipment last.
+were given their equipment last. ``restored``: that a feed was found restored from a backup, ``learnt_base``: what is added to
+the journal's offsets since then (0: the journal was not), ``audit_id``: the newest row that the records still had (NULL: all).
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-VERSION = 3
+VERSION = 4
 NOBODY = 0
 """The number of the empty name: a fact of a device that stands in no equipment."""
 
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS kept_before(
   value_m INTEGER NOT NULL, quality INTEGER NOT NULL, learnt_offset INTEGER NOT NULL, housed_audit INTEGER NOT NULL,
   until_audit INTEGER NOT NULL,
   PRIMARY KEY(equipment, stream, t_ms, device_seq, value_m, quality, until_audit)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS restored(n INTEGER PRIMARY KEY, learnt_base INTEGER NOT NULL, audit_id INTEGER);
 CREATE TABLE IF NOT EXISTS housed(stream INTEGER PRIMARY KEY, stays TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS home(
   equipment INTEGER NOT NULL, stream INTEGER NOT NULL, PRIMARY KEY(equipment, stream)) WITHOUT ROWID;

@@ -217,21 +217,23 @@ class Alerts:
 
     def _check_places(self) -> None:
         """Begin again where a feed is not the one that our place in it belongs to (restored from a backup)."""
-        place = self._memory.place()
-        if self._journal.last_offset() < place.journal_offset:
-            log.warning("the journal is behind alerts (restored?): read from its beginning")
-            place = replace(place, journal_offset=0)
-        if self._records.newest_change() < place.audit_id:
-            log.warning("the records are behind alerts (restored?): their changes are read from the beginning")
-            place = replace(place, audit_id=0)
+        place, newest = self._memory.place(), self._records.newest_change()
+        journal_behind, records_behind = self._journal.last_offset() < place.journal_offset, newest < place.audit_id
+        if not (journal_behind or records_behind):
+            return
         done = self._memory.done()
-        kept = Place(min(done.journal_offset, place.journal_offset), min(done.audit_id, place.audit_id))
-        if (place, kept) != (self._memory.place(), done):
-            with self._memory.transaction():
-                self._memory.set_journal_offset(place.journal_offset)
-                self._memory.set_audit_id(place.audit_id)
-                self._memory.set_done(kept)
-                self._memory.set_judged_by("")
+        with self._memory.transaction():
+            if journal_behind:
+                log.warning("the journal is behind alerts (restored?): read from its beginning")
+                self._memory.journal_restored()
+            if records_behind:
+                log.warning("the records are behind alerts (restored?): their changes are read from the beginning")
+                self._memory.records_restored(newest)
+            place = self._memory.place()
+            self._memory.set_done(
+                Place(min(done.journal_offset, place.journal_offset), min(done.audit_id, place.audit_id))
+            )
+            self._memory.set_judged_by("")
 
     def _read_people(self) -> bool:
         """The next rows of what others wrote; True when there may be more."""

@@ -1,6 +1,7 @@
 """``smile-iot explain VERDICT``: recompute a verdict from what was stored, and say whether it is the same.
 
-Exit codes: 0 the same, 1 something differs (it is named), 2 called or set up wrongly.
+Exit codes: 0 the same, 1 something differs (it is named), 2 called or set up wrongly, 3 nothing differs and it was made by
+another version of the rules, 4 it cannot be known (a feed was restored from a backup at that very place).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from alerts.explain import Difference, Explanation
     from api.words import Words
     from gateway.records import Records
+
+
+_EXIT = {"same": 0, "differs": 1, "other_rules": 3, "unknowable": 4}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         finally:
             memory.close()
         print(json.dumps(as_json(found), indent=2) if args.json else as_text(found, records, Words(args.language)))
-    return 0 if found.same else 1
+    return _EXIT[found.outcome.value]
 
 
 def _verdict_id(records: Records, name: str) -> str:
@@ -72,6 +76,9 @@ def as_json(found: Explanation) -> dict[str, Any]:
     return {
         "verdict": found.verdict.id,
         "same": found.same,
+        "outcome": found.outcome.value,
+        "engines": None if found.engines is None else {"then": found.engines[0], "now": found.engines[1]},
+        "comes_out": differences(found.comes_out),
         "differences": differences(found.differences),
         "rule_changes": differences(found.rule_changes),
         "document": found.document,
@@ -98,7 +105,11 @@ def as_text(found: Explanation, records: Records, words: Words) -> str:
             words("explain.facts", n=f["count"], stream=f["stream"], place=places.get(f["equipment"], f["equipment"]))
             for f in document["facts"]
         ]
-    lines.append(words("explain.same") if found.same else words("explain.not_same"))
+    lines.append(words(f"explain.{found.outcome.value}"))
+    if found.engines is not None:
+        word = "" if found.rebuilt is None else words.known("verdict", found.rebuilt["word"])
+        lines.append(words("explain.engines", then=found.engines[0], now=found.engines[1], verdict=word))
+    lines += [_difference("explain.difference", d, words) for d in found.comes_out]
     lines += [_difference("explain.difference", d, words) for d in found.differences]
     if found.rule_changes:
         lines.append(words("explain.rules_changed"))

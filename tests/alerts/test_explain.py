@@ -7,19 +7,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import alerts.document
 import alerts.explain as explain_module
 from alerts.config import Config
-from alerts.explain import Explanation, explain
+from alerts.explain import Explanation, Outcome, explain
+from alerts.homes import EVER_MS, FOREVER_MS
 from alerts.memory import Memory
 from alerts.profiles import table_of
 from alerts.rulebook import Rules, rules_of
+from alerts.rules import ReadingFact
 from api.words import Words
+from gateway.journal import SqliteJournal
 from gateway.records import Actor, Batch, Role
 from smile_iot.explain_command import difference_text
 
@@ -221,9 +226,88 @@ def test_a_footnote_in_the_product_table_is_a_change_of_rules_and_no_difference(
 
 
 def test_a_document_of_another_engine_is_not_the_same(hot: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    then = alerts.document.ENGINE
     monkeypatch.setattr("alerts.document.ENGINE", "next")
     monkeypatch.setattr("alerts.explain.ENGINE", "next")
-    assert (ask().same, parts(ask())) == (False, [("rule", "engine")])
+    found = ask()
+    assert (found.same, found.outcome, found.engines) == (False, Outcome.OTHER_RULES, (then, "next"))
+    assert (found.differences, found.comes_out) == ((), ())
+
+
+def test_what_this_version_of_the_rules_makes_of_the_same_facts_is_said_and_is_no_difference(
+    hot: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.document.ENGINE", "next")
+    monkeypatch.setattr("alerts.explain.ENGINE", "next")
+    document = explain_module.document
+    other = {"word": "no_action", "reasons": []}
+    monkeypatch.setattr(explain_module, "document", lambda *a, **k: {**document(*a, **k), **other})
+    found = ask()
+    assert (found.outcome, [d.subject for d in found.comes_out]) == (Outcome.OTHER_RULES, ["word", "reasons"])
+    with sqlite3.connect(hot.folder / "alerts.db") as db:
+        db.execute("UPDATE kept SET value_m = 8000 WHERE value_m = 9000")
+    assert (ask().outcome, "fact" in dict(parts(ask()))) == (Outcome.DIFFERS, True)
+
+
+def test_a_place_of_an_older_document_is_compared_by_what_it_was_in_the_end(hot: Any, ask: Ask) -> None:
+    """Documents of before knew one kind of each place, that of then, and no box."""
+    then = {"F1": {"level": "kabupaten", "freezes": True, "chills": False}}
+    first = {"level": "kabupaten", "freezes": False, "chills": True}
+    now = {"F1": {**first, "later": [{"since": "x", **then["F1"], "carries": True}]}}
+    assert explain_module._as_told_before(then, now) == then
+
+
+def test_a_restored_journal_gives_its_offsets_again_and_old_verdicts_come_out_the_same(
+    hot: Any, ask: Ask, start: int
+) -> None:
+    """The backup knew nothing: what comes now has small offsets, and was not known to the verdicts of before."""
+    old = [v.id for v in hot.records.verdict_history("B1")]
+    hot.journal.close()
+    (hot.folder / "journal.db").unlink()
+    for more in ("journal.db-wal", "journal.db-shm"):
+        (hot.folder / more).unlink(missing_ok=True)
+    hot.journal = SqliteJournal(hot.folder / "journal.db")
+    hot.again()
+    hot.say(*hot.temperatures(5, 9, "-3.0", "LOG-B"), *hot.temperatures(9, 13, "-2.0", "LOG-B"))
+    hot.at(14)
+    hot.say(*hot.temperatures(13.25, 16, "-2.0", "LOG-B"))
+    hot.at(16)
+    new = hot.records.verdict("B1").id
+    assert new not in old
+    for verdict in (*old, new):
+        assert ask(verdict).same, ask(verdict).differences
+    hot.again()
+    assert ask(new).same
+
+
+def test_homes_by_changes_that_the_restored_records_do_not_know_hold_since_its_last_one(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "alerts.db")
+    stays = ((EVER_MS, FOREVER_MS, "F1"),)
+    later = ((EVER_MS, 50, "F1"), (50, FOREVER_MS, "F2"))
+    fact = ReadingFact("F1", "S/temperature_c", 60, Decimal(5))
+    with memory.transaction():
+        memory.add([fact], 1)
+        memory.house("S/temperature_c", stays, 10)
+        memory.house("S/temperature_c", later, 120)
+        memory.set_audit_id(120)
+    assert list(memory.facts(equipment="F2", up_to_audit=105)) == []
+    with memory.transaction():
+        memory.records_restored(100)
+
+    def where(audit_id: int) -> list[str]:
+        return [e for e in ("F1", "F2") if list(memory.facts(equipment=e, up_to_audit=audit_id))]
+
+    assert (where(99), where(101), memory.place().audit_id) == (["F1"], ["F2"], 0)
+    assert [memory.is_blurred(i) for i in (99, 100, 101)] == [False, True, False]
+    memory.close()
+
+
+def test_what_was_blurred_by_a_restored_backup_is_not_called_different(hot: Any, ask: Ask) -> None:
+    audit_id = ask().document["as_of"]["homes_audit_id"]
+    with sqlite3.connect(hot.folder / "alerts.db") as db:
+        db.execute("INSERT INTO restored(learnt_base, audit_id) VALUES (0, ?)", (audit_id,))
+        db.execute("UPDATE kept SET value_m = 8000 WHERE value_m = 9000")
+    assert ask().outcome is Outcome.UNKNOWABLE
 
 
 def test_the_hash_has_the_last_word(hot: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
