@@ -18,6 +18,10 @@ from gateway.records.part import Part, equal
 from gateway.records.quarantine import waiting_ids
 from gateway.records.tx import Act, Kind, Tx, fetch
 
+# What ``since_ms`` of a row dates.
+_OF_DEVICE = ("equipment",)
+_OF_EQUIPMENT = ("kind", "profile")
+
 
 class RegistryPart(Part):
     """Creating is changing nothing into something: each ``upsert`` says created, changed or unchanged.
@@ -34,7 +38,7 @@ class RegistryPart(Part):
         check_equipment(equipment)
         with self._write() as tx:
             tx.need(SITE, equipment.site)
-            _check_since(tx, EQUIPMENT, equipment.id, equipment.since_ms, actor, at_ms)
+            _check_since(tx, EQUIPMENT, equipment.id, equipment, _OF_EQUIPMENT, actor, at_ms)
             return tx.put(EQUIPMENT, equipment, Act(actor, reason, at_ms))
 
     def upsert_device(self, device: Device, actor: Actor, reason: str, at_ms: int) -> Registered:
@@ -46,7 +50,7 @@ class RegistryPart(Part):
             tx.lock_site(device.site)
             if device.equipment is not None:
                 _same_site(tx, device)
-            _check_since(tx, DEVICE, device.serial, device.since_ms, actor, at_ms)
+            _check_since(tx, DEVICE, device.serial, device, _OF_DEVICE, actor, at_ms)
             _smile_serial_free(tx, device)
             change = tx.put(DEVICE, device, Act(actor, reason, at_ms))
             return Registered(change, waiting_ids(tx.connection, device.serial))
@@ -103,7 +107,7 @@ class RegistryPart(Part):
         for at_ms, row in rows:
             told.setdefault(row["serial"], []).append((at_ms, row))
         return {
-            serial: [(at_ms, home) for at_ms, (home,) in since_when(said, ("equipment",))]
+            serial: [(at_ms, home) for at_ms, (home,) in since_when(said, _OF_DEVICE)]
             for serial, said in told.items()
         }
 
@@ -116,7 +120,7 @@ class RegistryPart(Part):
             query = query.where(a.c.id <= audit_id)
         with self._db.read() as connection:
             said = [(at_ms, json.loads(text)) for at_ms, text in connection.execute(query)]
-        return [(at_ms, kind, profile) for at_ms, (kind, profile) in since_when(said, ("kind", "profile"))]
+        return [(at_ms, kind, profile) for at_ms, (kind, profile) in since_when(said, _OF_EQUIPMENT)]
 
     def registry_version(self) -> int:
         """Rises with every change of a site, an equipment or a device; one cheap query."""
@@ -141,17 +145,23 @@ def since_when(
 ) -> list[tuple[int, tuple[str, ...]]]:
     """(Since when, these fields), oldest first, of what was said of one record: (when it was said, its row), in that order.
 
-    A row holds from its ``since_ms``, else from when it was said; it says nothing of these fields where they and the date
-    are those of the row before.
+    A row holds from its ``since_ms``, else from when it was said, whatever was said of later dates before. One that says
+    the same fields with another date puts the row before it right, and takes its place. One that has other fields under
+    the date of the row before took the date over from it unsaid (such rows are refused now): it holds from when it was said.
     """
-    since: list[tuple[int, tuple[str, ...]]] = []
+    claims: list[tuple[int, tuple[str, ...]]] = []
     before: tuple[tuple[str, ...], int | None] | None = None
     for at_ms, row in said:
         fields, date_ms = tuple(row.get(name) or "" for name in names), row.get("since_ms")
-        if before is not None and fields == before[0] and date_ms in (None, before[1]):
-            continue
+        if before is not None and fields == before[0]:
+            if date_ms in (None, before[1]):
+                continue
+            claims.pop()
+        unsaid = date_ms is None or (before is not None and fields != before[0] and date_ms == before[1])
+        claims.append((at_ms if unsaid else date_ms, fields))
         before = (fields, date_ms)
-        begins_ms = at_ms if date_ms is None else date_ms
+    since: list[tuple[int, tuple[str, ...]]] = []
+    for begins_ms, fields in claims:
         while since and since[-1][0] >= begins_ms:
             since.pop()
         if not since or since[-1][1] != fields:
@@ -159,10 +169,20 @@ def since_when(
     return since
 
 
-def _check_since(tx: Tx, kind: Kind[Any], key: str, since_ms: int | None, actor: Actor, at_ms: int) -> None:
-    """A date is a named person's word, of the past, and not before the record was registered (0: since ever)."""
-    old = tx.get(kind, key)
-    if since_ms is None or (old is not None and old.since_ms == since_ms):
+def _check_since(
+    tx: Tx, kind: Kind[Any], key: str, new: Any, dated: tuple[str, ...], actor: Actor, at_ms: int
+) -> None:
+    """A date is a named person's word about what it dates, of the past, and not before the record was registered (0:
+    since ever). A date that is only taken over from the row before, as by a file in which it was left, would move what
+    changed now into the past.
+    """
+    old, since_ms = tx.get(kind, key), new.since_ms
+    if since_ms is None:
+        return
+    if old is not None and old.since_ms == since_ms:
+        if any(getattr(old, name) != getattr(new, name) for name in dated):
+            why = f"that date is of what {key} was until now: say since when the new holds, or leave it out for now"
+            raise Refused(Code.BAD_VALUE, why, field="since_ms")
         return
     if actor.is_system:
         raise Refused(Code.PERSON_REQUIRED, "since when is said by a person", field="since_ms")

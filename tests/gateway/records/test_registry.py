@@ -23,6 +23,7 @@ from gateway.records import (
     SmileStockIds,
     UnknownRecord,
 )
+from gateway.records.registry import since_when
 
 
 def test_what_goes_in_comes_out_exactly(world: Any) -> None:
@@ -95,6 +96,39 @@ def test_the_kinds_of_an_equipment_are_dated_and_what_is_said_later_holds_from_i
     assert r.kinds_of("Z1", then)[-1] == (40, "freezer", "freezer")
     r.upsert_equipment(replace(r.equipment("Z1"), since_ms=0), world.budi, "it always was", 70)
     assert r.kinds_of("Z1") == [(0, "freezer", "freezer")]
+
+
+def test_a_date_that_was_left_in_the_row_moves_nothing_else_into_the_past(world: Any) -> None:
+    """A site's file keeps its line ``since`` and gets another equipment: the stay in between would be gone."""
+    r = world.records
+    r.upsert_device(Device("LOG-9", "S1", "E1", "ble", None), world.loader, "", 10)
+    r.upsert_device(replace(r.device("LOG-9"), equipment="KUL-1", since_ms=20), world.budi, "moved", 50)
+    gone = replace(r.device("LOG-9"), equipment=None)
+    with pytest.raises(Refused) as refused:
+        r.upsert_device(gone, world.loader, "the file again", 90)
+    assert (refused.value.code, refused.value.field) == (Code.BAD_VALUE, "since_ms")
+    r.upsert_device(replace(r.device("LOG-9"), interval_s=600), world.loader, "read less often", 91)
+    r.upsert_device(replace(gone, since_ms=None), world.budi, "taken out", 95)
+    assert r.assigned_equipment()["LOG-9"] == [(10, ""), (20, "KUL-1"), (95, "")]
+
+
+A, B, C = {"equipment": "A"}, {"equipment": "B"}, {"equipment": "C"}
+
+
+@pytest.mark.parametrize(
+    ("said", "since"),
+    [
+        ([(1, A), (20, B | {"since_ms": 15}), (90, C | {"since_ms": 15})], [(1, "A"), (15, "B"), (90, "C")]),
+        ([(1, A), (20, B | {"since_ms": 0}), (90, C | {"since_ms": 0})], [(0, "B"), (90, "C")]),
+        ([(1, A), (20, B | {"since_ms": 12}), (30, B | {"since_ms": 18})], [(1, "A"), (18, "B")]),
+        ([(1, A), (9, B), (20, C | {"since_ms": 4}), (30, C | {"since_ms": 15})], [(1, "A"), (9, "B"), (15, "C")]),
+        ([(1, A), (20, B), (30, B | {"since_ms": 12}), (40, B)], [(1, "A"), (12, "B")]),
+        ([(1, A), (20, B | {"since_ms": 12}), (30, C | {"since_ms": 5})], [(1, "A"), (5, "C")]),
+        ([(1, A), (20, B), (30, A)], [(1, "A"), (20, "B"), (30, "A")]),
+    ],
+)
+def test_since_when_a_later_word_puts_right_only_what_it_speaks_of(said: Any, since: list[tuple[int, str]]) -> None:
+    assert [(at_ms, where) for at_ms, (where,) in since_when(said, ("equipment",))] == since
 
 
 def test_the_same_again_changes_nothing_and_leaves_no_row(world: Any) -> None:
