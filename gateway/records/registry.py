@@ -157,8 +157,8 @@ def since_when(
             if date_ms in (None, before[1]):
                 continue
             claims.pop()
-        unsaid = date_ms is None or (before is not None and fields != before[0] and date_ms == before[1])
-        claims.append((at_ms if unsaid else date_ms, fields))
+        left_in = before is not None and fields != before[0] and date_ms == before[1]
+        claims.append((at_ms if date_ms is None or left_in else date_ms, fields))
         before = (fields, date_ms)
     since: list[tuple[int, tuple[str, ...]]] = []
     for begins_ms, fields in claims:
