@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any
 
@@ -18,6 +19,7 @@ PATHS = {
     "equipment": "/sites/PKM-A/equipment/KULKAS-A",
     "quiet": "/sites/PKM-A/equipment/FREEZER-A",
     "limits": "/sites/PKM-A/equipment/KULKAS-A/limits",
+    "readings": "/sites/PKM-A/equipment/KULKAS-A/readings",
     "alarms": "/sites/PKM-A/alarms",
     "alarm": "/sites/PKM-A/alarms/HEAT-1",
     "batches": "/sites/PKM-A/batches",
@@ -82,6 +84,12 @@ class Checked(HTMLParser):
 @pytest.fixture(autouse=True)
 def tied(world: Any) -> None:
     """One weighing is tied, so that the weigh page shows its correction form."""
+    probe, day_ms = "LOG-1/temperature_c", 86_400_000
+    boss, now = Actor("wiring", "super_admin"), world.clock.now
+    world.records.correct_probe(probe, now - day_ms, Decimal("-0.3"), "KAL-17", boss, "certificate", now)
+    for hour in (1, 2):
+        world.records.mark_readings(probe, now - hour * 3_600_000, now - hour * 3_500_000, boss, "cable", now)
+    world.records.take_back_mark(probe, 1, boss, "the wrong hour", now)
     world.records.tie_weighing("W2", "000220112026", Actor("wiring", "operator"), "scanned", world.clock.now)
 
 

@@ -279,6 +279,24 @@ def test_the_keyboard_alone_reaches_the_answer(browser: Browser, address: str) -
     expect(me.page.get_by_role("status")).to_have_text(me.words("done.acknowledged"))
 
 
+def test_a_reading_that_cannot_be_is_marked_by_keyboard_on_a_phone(browser: Browser, address: str) -> None:
+    """cold-chain.md 12: from the row of the reading to its mark; only the reason has to be typed."""
+    me = Person(browser, address, "id")
+    w = me.words
+    me.log_in("operator")
+    me.go("/sites/PKM-A/equipment/KULKAS-A/readings?lang=id")
+    me.fits()
+    me.page.get_by_role("link", name=re.compile(re.escape(w("readings.pick")))).first.press("Enter")
+    me.fits()
+    me.page.locator("#m-reason").press_sequentially("kabel longgar")
+    me.page.keyboard.press("Tab")
+    me.page.keyboard.press("Enter")
+    expect(me.page.get_by_role("status")).to_have_text(w("done.readings_marked"))
+    expect(me.page.get_by_role("cell", name=re.compile(re.escape(w("readings.marked")))).first).to_be_visible()
+    me.fits()
+    me.shot("id-phone-readings")
+
+
 def test_a_wide_screen(browser: Browser, address: str) -> None:
     """The same pages at a desk."""
     me = Person(browser, address, "en", DESK)
