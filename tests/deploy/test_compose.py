@@ -47,6 +47,12 @@ def test_only_the_brokers_tls_port_is_open_to_the_outside(compose: dict[str, Any
     assert len(shown) == 3
 
 
+def test_the_broker_sends_at_once() -> None:
+    """Decision 0022: a message that waits for a delayed acknowledgement waits 40 ms."""
+    lines = (Path(__file__).parents[2] / "deploy" / "mosquitto" / "mosquitto.conf").read_text().splitlines()
+    assert "set_tcp_nodelay true" in lines
+
+
 def test_secrets_are_files_that_make_secrets_makes(compose: dict[str, Any]) -> None:
     for name, secret in compose["secrets"].items():
         path = Path(secret["file"])
