@@ -28,7 +28,7 @@ from ingest.store import Row
 page_router = APIRouter(include_in_schema=False)
 json_router = APIRouter(prefix="/api/v1", tags=["equipment"])
 Key = Annotated[str, Path(min_length=1, max_length=128)]
-_SHOWN = 48
+_SHOWN = 24
 _MINUTE_MS, _SECOND_MS = 60_000, 1_000
 
 
