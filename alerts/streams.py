@@ -78,10 +78,9 @@ class StreamJudge:
 
         ``amended``: what people said of readings; a stream of which they say something else now is made from disk.
         """
-        self._due |= dict.fromkeys(
-            key for key in self.state.streams if amended.of(key[1]) != self._amended.of(key[1])
-        )
-        self._amended = amended
+        if amended is not self._amended:
+            was, self._amended = self._amended, amended
+            self._due |= dict.fromkeys(key for key in self.state.streams if amended.of(key[1]) != was.of(key[1]))
         near = self._within_reach()
         self._due |= dict.fromkeys(self._replanned(profiles))
         made_anew = set(self._due)
