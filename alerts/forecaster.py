@@ -1,6 +1,7 @@
 """The shell of ``alerts.forecast``: one ``Watch`` an equipment, fed with all facts, and the latest word in the records.
 
-The records hold one document an equipment, ``{"forecast": ... | null, "holdovers": [...]}``: what ``api`` shows, and the
+The records hold one document an equipment, ``{"forecast": ... | null, "silence": {"why", "since_ms"} | null, "holdovers":
+[...]}``: what ``api`` shows (a reason of silence that changes again within ten minutes may be passed over), and the
 power cuts of before, which our own memory of the last days would not reach back to. A forecast is dropped without harm:
 records that do not answer get it with the next look.
 """
@@ -13,7 +14,7 @@ from decimal import Decimal
 from heapq import nsmallest
 from typing import Any
 
-from alerts.forecast import Forecast, Holdover, Watch
+from alerts.forecast import Forecast, Holdover, Silence, Watch
 from alerts.forecast.watch import QUANTITIES
 from alerts.rules import Profiles, ReadingFact
 from gateway.records import Records
@@ -22,6 +23,7 @@ from telemetry.errors import NeighbourDownError
 LOOK_BACK_MS = 3 * 24 * 3_600_000  # what is usual is learned from two days
 LOOK_EVERY_MS = 60_000
 MOST_LOOKS = 50  # in one turn (a few ms each where it warms): no alarm waits for the forecasts of a whole country
+_SILENCE_EVERY_MS = 600_000  # a compressor's cycle changes the reason all the time: that alone is no write a minute
 _NO_LIMIT = Decimal(1000)
 __all__ = ["LOOK_BACK_MS", "QUANTITIES", "Forecaster"]
 
@@ -35,6 +37,7 @@ class _Place:
     stirred: bool = False
     said: Forecast | None = None
     kept: Mapping[str, Any] | None = None
+    kept_ms: int = 0
 
 
 class Forecaster:
@@ -81,7 +84,7 @@ class Forecaster:
         for _, equipment in nsmallest(MOST_LOOKS, due):
             place = self._places[equipment]
             document = self._document(equipment, place, profiles, now_ms)
-            if document != place.kept:
+            if _says_more(document, place.kept, now_ms - place.kept_ms):
                 changed[equipment] = document
         if not changed:
             return
@@ -91,6 +94,7 @@ class Forecaster:
             return  # the findings' way tells of it; the next look saves what holds then
         for equipment, document in changed.items():
             self._places[equipment].kept = document
+            self._places[equipment].kept_ms = now_ms
 
     def _document(self, equipment: str, place: _Place, profiles: Profiles, now_ms: int) -> dict[str, Any]:
         place.looked_ms, place.stirred = now_ms, False
@@ -103,6 +107,7 @@ class Forecaster:
         place.said = found if isinstance(found, Forecast) else None
         return {
             "forecast": None if place.said is None else _forecast(place.said),
+            "silence": _silence(found, place.kept, now_ms) if isinstance(found, Silence) else None,
             "holdovers": [_kept(h) for h in place.watch.holdovers()],
         }
 
@@ -112,6 +117,18 @@ class Forecaster:
             limit_c = profiles.of(equipment)[0].high_c
             place = self._places[equipment] = _Place(Watch(_NO_LIMIT if limit_c is None else limit_c))
         return place
+
+
+def _silence(why: Silence, kept: Mapping[str, Any] | None, now_ms: int) -> dict[str, Any]:
+    before = (kept or {}).get("silence")
+    return dict(before) if before and before["why"] == why.value else {"why": why.value, "since_ms": now_ms}
+
+
+def _says_more(document: Mapping[str, Any], kept: Mapping[str, Any] | None, age_ms: int) -> bool:
+    """Whether it is worth a write: it is not for another reason of silence, a moment after the last."""
+    if kept is None or document == kept or not 0 <= age_ms < _SILENCE_EVERY_MS:
+        return document != kept
+    return any(document[name] != kept.get(name) for name in ("forecast", "holdovers"))
 
 
 def _forecast(f: Forecast) -> dict[str, Any]:

@@ -107,6 +107,16 @@ def forecast_text(words: Words, zone: str, told: Mapping[str, Any] | None, now_m
     }
 
 
+def silence_text(words: Words, zone: str, told: Mapping[str, Any] | None, *, heard: bool) -> str:
+    """Why nothing is forecast, and since when; ``heard`` False: nothing is read now, whatever was said before."""
+    if not heard:
+        return words("forecast_silence.no_readings")
+    if told is None or f"forecast_silence.{told['why']}" not in catalogue():
+        return ""
+    why = words(f"forecast_silence.{told['why']}")
+    return words("forecast.silent", why=why, time=words.time(int(told["since_ms"]), zone))
+
+
 def availability(words: Words, counted: Tally) -> str:
     """How much of the last 24 hours is known, in percent (rounded down: what is missing is never rounded away)."""
     whole = counted.known_ms + counted.unknown_ms

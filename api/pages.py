@@ -24,7 +24,7 @@ from api.desk import (
     stylesheet,
     words_for,
 )
-from api.equipment_words import availability, calibration, forecast_text, notes
+from api.equipment_words import availability, calibration, forecast_text, notes, silence_text
 from api.limit_ends import with_changed_limits
 from api.present import (
     BatchItem,
@@ -202,6 +202,7 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
             {"stream_id": stream_id, "svg": svg, "summary": summary, "hours": hours, "conflicts": day.conflicts}
         )
     counted = desk.questions.counters(view, site.zone, now_ms)
+    heard = view.latest is not None and view.state.word != "silent"
     # A finding that goes on may be old: those of alarms are above already, these are few.
     said = desk.records.findings(site.id, equipment_id, standing=True, limit=_REMEMBERED)
     return page(
@@ -215,6 +216,7 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
         counters=counter_rows(words, counted),
         availability=availability(words, counted.last_24h) if view.streams else "",
         forecast=forecast_text(words, site.zone, desk.records.forecast(equipment_id), now_ms),
+        silence=silence_text(words, site.zone, desk.records.forecast_silence(equipment_id), heard=heard),
         notes=notes(words, site, said, now_ms)[:_FEW],
         alarms=with_changed_limits(desk, site, words, items[:10], now_ms),
         calibration={d.serial: calibration(words, site, d, now_ms) for d in view.devices},

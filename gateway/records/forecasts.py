@@ -39,6 +39,11 @@ class ForecastsPart(Part):
         found = self.forecast_documents(equipment).get(equipment, {}).get("forecast")
         return None if found is None else dict(found)
 
+    def forecast_silence(self, equipment: str) -> dict[str, Any] | None:
+        """Why nothing is forecast of it, ``{"why", "since_ms"}``; None where something is, or nobody looked."""
+        found = self.forecast_documents(equipment).get(equipment, {}).get("silence")
+        return None if found is None else dict(found)
+
     def forecast_documents(self, equipment: str | None = None) -> dict[str, dict[str, Any]]:
         """equipment -> the whole document."""
         t = tables.forecasts

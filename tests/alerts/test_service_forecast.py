@@ -63,6 +63,25 @@ def test_it_goes_when_mains_are_back_and_when_the_logger_falls_silent(world: Any
     assert world.records.forecast("F1") is None
 
 
+def test_why_nothing_is_forecast_is_kept_with_its_time_and_not_written_for_each_turn_of_the_compressor(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1, "5.0"))
+    world.at(1.01)
+    said = world.records.forecast_silence("F1")
+    assert said == {"why": "usual", "since_ms": world.clock.wall_ms}
+    written: list[int] = []
+    save = world.records.save_forecasts
+    monkeypatch.setattr(world.records, "save_forecasts", lambda d, at: written.append(at) or save(d, at))
+    world.say(world.reading(start + HOUR + 3 * MIN, "8.5"))
+    world.at(1 + 4 / 60)
+    assert (written, world.records.forecast_silence("F1")) == ([], said)
+    world.say(world.reading(start + HOUR + 14 * MIN, "8.5"))
+    world.at(1.25)
+    assert world.records.forecast_silence("F1") == {"why": "above", "since_ms": world.clock.wall_ms}
+
+
 def test_a_new_process_says_the_same_again_and_remembers_the_cuts(world: Any, start: int) -> None:
     power_cut(world, start)
     said = world.records.forecast("F1")

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from alerts.counters import Tally
-from api.equipment_words import availability, forecast_text
+from alerts.forecast import Silence
+from api.equipment_words import availability, forecast_text, silence_text
 from api.words import LANGUAGES, Words, catalogue
 from gateway.records import Actor, Finding
 
@@ -44,6 +45,20 @@ def test_a_forecast_is_shown_as_a_forecast_with_range_and_basis(world: Any) -> N
     assert "Perkiraan Bila tidak ada yang berubah: di atas 8,0 °C dalam kira-kira 40 menit." in bahasa
     told = world.as_role("operator").get("/api/v1/sites/PKM-A/equipment/KULKAS-A").json()["forecast"]
     assert (told["likely_min"], told["basis"], told["limit_c"]) == (40, "curve", 8)
+
+
+def test_the_page_says_why_nothing_is_forecast_in_both_languages(world: Any) -> None:
+    now = world.clock.now
+    said = {"forecast": None, "silence": {"why": "usual", "since_ms": now - HOUR}, "holdovers": []}
+    world.records.save_forecasts({"KULKAS-A": said}, now)
+    assert "di antara dua putaran kompresor (sejak" in text_of(world.log_in("operator", "id").get(PAGE).text)
+    known = {name.removeprefix("forecast_silence.") for name in catalogue() if name.startswith("forecast_silence.")}
+    assert known == {why.value for why in Silence}
+    told = {"why": "usual", "since_ms": now}
+    assert silence_text(Words("en"), "Asia/Jakarta", told, heard=True).startswith("The reason: it is no warmer")
+    assert silence_text(Words("en"), "Asia/Jakarta", told, heard=False) == "there are no new readings"
+    assert silence_text(Words("en"), "Asia/Jakarta", None, heard=True) == ""
+    assert silence_text(Words("en"), "Asia/Jakarta", {"why": "later", "since_ms": 0}, heard=True) == ""
 
 
 def test_an_old_forecast_tells_nothing_of_now(world: Any) -> None:
