@@ -5,6 +5,7 @@ A reading is never changed: what it said stays beside what a correction makes of
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from calendar import monthrange
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from alerts.rules.finding import RuleFinding
 
 UNCALIBRATED = "uncalibrated"
 MONTHS, MOST_MONTHS = 12, 24
+_NONE_C = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,15 @@ def mark(t_ms: int, gone: Sequence[Lapse]) -> str:
     return UNCALIBRATED if any(lapse.covers(t_ms) for lapse in gone) else ""
 
 
-def corrected(raw_c: Decimal, t_ms: int, corrections: Iterable[Correction]) -> Corrected:
-    """The correction with the latest date not after the reading counts; before the first there is none."""
-    due = [c for c in corrections if c.from_ms <= t_ms]
-    offset_c = max(due, key=lambda c: c.from_ms).offset_c if due else Decimal(0)
+def corrected(raw_c: Decimal, t_ms: int, corrections: Sequence[Correction]) -> Corrected:
+    """The correction with the latest date not after the reading counts (oldest first); before the first there is none."""
+    due = bisect_right(corrections, t_ms, key=_from_ms)
+    offset_c = corrections[due - 1].offset_c if due else _NONE_C
     return Corrected(raw_c, raw_c + offset_c, offset_c)
+
+
+def _from_ms(correction: Correction) -> int:
+    return correction.from_ms
 
 
 def calibration_findings(

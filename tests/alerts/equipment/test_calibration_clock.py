@@ -106,7 +106,7 @@ def test_req_38_a_lapse_is_found_when_it_has_begun() -> None:
 
 
 def test_req_38_a_correction_applies_from_its_date_only_and_the_raw_value_is_kept() -> None:
-    told = [Correction(20 * DAY, Decimal("-0.3")), Correction(10 * DAY, Decimal("0.2"))]
+    told = [Correction(10 * DAY, Decimal("0.2")), Correction(20 * DAY, Decimal("-0.3"))]
     raw = Decimal("8.1")
     assert corrected(raw, 10 * DAY - 1, told).value_c == Decimal("8.1")
     assert corrected(raw, 10 * DAY, told).value_c == Decimal("8.3")
