@@ -88,6 +88,7 @@ class Campaign:
         self.people = People(self.records, random.Random(self.dice.random()))
         self.clock = VirtualClock(START_MS, time.monotonic_ns(), _STOPPED)
         self.log_path = self.folder / "alerts.log"
+        self._process: subprocess.Popen[bytes] | None = None
         self._ready_s = 1.0
         self._seq = 1
         self._reached = 0
@@ -95,6 +96,9 @@ class Campaign:
         (self.folder / "server.toml").write_text(config)
 
     def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
         self.chat.stop()
         self.records.close()
         self.journal.close()
@@ -117,12 +121,13 @@ class Campaign:
     def _start(self) -> subprocess.Popen[bytes]:
         command = ["smile_iot"] if not self.sabotage else ["benchmarks.alerts_kills_sabotage", self.sabotage]
         with self.log_path.open("ab") as log:
-            return subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", *command, "alerts", "--config", str(self.folder / "server.toml")],
                 env=os.environ | {"SMILE_IOT_CLOCK": self.clock.to_environment()},
                 cwd=ROOT,
                 stderr=log,
             )
+        return self._process
 
     def _measure_start(self) -> None:
         """How long a start takes on this machine, so that kills fall into starts and into work alike."""
@@ -328,9 +333,9 @@ HEAD = """# Alerts killed while entries arrive
 
 {date} UTC, Python {python}, {cores} cores (other workers on the same machine). Made by `make kill-alerts`
 (`benchmarks/alerts_kills.py`): the real process `smile-iot alerts`, real SQLite journal, records and `alerts.db`, a
-real HTTP server as channel of two people, four hours a life (3600 times as fast). SIGKILL, a new process, and so on, while readings,
-late data and people's rows arrive. At rest all is compared with a judgement from scratch out of the journal. A seed
-decides what happens; to the instant the kills are not repeatable.
+real HTTP server as channel of two people, four hours a life (3600 times as fast). SIGKILL, a new process, and so on,
+while readings, late data and people's rows arrive. At rest all is compared with a judgement from scratch out of the
+journal. A seed decides what happens; to the instant the kills are not repeatable.
 
 """
 FOOT = """
