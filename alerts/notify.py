@@ -78,7 +78,11 @@ def channel_name(url: str) -> str:
 
 @dataclass(slots=True)
 class Notifier:
-    """One call is one round over the open alarms. Belongs to one thread; sending may take its time there."""
+    """One call is one round over the open alarms. Belongs to one thread; sending may take its time there.
+
+    ``is_halted``: the process was told to stop, so nothing more is claimed. Who is cut off between sending and noting
+    leaves a message that will leave again; an orderly stop need not do that with a whole round.
+    """
 
     records: Records
     clock: Clock
@@ -88,6 +92,7 @@ class Notifier:
     send: Send = apprise_send
     manners: Manners = field(default_factory=Manners)
     values: Values = lambda *_: ()
+    is_halted: Callable[[], bool] = lambda: False
     _told: set[tuple[str, int, str, str]] = field(default_factory=set)
 
     def __call__(self) -> bool:
@@ -156,6 +161,8 @@ class Notifier:
 
     def _claim(self, alarm: Alarm, person: User, url: str) -> str | None:
         """The channel's name where this contact is to be told of this opening now, and by us."""
+        if self.is_halted():
+            return None
         channel = channel_name(url)
         opening = (alarm.id, alarm.opened_ms, person.name, channel)
         if opening in self._told:
@@ -174,6 +181,8 @@ class Notifier:
         """Tell those who were told of an alarm, when late data took it back and nothing stands in its place; by day."""
         sent = False
         for told in self.records.told_and_withdrawn(now_ms - _LATELY_MS):
+            if self.is_halted():
+                break
             alarm, person = self.records.alarm(told.finding), self.records.find_user(told.person)
             base = told.channel.partition("@")[0]
             url = next((u for u in person.contacts if channel_name(u) == base), None) if person else None

@@ -10,6 +10,9 @@ Kills. Facts and offset are one commit (``Memory.place``); findings and verdicts
 place up to which all that was read is judged and said, written with the next turn's first commit: a start reads on from
 there, and what a kill cut off is done again. What stands and was never said is said then (``alerts.rebuild``).
 
+Stops. Told to stop, a turn is brought to its end, and a start goes no further than to the next stream: with years of
+history it takes minutes on a loaded machine. What it had not done the next start does, as after a kill.
+
 Outages. What a turn could not finish it leaves in ``_Todo``, and the next turn goes on with it. While the records are
 away the rules go on with the registry as last read, so that an alarm's detection is not late and it is told as soon as
 they answer.
@@ -80,6 +83,10 @@ async def run(
     await asyncio.to_thread(teller.join, _STOP_S)
 
 
+class _HaltedError(Exception):
+    """Told to stop before all that was read is judged: the next start does it."""
+
+
 @dataclass(slots=True)
 class _Todo:
     """What was read and is not done yet. ``touched``: equipment -> time of the earliest news there.
@@ -119,7 +126,7 @@ class Alerts:
         self._registry = Registered(records, catalogue, config.held_back_s, clock.now_ms)
         self._sayings = Sayings(records, self._registry.site, clock.now_ms, on_alarm)
         self._weighings = Weighings(records, memory, clock.now_ms)
-        self._rules = StreamJudge(memory, config.keep_s * 1000, self._sayings.of)
+        self._rules = StreamJudge(memory, config.keep_s * 1000, self._said_of)
         products = load_products(*config.products_files)
         self._batches = BatchJudge(records, catalogue, memory, on_alarm, products)
         self._forecaster = Forecaster(records)
@@ -133,6 +140,16 @@ class Alerts:
         self._lost: dict[str, int] = {}
         self._cursor = Place(0, 0)
         self._outage: str | None = None
+        self._halt = threading.Event()
+
+    def _heed(self) -> None:
+        if self._halt.is_set():
+            raise _HaltedError
+
+    def _said_of(self, equipment: str, stream: str) -> list[RuleFinding]:
+        """As ``Sayings.of``; asked before a stream is made from disk, which takes seconds where years are kept."""
+        self._heed()
+        return self._sayings.of(equipment, stream)
 
     def _facts_from(self, equipment: str, from_ms: int) -> Iterable[ReadingFact]:
         return self._memory.facts(equipment=equipment, from_ms=from_ms)
@@ -144,7 +161,7 @@ class Alerts:
 
     def run(self, halt: threading.Event) -> None:
         """``start`` once, then ``turn`` until halted; a neighbour that is away is said once, and its return."""
-        started = False
+        self._halt, started = halt, False
         while not halt.is_set():
             try:
                 if not started:
@@ -154,6 +171,8 @@ class Alerts:
                 if self._outage is not None:
                     log.info("%s answers again", self._outage)
                     self._outage = None
+            except _HaltedError:
+                return
             except NeighbourDownError as error:
                 if self._outage is None:
                     log.warning("alerts wait: %s", error)
@@ -175,13 +194,14 @@ class Alerts:
         self._batches.start(self._memory.ends())
         self._unhoused, self._heard = True, []
         while self._read_people():
-            pass
+            self._heed()
         while self._read_journal():
-            pass
+            self._heed()
         self._rules.start(key for key in self._memory.homes() if self._is_watched(key[1]))
         self._judge()
         self._lost = {e: at + MIN_GAP_MS + 1 for e, at in self._rules.silent()}
         self._say()
+        self._heed()
         if self._memory.judged_by() != self._judged_by:
             self._batches.mark_all()
         self._judge_batches()

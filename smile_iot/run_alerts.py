@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
                     channels.send,
                     manners_of(settings),
                     MemoryValues(config.memory_path, lambda stream: read_amendments(records, (stream,))),
+                    stop.is_set,
                 )
                 await service.run(config, clock, journal, records, notifier, stop)
         finally:

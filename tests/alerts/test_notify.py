@@ -362,3 +362,20 @@ def test_who_was_told_of_an_alarm_that_is_no_longer_open_is_not_kept_in_memory(
     assert not tell_people()
     assert tell_people._told == set()
     assert len(channel.sent) == 1
+
+
+def test_told_to_stop_it_notes_the_message_in_hand_and_claims_no_other(
+    world: Any, person: Callable[..., Any]
+) -> None:
+    """An orderly stop cuts nobody off between sending and noting: no message leaves twice for it (decision 0028)."""
+    person("Sari", "json://chat/sari")
+    person("Wati", "json://chat/wati")
+    heat(world)
+    stopped = threading.Event()
+    channel = Channel(answer=lambda _: stopped.set() or True)  # told to stop while the first message is on its way
+    assert notifier(world, send=channel, is_halted=stopped.is_set)()
+    assert len(channel.sent) == 1
+    assert [str(n.state) for n in world.records.notifications()] == ["sent"]
+    assert not notifier(world, send=channel, is_halted=stopped.is_set)()
+    assert notifier(world, send=channel)()
+    assert sorted(url for url, _ in channel.sent) == ["json://chat/sari", "json://chat/wati"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -171,3 +172,30 @@ def test_any_order_of_arrival_and_any_restarts_give_the_same(world: Any, start: 
     asking = [a for a in world.alarms() if a[0] == "HEAT" and a[3] == "open"]
     assert asking == [("HEAT", "F1", None, "open")]
     assert world.records.verify_chain("S1").ok
+
+
+def test_told_to_stop_in_the_middle_of_a_start_it_goes_no_further_than_to_the_next_stream(
+    world: Any, start: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With years of history a start takes minutes on a loaded machine: SIGTERM is heard in it, the next start does the rest."""
+    world.alerts.start()
+    world.say(*world.temperatures(0, 10, "8.5"), *world.temperatures(0, 10, "8.5", "LOG-B"))
+    while world.alerts._read_journal():
+        pass  # kept, and not judged: as a kill leaves it
+    world.clock.wall_ms = start + 10 * HOUR
+    alerts = world.again(start=False)
+    halt, (memory,) = threading.Event(), world._memories
+    read: list[str] = []
+    columns = memory.columns
+
+    def told_to_stop_meanwhile(equipment: str, stream: str) -> Any:
+        halt.set()
+        read.append(stream)
+        return columns(equipment, stream)
+
+    monkeypatch.setattr(memory, "columns", told_to_stop_meanwhile)
+    alerts.run(halt)
+    assert len(read) == 1
+    assert world.found("HEAT") == world.found("HEAT", "F2") == []
+    world.again()
+    assert len(world.found("HEAT")) == len(world.found("HEAT", "F2")) == 1
