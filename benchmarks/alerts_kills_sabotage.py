@@ -1,7 +1,7 @@
 """``smile-iot``, broken on purpose: ``python -m benchmarks.alerts_kills_sabotage NAME alerts --config FILE``.
 
-The control of ``benchmarks.alerts_kills``. Each is a fault that somebody could make; the gap into which a kill must
-fall is widened, so that a few kills are enough.
+The control of ``benchmarks.alerts_kills``. Each is a fault that somebody could make; ``NAMED`` says by which name the
+comparison must call it, ``BITES`` which kind of kill it cannot stand. The gap for that is widened, once a life.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ import time
 from collections.abc import Sequence
 
 from alerts.memory import Place
-from alerts.notify import Message, Notifier
+from alerts.notify import Message, Notifier, channel_name
 from alerts.rules import ReadingFact
 from alerts.service import Alerts
 from gateway.journal import Entry
-from gateway.records import Records
+from gateway.records import Alarm, Records, User
 from smile_iot.__main__ import main
 
-_GAP_S = 0.2
+NAMED = {"offset_first": "facts", "noted_first": "lost", "never_reclaimed": "forgotten", "told_again": "doubled"}
+BITES = {"offset_first": "done", "noted_first": "noted", "never_reclaimed": "claim", "told_again": "noted"}
+_GAP_S = 3.0
+_left: list[float] = [_GAP_S]
+
+
+def _gap() -> None:
+    while _left:
+        time.sleep(_left.pop())
 
 
 def offset_first() -> None:
@@ -31,7 +39,7 @@ def offset_first() -> None:
             with self._memory.transaction():
                 self._memory.set_journal_offset(last)
                 self._memory.set_done(Place(last, self._memory.done().audit_id))
-            time.sleep(_GAP_S)
+            _gap()
         return real(self, entries)
 
     Alerts._keep = keep  # type: ignore[method-assign]
@@ -45,6 +53,13 @@ def never_reclaimed() -> None:
         return real(self, finding, person, channel, at_ms, again_after_ms=1 << 60)
 
     Records.claim_notification = claim  # type: ignore[method-assign, assignment]
+    really = Notifier._send
+
+    def send(self: Notifier, message: Message, url: str) -> tuple[bool, str]:
+        _gap()
+        return really(self, message, url)
+
+    Notifier._send = send  # type: ignore[method-assign]
 
 
 def noted_first() -> None:
@@ -55,12 +70,26 @@ def noted_first() -> None:
         for n in self.records.notifications():
             if n.state == "claimed":
                 self.records.notification_done(n.finding, n.person, n.channel, True, self.clock.now_ms(), "")
-        time.sleep(_GAP_S)
+        _gap()
         return real(self, message, url)
 
     Notifier._send = send  # type: ignore[method-assign]
 
 
+def told_again() -> None:
+    """Who was told is asked of the process's own memory alone: each life tells all that is open once more."""
+    real = Notifier._claim
+
+    def claim(self: Notifier, alarm: Alarm, person: User, url: str) -> str | None:
+        channel = channel_name(url)
+        rows = self.records.notifications(finding=alarm.id, person=person.name)
+        told = (alarm.id, alarm.opened_ms, person.name, channel) in self._told
+        sent = any(n.state == "sent" and n.channel == channel for n in rows)
+        return channel if sent and not told else real(self, alarm, person, url)
+
+    Notifier._claim = claim  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
-    {f.__name__: f for f in (offset_first, never_reclaimed, noted_first)}[sys.argv.pop(1)]()
+    {f.__name__: f for f in (offset_first, never_reclaimed, noted_first, told_again)}[sys.argv.pop(1)]()
     sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -45,6 +47,7 @@ PENTABIO, BOPV = "93001282", "93004968"
 SARI = Actor("Sari", Role.MANAGER)
 _ANSWER_S = 0.03
 _SAY_AGAIN = 0.1
+_PATIENCE_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Arrival:
     value: Decimal
 
 
-def episode(dice: random.Random) -> list[tuple[float, str, bool]]:
+def episode(dice: random.Random, among: Sequence[str]) -> list[tuple[float, str, bool]]:
     """(hours, degrees, comes late) of one piece of a refrigerator's life."""
     hot, cold = f"{dice.uniform(8.3, 11):.1f}", f"{dice.uniform(-4, -0.6):.1f}"
     calm = (dice.uniform(0.5, 3), f"{dice.uniform(3, 6):.1f}", False)
@@ -68,10 +71,10 @@ def episode(dice: random.Random) -> list[tuple[float, str, bool]]:
         "freezes": [calm, (dice.uniform(1.25, 3), cold, False)],
         "froze, told late": [calm, (dice.uniform(1.25, 2), cold, True), (1, "4.0", False)],
         "hot, nobody knew": [calm, (dice.uniform(10.25, 11), hot, True), (2, "5.0", False)],
-    }[dice.choice(_EPISODES)]
+    }[dice.choice(among)]
 
 
-_EPISODES = (
+EPISODES = (
     "one long",
     "two that late data join",
     "possible, then withdrawn",
@@ -81,11 +84,11 @@ _EPISODES = (
 )
 
 
-def life(dice: random.Random, place: str) -> Iterator[Arrival]:
+def life(dice: random.Random, place: str, among: Sequence[str]) -> Iterator[Arrival]:
     """An endless life of one refrigerator, in the order of its own time."""
     t_ms, stream = START_MS, f"LOG-{place}/temperature_c"
     while True:
-        for hours, degrees, late in episode(dice):
+        for hours, degrees, late in episode(dice, among):
             held_ms = int(dice.uniform(3, 9) * HOUR) if late else 0
             end_ms = t_ms + int(hours * HOUR)
             while t_ms < end_ms:
@@ -101,13 +104,14 @@ class Sensors:
     """What arrives by a time, each piece once."""
 
     dice: random.Random
+    among: Sequence[str] = EPISODES
     count: int = 0
     _lives: list[Iterator[Arrival]] = field(default_factory=list)
     _next: list[Arrival] = field(default_factory=list)
     _held: list[Arrival] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._lives = [life(random.Random(self.dice.random()), place) for place in PLACES]
+        self._lives = [life(random.Random(self.dice.random()), place, self.among) for place in PLACES]
         self._next = [next(one) for one in self._lives]
 
     def until(self, now_ms: int, *, all_held: bool = False) -> list[Arrival]:
@@ -120,6 +124,12 @@ class Sensors:
         self._held = [] if all_held else [a for a in self._held if a.at_ms > now_ms]
         self.count += len(found)
         return found
+
+
+def append_hello(journal: SqliteJournal, now_ms: int) -> int:
+    """An entry that says nothing of any refrigerator; its offset. Who has done it has looked at everything before."""
+    payload = encode_upload(Upload("hello", "E1", "ep1", now_ms, ()))
+    return journal.append([Entry("S1", "E1", "ep1", "hello", now_ms, payload)])
 
 
 def append(journal: SqliteJournal, arrived: Sequence[Arrival], seq: int, now_ms: int) -> int:
@@ -147,7 +157,8 @@ def register(records: Records, chat_port: int) -> None:
         records.upsert_device(Device(f"LOG-{place}", "S1", "E1", "ble", place, 900), SARI, "", START_MS)
     for name, language in PEOPLE.items():
         role, at, region = (Role.OPERATOR, "S1", None) if name == "Sari" else (Role.MANAGER, None, "jayapura")
-        url = f"json://127.0.0.1:{chat_port}/{name}"
+        # On a loaded machine an answer takes long; a message that was given up would leave again without any kill.
+        url = f"json://127.0.0.1:{chat_port}/{name}?cto={_PATIENCE_S}&rto={_PATIENCE_S}"
         user = User(name, role, at, region, language, "$argon2id$x", (url,))
         records.upsert_user(user, Actor("root", Role.SUPER_ADMIN), "", START_MS)
     for name, kfa, place in (("B1", PENTABIO, "F1"), ("B2", BOPV, "F2")):
@@ -206,6 +217,16 @@ class People:
 # --- a channel ------------------------------------------------------------------------------------------------------
 
 
+class _Server(ThreadingHTTPServer):
+    """Counts the requests that are being read or answered."""
+
+    busy = 0
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.busy += 1  # in the one thread that accepts
+        super().process_request(request, client_address)
+
+
 @dataclass
 class Chat:
     """A real HTTP server that keeps what it got. ``arrived`` is set by each post, before it is answered."""
@@ -213,17 +234,30 @@ class Chat:
     posts: list[tuple[str, str, str]] = field(default_factory=list)
     arrived: threading.Event = field(default_factory=threading.Event)
     port: int = 0
-    _server: ThreadingHTTPServer | None = None
+    _server: _Server | None = None
+    _ended: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
         chat = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                chat.posts.append((self.path.strip("/"), body["title"], body["message"]))
+                length = int(self.headers["Content-Length"])
+                whole = self.rfile.read(length)
+                if len(whole) < length:
+                    return  # who sent it was killed in the middle of it
+                body: dict[str, Any] = json.loads(whole)
+                chat.posts.append((self.path.strip("/").partition("?")[0], body["title"], body["message"]))
                 chat.arrived.set()
                 threading.Event().wait(_ANSWER_S)  # a network's time: a kill may fall between message and answer
+                self._answer()
+
+            def do_GET(self) -> None:
+                self._answer()
+
+            def _answer(self) -> None:
+                self.close_connection = True
                 try:
                     self.send_response(200)
                     self.send_header("Content-Length", "0")
@@ -231,12 +265,30 @@ class Chat:
                 except OSError:
                     return  # the one who asked was killed
 
+            def handle(self) -> None:
+                try:
+                    super().handle()
+                except ConnectionError:
+                    return
+                finally:
+                    with chat._lock:
+                        chat._ended += 1
+
             def log_message(self, *_: object) -> None:
                 return
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def drain(self) -> None:
+        """Until all that was sent before is among the posts: its sender is dead, and connections are taken in order."""
+        assert self._server is not None
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=_PATIENCE_S):
+            pass
+        end = time.monotonic() + _PATIENCE_S
+        while self._ended < self._server.busy and time.monotonic() < end:
+            time.sleep(0.005)
 
     def stop(self) -> None:
         if self._server is not None:
