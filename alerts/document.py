@@ -29,7 +29,7 @@ from alerts.vvm import used
 from telemetry.contract import iso_utc
 
 VERSION = 1
-ENGINE = "5"
+ENGINE = "6"
 """Version of the judgement's code: raised when the same facts and limits may give another verdict."""
 
 _DAY_MS = 86_400_000
@@ -151,6 +151,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "high_c": _c(profile.high_c),
         "max_gap_s": profile.max_gap_s,
         "ignore_first_s": profile.ignore_first_s,
+        **({} if profile.lasts_at_most_s is None else {"lasts_at_most_s": profile.lasts_at_most_s}),
         "rows": [
             {
                 "code": x.code,
@@ -197,7 +198,15 @@ def profile_of_json(kept: Mapping[str, Any]) -> Profile:
     low_c, high_c = (None if body[k] is None else Decimal(body[k]) for k in ("low_c", "high_c"))
     gap_s, ignore_s = body["max_gap_s"], body["ignore_first_s"]
     return Profile(
-        kept["id"], kept["version"], low_c, high_c, rows, max_gap_s=gap_s, ignore_first_s=ignore_s, sources=("kept",)
+        kept["id"],
+        kept["version"],
+        low_c,
+        high_c,
+        rows,
+        max_gap_s=gap_s,
+        ignore_first_s=ignore_s,
+        sources=("kept",),
+        lasts_at_most_s=body.get("lasts_at_most_s"),
     )
 
 

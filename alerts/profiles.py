@@ -30,6 +30,7 @@ _PROFILE_KEYS = {
     "extends",
     "max_gap_s",
     "ignore_first_s",
+    "lasts_at_most_s",
     "version",
     "hysteresis_c",
 }
@@ -104,6 +105,7 @@ def table_of(profile: Profile) -> dict[str, Any]:
         "high_c": None if profile.high_c is None else str(profile.high_c),
         "max_gap_s": profile.max_gap_s,
         "ignore_first_s": profile.ignore_first_s,
+        "lasts_at_most_s": profile.lasts_at_most_s,
         "sources": list(profile.sources),
         "limits": [_row_of(limit) for limit in profile.limits],
     }
@@ -170,6 +172,7 @@ def _profile(name: str, table: dict[str, Any], version: str, at: str, known: Map
         _whole(table, "ignore_first_s", at, base.ignore_first_s if base else 0, 0) or 0,
         sources,
         hysteresis_c,
+        _whole(table, "lasts_at_most_s", at, base.lasts_at_most_s if base else None, 1),
     )
 
 

@@ -226,13 +226,27 @@ def _covers(stay: Placement, s: Segment) -> bool:
 
 
 def _as_judged(line: Sequence[Segment], spans: Sequence[Allowed], plain: Allowed) -> list[Segment]:
-    """Each stretch as the profile's limits see it. A warm spell that began in a store goes on in the box it comes into."""
-    out: list[Segment] = []
-    warm = False
-    for s, allowed in zip(line, spans, strict=True):
-        out.append(_seen(s, replace(allowed, shipped=False) if warm else allowed, plain))
-        if (high_m := out[-1].high_m) is not None:
-            warm = plain.high_m is not None and high_m > plain.high_m
+    """Each stretch as the profile's limits see it. A warm spell that is partly in a box and partly in a store is one (26).
+
+    The shipment type's leniency is for spells that begin and end in boxes. Unknown time ends no spell.
+    """
+    out = [_seen(s, allowed, plain) for s, allowed in zip(line, spans, strict=True)]
+    in_boxes: dict[int, Segment] = {}
+    in_store = False
+    for i, (s, allowed) in enumerate(zip(line, spans, strict=True)):
+        own = _seen(s, replace(allowed, shipped=False), plain) if allowed.shipped else out[i]
+        if own.high_m is None:
+            continue
+        if plain.high_m is None or own.high_m <= plain.high_m:
+            in_boxes, in_store = {}, False
+        elif allowed.shipped:
+            in_boxes[i] = own
+        else:
+            in_store = True
+        if in_store:
+            for k, as_in_store in in_boxes.items():
+                out[k] = as_in_store
+            in_boxes = {}
     return out
 
 

@@ -88,6 +88,8 @@ class Profile:
     ``ignore_first_s`` lets a transport logger settle: an excursion that comes back into range within that time after
     the first reading is none, and its hold is counted only from the time's end on. One that outlasts it counts from
     its first reading (requirement 29).
+    ``lasts_at_most_s``: of a shipment type how long in all a batch may be above its own product's range in boxes; None:
+    ``alerts.shipment.LASTS_AT_MOST_S``. Profiles of other kinds have none.
     ``hysteresis_c``: a setting of messages (``alerts.manners``), None: the installation's. No rule looks at it, and two
     profiles that differ in it alone are equal.
     """
@@ -102,6 +104,7 @@ class Profile:
     ignore_first_s: int = 0
     sources: tuple[str, ...] = ()
     hysteresis_c: Decimal | None = field(default=None, compare=False)
+    lasts_at_most_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -10,16 +11,16 @@ from typing import Any
 import pytest
 
 from alerts.config import Config
-from alerts.document import AsOf, document, product_of_json
+from alerts.document import AsOf, document, product_of_json, profile_of_json
 from alerts.explain import explain
 from alerts.exposure import Placement
 from alerts.judgement import BatchInfo, Judged, Told, judge_told
 from alerts.memory import Memory
 from alerts.products import builtin_products
-from alerts.profiles import builtin_profiles
+from alerts.profiles import builtin_profiles, profile_of_table, table_of
 from alerts.rulebook import rules_of
-from alerts.rules import ReadingFact, StreamSettings
-from alerts.shipment import instants_of, spells_of
+from alerts.rules import Profile, ReadingFact, StreamSettings
+from alerts.shipment import LASTS_AT_MOST_S, instants_of, spells_of
 from alerts.storage import Place
 from gateway.records import Actor, Device, Equipment, Role
 
@@ -27,6 +28,7 @@ MIN = 60_000
 HOUR = 60 * MIN
 SARI = Actor("Sari", Role.MANAGER)
 HEPB, ROTA, BOPV, MR, UNKNOWN = "93005477", "93001652", "93004968", "93005779", "93999999"
+PENTABIO, PCV, HPV, TD = "93001282", "93001619", "93001623", "93001641"
 PLACES = {
     "BOX": Place("puskesmas", freezes=False, chills=False, carries=True),
     "BOX2": Place("puskesmas", freezes=False, chills=False, carries=True),
@@ -35,7 +37,9 @@ PLACES = {
 Spell = tuple[str, float, str]
 
 
-def lived(kfa: str, *spells: Spell, sigma_c: str | None = None) -> Judged:
+def lived(
+    kfa: str, *spells: Spell, sigma_c: str | None = None, profiles: Mapping[str, Profile] | None = None
+) -> Judged:
     """These spells one after the other: (equipment, hours, value), a reading every 15 minutes, and 5.0 at the end."""
     batch = BatchInfo("B", "S1", kfa, "vaccine", "x", date(2027, 1, 1), 10)
     stays: list[Placement] = []
@@ -51,7 +55,7 @@ def lived(kfa: str, *spells: Spell, sigma_c: str | None = None) -> Judged:
         at = end
     devices = {where: StreamSettings(900, None if sigma_c is None else Decimal(sigma_c)) for where in PLACES}
     told = Told(batch, tuple(stays), places=PLACES, devices=devices)
-    return judge_told(told, facts[::-1], builtin_profiles(), builtin_products(), at)
+    return judge_told(told, facts[::-1], profiles or builtin_profiles(), builtin_products(), at)
 
 
 def alarms(made: Judged) -> list[tuple[str, float]]:
@@ -125,8 +129,40 @@ def test_req_26_req_29_what_it_lived_through_in_two_shipments_adds_up() -> None:
 def test_req_26_req_29_a_warm_spell_of_a_store_goes_on_in_the_box() -> None:
     assert alarms(lived(HEPB, ("F", 2, "9.0"), ("BOX", 8.25, "9.0"))) == [("refrigerator/HEAT", 10)]
     assert alarms(lived(HEPB, ("F", 2, "9.0"), ("BOX", 1, "8.0"), ("BOX", 12, "9.0"))) == []
-    assert alarms(lived(HEPB, ("BOX", 9, "9.0"), ("F", 9, "9.0"))) == []
-    assert alarms(lived(HEPB, ("BOX", 9, "9.0"), ("F", 10.25, "9.0"))) == [("refrigerator/HEAT", 19)]
+
+
+def test_req_26_req_29_a_warm_spell_of_a_box_goes_on_in_the_store() -> None:
+    """18 hours at 12 C are one run, whatever stood around the vials: HEAT at ten hours."""
+    made = lived(HEPB, ("BOX", 9, "12.0"), ("F", 9, "12.0"))
+    assert (alarms(made), word(made)) == ([("refrigerator/HEAT", 10)], ("hold_and_inspect", ["heat_confirmed"]))
+    assert alarms(lived(HEPB, ("F", 4, "9.0"), ("BOX", 4, "9.0"), ("F", 2.25, "9.0"))) == [("refrigerator/HEAT", 10)]
+    assert alarms(lived(HEPB, ("BOX", 19, "12.0"), ("F", 9, "5.0"))) == []  # it began and ended in the box
+    assert alarms(lived(HEPB, ("BOX", 9, "12.0"), ("F", 0.25, "8.0"), ("F", 9, "12.0"))) == []
+    assert alarms(lived(HEPB, ("BOX", 9, "12.0"), ("F", 0.75, "12.0"))) == []
+
+
+@pytest.mark.parametrize("kfa", [PENTABIO, HEPB, PCV, HPV, TD, BOPV])
+def test_req_29_the_leniency_of_a_box_has_an_end(kfa: str) -> None:
+    """25 C for a month, or 29.9 C for 110 hours, is nothing that a shipment type could mean: read the VVM."""
+    for hours, value in ((30 * 24, "25.0" if kfa != BOPV else "9.9"), (110, "29.9")):
+        made = lived(kfa, ("BOX", hours, value))
+        assert (word(made)[0], "heat_confirmed" in word(made)[1]) == ("hold_and_inspect", True)
+    made = lived(kfa, ("BOX", 20, "9.9"))
+    assert (alarms(made), word(made)) == ([], ("no_action", []))
+
+
+def test_req_29_what_a_box_may_last_adds_up_over_shipments_and_is_data() -> None:
+    trips = [("BOX", 8, "25.0"), ("F", 24, "5.0")] * 3
+    assert alarms(lived(HEPB, *trips)) == [("transport_1/HEAT_IN_BOX", pytest.approx(68 + 1 / 3600))]
+    assert alarms(lived(HEPB, *trips[:4])) == []
+    profiles = builtin_profiles()
+    assert [profiles[p].lasts_at_most_s for p in ("transport_1", "transport_2")] == [LASTS_AT_MOST_S] * 2
+    short = {**profiles, "transport_1": replace(profiles["transport_1"], lasts_at_most_s=7200)}
+    made = lived(HEPB, ("BOX", 3, "25.0"), profiles=short)
+    assert [rule for rule, _ in alarms(made)] == ["transport_1/HEAT_IN_BOX"]
+    kept = document(made, AsOf(0, 0, 0), "x")["rules"]["profiles"][1]
+    assert profile_of_json(kept).lasts_at_most_s == 7200
+    assert profile_of_table("transport_1", "x", table_of(short["transport_1"])).lasts_at_most_s == 7200
 
 
 def test_req_29_a_product_without_a_shipment_type_keeps_its_own_limits_in_a_box() -> None:
