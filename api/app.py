@@ -166,6 +166,7 @@ def _answer(request: Request, body: ProblemBody, headers: dict[str, str] | None 
         form=form,
         again=again,
         action=request.url.path,
+        same=f"{own_path(request.url.path)}?{request.url.query}" if body.again and request.method == "GET" else "",
         status=body.status,
     )
     made.headers.update(headers or {})
@@ -174,9 +175,9 @@ def _answer(request: Request, body: ProblemBody, headers: dict[str, str] | None 
 
 def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101  (registered for it alone)
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    body = ProblemBody(error.status, error.reason, error.detail, error.advice, wrong=error.wrong)
-    return _answer(request, body, headers)
+    again = error.retry_after_s is not None
+    body = ProblemBody(error.status, error.reason, error.detail, error.advice, again=again, wrong=error.wrong)
+    return _answer(request, body, error.headers)
 
 
 def _forbidden(request: Request, error: Exception) -> Response:

@@ -1,4 +1,5 @@
-"""Questions that read weeks of readings: one at a time, so that many visitors do not take the machine."""
+"""Questions that read weeks of readings: one at a time, and nobody waits for his turn: whoever waited would hold one of the
+threads that answer everybody (40), so that an alarm could not be acknowledged either."""
 
 from __future__ import annotations
 
@@ -9,14 +10,20 @@ from threading import Lock
 from api.problems import ProblemError
 
 _ASKING = Lock()
-_WAIT_S = 5.0
+_RETRY_AFTER_S = 5
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Raises ProblemError 503 (busy) where others take too long."""
-    if not _ASKING.acquire(timeout=_WAIT_S):
-        raise ProblemError(503, "busy", "others ask of weeks of readings", "Try again in a minute, or fewer days.")
+    """Raises ProblemError 503 (busy) at once where another one is being answered."""
+    if not _ASKING.acquire(blocking=False):
+        raise ProblemError(
+            503,
+            "busy",
+            "another asks of weeks of readings",
+            "Try again in a moment, or ask for fewer days.",
+            retry_after_s=_RETRY_AFTER_S,
+        )
     try:
         yield
     finally:

@@ -197,15 +197,15 @@ def limits_page(
     """What holds, who changed it, the form to change it, and the answer to a "what if" that was asked by the address."""
     here = _here(request, visitor.person, site_id, equipment_id)
     words = words_for(request, visitor.person)
-    asked, trouble = None, ""
+    asked, trouble, status, headers = None, "", 200, {}
     if code:
         try:
             asked = _asked(here, code, Form({"limit_c": limit, "after_min": after, "days": days}))
         except ProblemError as error:  # the question stays in the form, with what is wrong with it
-            trouble = _trouble(words, error)
+            trouble, status, headers = _trouble(words, error), error.status, error.headers
     offered = [(x.code, limit_text(words, x)) for x in limits.changeable(here.book.profile)]
     sharing = sum(e.profile == here.book.profile.id for e in here.desk.records.equipment_list())
-    return page(
+    made = page(
         request,
         "limits.html",
         visitor=visitor,
@@ -224,11 +224,13 @@ def limits_page(
         scheduled_ms=here.book.versions[0].from_ms if here.book.versions[0].from_ms > here.now_ms else None,
         asked=asked,
         trouble=trouble,
-        status=422 if trouble else 200,
+        status=status,
         wish={"code": code, "limit_c": limit, "after_min": after, "days": days},
         now_local=local_time(here.now_ms, here.site.zone),
         zone_name=zone_name(here.site.zone, here.now_ms),
     )
+    made.headers.update(headers)
+    return made
 
 
 @page_router.post("/sites/{site_id}/equipment/{equipment_id}/limits")

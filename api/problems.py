@@ -20,12 +20,30 @@ class Wrong:
 
 
 class ProblemError(Exception):
-    """An answer that is an error: ``status``, a stable ``reason`` word, a sentence, and what to do about it."""
+    """An answer that is an error: ``status``, a stable ``reason`` word, a sentence, and what to do about it.
 
-    def __init__(self, status: int, reason: str, detail: str, advice: str = "", wrong: Wrong | None = None) -> None:
+    ``retry_after_s``: the same call may succeed after so long.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        detail: str,
+        advice: str = "",
+        wrong: Wrong | None = None,
+        *,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status, self.reason, self.detail, self.advice = status, reason, detail, advice
-        self.wrong = wrong
+        self.wrong, self.retry_after_s = wrong, retry_after_s
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What HTTP says beside it."""
+        headers = {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+        return headers if self.retry_after_s is None else headers | {"Retry-After": str(self.retry_after_s)}
 
 
 @dataclass(frozen=True, slots=True)

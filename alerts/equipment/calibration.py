@@ -71,12 +71,19 @@ def expires_on(calibrated_on: date, months: int = MONTHS) -> date:
 
 
 def lapses(certificates: Iterable[Certificate]) -> list[Lapse]:
-    """When no certificate was in force, oldest first: from the end of one to the day a later one was entered."""
+    """When no certificate was in force, oldest first: from the end of one to the day a later one was entered.
+
+    To clear the date of one that has ended is no certificate: the lapse goes on. One in force that is cleared was entered
+    in error: then nothing is known, as before it.
+    """
     found: list[Lapse] = []
     until_ms: int | None = None
     for c in sorted(certificates, key=lambda c: c.said_ms):
-        if until_ms is not None and until_ms < c.said_ms and (c.until_ms is None or c.until_ms > until_ms):
-            found.append(Lapse(until_ms, c.said_ms))
+        if until_ms is not None and until_ms <= c.said_ms:
+            if c.until_ms is None:
+                continue
+            if until_ms < min(c.said_ms, c.until_ms):
+                found.append(Lapse(until_ms, c.said_ms))
         until_ms = c.until_ms
     if until_ms is not None:
         found.append(Lapse(until_ms, None))

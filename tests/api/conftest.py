@@ -215,6 +215,19 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Taken:
+    """A lock that somebody holds; whoever would wait for it fails."""
+
+    def acquire(self, *, blocking: bool) -> bool:
+        assert not blocking
+        return False
+
+
+@pytest.fixture
+def taken() -> Taken:
+    return Taken()
+
+
 @pytest.fixture
 def world(tmp_path: Path, furnished: Path) -> Iterator[World]:
     shutil.copytree(furnished, tmp_path / "world")

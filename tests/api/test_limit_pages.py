@@ -90,13 +90,17 @@ def test_what_if_the_limit_were_another_is_answered_and_changes_nothing(world: A
 
 
 def test_one_what_if_is_answered_at_a_time_and_the_others_are_told_to_wait(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, taken: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heavy, "_WAIT_S", 0.01)
     asker = world.as_role("operator")
-    with heavy._ASKING:
+    with monkeypatch.context() as busy:
+        busy.setattr(heavy, "_ASKING", taken)
         answer = asker.get(f"{WHAT_IF}?code=HEAT&limit_c=8&after_min=600")
+        page = world.log_in("operator").get(f"{PAGE}?code=HEAT&limit_c=9,5&after_min=600&days=3")
     assert (answer.status_code, answer.json()["reason"]) == (503, "busy")
+    assert (page.status_code, page.headers["retry-after"]) == (503, "5")
+    assert "Try again in a moment" in page.text
+    assert 'value="9,5"' in page.text  # the question is still there
     assert asker.get(f"{WHAT_IF}?code=HEAT&limit_c=8&after_min=600").status_code == 200
 
 

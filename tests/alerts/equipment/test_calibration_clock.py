@@ -96,6 +96,19 @@ def test_req_38_readings_after_the_certificate_stay_and_are_marked() -> None:
     assert lapses(reversed(told)) == gone
 
 
+def test_req_38_to_clear_an_ended_certificate_makes_nothing_calibrated() -> None:
+    """Ended on day 100, cleared on day 110: lapsed until a certificate with a later end comes (found in review)."""
+    cleared = [Certificate(0, 100 * DAY), Certificate(110 * DAY, None)]
+    assert lapses(cleared) == [Lapse(100 * DAY, None)]
+    assert lapses([*cleared, Certificate(120 * DAY, 90 * DAY)]) == [Lapse(90 * DAY, None)]
+    assert lapses([*cleared, Certificate(130 * DAY, 500 * DAY)]) == [
+        Lapse(100 * DAY, 130 * DAY), Lapse(500 * DAY, None),
+    ]  # fmt: skip
+    assert lapses([Certificate(0, 100 * DAY), Certificate(100 * DAY, None)]) == [Lapse(100 * DAY, None)]
+    # One that was in force was entered in error: as before it, nothing is known.
+    assert lapses([Certificate(0, 100 * DAY), Certificate(50 * DAY, None)]) == []
+
+
 def test_req_38_a_lapse_is_found_when_it_has_begun() -> None:
     gone = [Lapse(100 * DAY, 130 * DAY), Lapse(500 * DAY, None)]
     assert calibration_findings("F1", "LOG-A", gone, 100 * DAY - 1, NUMBERS) == []
