@@ -41,7 +41,7 @@ from api.roles import ForbiddenError
 from api.security import Gate, Visitor
 from api.shapes import HealthOut
 from gateway.broker_accounts import BrokerAccounts
-from gateway.records import Records, Refused, UnknownRecord
+from gateway.records import Code, Records, Refused, UnknownRecord
 from ingest.store import Store
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
@@ -66,10 +66,19 @@ _FINAL = frozenset(
         "DISCARDED_IS_FINAL", "NO_VERDICT", "ALREADY_TIED", "NOT_TIED", "NOT_WAITING", "NOT_PLACED", "not_replayable",
         "device_not_registered", "discarded_stays", "no_place_for_vaccines", "ALREADY_PLACED",
         "enrolment_off", "ALREADY_REVOKED", "NOT_REPLAYABLE", "already_here",
-        "NOT_COMPLETE", "NOT_DAMAGED", "NOT_WEIGHED", "ALREADY_CLOSED", "NO_THIRD_PARTY", "OTHER_BAST", "not_alone",
+        "NOT_COMPLETE", "NOT_DAMAGED", "NOT_WEIGHED", "ALREADY_CLOSED", "NO_THIRD_PARTY", "OTHER_BAST", "NOT_ALONE",
         "destroyed_stays", "ALREADY_DESTROYED",
     }
 )  # fmt: skip
+# What the records refuse is a conflict with what they hold (409), but for these.
+_REFUSED_AS = {
+    Code.BAD_VALUE: 422,
+    Code.BAD_BAG_CODE: 422,
+    Code.REASON_REQUIRED: 422,
+    Code.COMMENT_REQUIRED: 422,
+    Code.MORE_THAN_STOCK: 422,
+    Code.NOT_ALONE: 403,
+}
 _STATUS_REASONS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
@@ -187,7 +196,7 @@ def _forbidden(request: Request, error: Exception) -> Response:
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101
-    status = 422 if error.code in ("BAD_VALUE", "BAD_BAG_CODE", "REASON_REQUIRED", "COMMENT_REQUIRED") else 409
+    status = _REFUSED_AS.get(error.code, 409)
     fields = [{"field": error.field, "problem": error.message}] if error.field else []
     return _answer(request, ProblemBody(status, str(error.code), error.message, error.advice, fields=fields))
 

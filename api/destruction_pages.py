@@ -229,10 +229,12 @@ def destroyed_form(request: Request, sent: Told, site_id: str, case_id: str) -> 
     """A bag was destroyed: when, and how."""
     visitor, form = sent
     desk = desk_of(request)
-    _, home = case_of(desk, visitor.person, case_id)
+    case, home = case_of(desk, visitor.person, case_id)
     bag, since_ms, why = form.text("bag", 12, 12), form.moment("since", home.zone), form.text("reason", 3)
     if since_ms is not None and since_ms // 60_000 == desk.clock.now_ms() // 60_000:
         since_ms = None  # the form knows minutes: this minute is now
+    elif since_ms is not None and case.damaged_ms is not None and since_ms == case.damaged_ms // 60_000 * 60_000:
+        since_ms = case.damaged_ms  # and the minute of the confirmation is not before it
     destructions.bag_destroyed(desk, visitor.person, case_id, bag, since_ms, why)
     return _back(site_id, case_id)
 

@@ -29,27 +29,31 @@ class Open(StrEnum):
     NO_REPORT = "third_party_report_missing"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Stock:
+    """A batch as it is counted: by ``batch``, its id, for two deliveries may have one number."""
+
+    product_kfa: str
+    batch_number: str
+    batch: str
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of the BAST. ``discarded_by``: who decided that the batch is discarded ("" : nobody did)."""
 
-    product_kfa: str
-    batch_number: str
+    stock: Stock
     expires_on: date
     vials: int
     discarded_by: str = ""
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.product_kfa, self.batch_number
-
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A bag of the BAST: vials by (KFA, batch number), its weight, and the destroying event it went into."""
+    """A bag of the BAST: vials by batch, its weight, and the destroying event it went into."""
 
     code: str
-    vials: tuple[tuple[tuple[str, str], int], ...]
+    vials: tuple[tuple[Stock, int], ...]
     net_kg: Decimal | None = None
     destroyed_ms: int | None = None
 
@@ -80,10 +84,10 @@ class Problem:
 
 def problems(case: Case) -> list[Problem]:
     """All that keeps it open, none when it may be closed by a named person."""
-    bagged: Counter[tuple[str, str]] = Counter()
+    bagged: Counter[Stock] = Counter()
     for bag in case.bags:
-        for key, count in bag.vials:
-            bagged[key] += count
+        for stock, count in bag.vials:
+            bagged[stock] += count
     found = [] if any(line.vials for line in case.lines) else [Problem(Open.NOTHING_LISTED, "")]
     found += [*_vials(case.lines, bagged), *_bags(case.bags)]
     if not case.damaged_by.strip():
@@ -93,22 +97,31 @@ def problems(case: Case) -> list[Problem]:
     return found
 
 
-def _vials(lines: Iterable[Line], bagged: Counter[tuple[str, str]]) -> list[Problem]:
-    listed: Counter[tuple[str, str]] = Counter()
-    undecided: dict[tuple[str, str], None] = {}
+def stock_vials(doses: int, doses_per_vial: int) -> int:
+    """The most vials that so many doses can be; an opened vial counts whole.
+
+    ``doses_per_vial`` 1 is also what stands where nobody said: a vial then counts as one dose, the most there can be.
+    """
+    return -(-doses // max(doses_per_vial, 1))
+
+
+def _vials(lines: Iterable[Line], bagged: Counter[Stock]) -> list[Problem]:
+    listed: Counter[Stock] = Counter()
+    undecided: dict[Stock, None] = {}
     for line in lines:
-        listed[line.key] += line.vials
+        listed[line.stock] += line.vials
         if not line.discarded_by.strip():
-            undecided[line.key] = None
-    found = [Problem(Open.NOT_DECIDED, _name(key)) for key in undecided]
-    for key in sorted({*listed, *bagged}):
-        difference = bagged[key] - listed[key]
-        if key not in listed:
-            found.append(Problem(Open.NOT_ON_LIST, _name(key), bagged[key]))
+            undecided[line.stock] = None
+    names = _names({*listed, *bagged})
+    found = [Problem(Open.NOT_DECIDED, names[stock]) for stock in undecided]
+    for stock in sorted({*listed, *bagged}):
+        difference = bagged[stock] - listed[stock]
+        if stock not in listed:
+            found.append(Problem(Open.NOT_ON_LIST, names[stock], bagged[stock]))
         elif difference < 0:
-            found.append(Problem(Open.VIALS_MISSING, _name(key), -difference))
+            found.append(Problem(Open.VIALS_MISSING, names[stock], -difference))
         elif difference > 0:
-            found.append(Problem(Open.VIALS_TOO_MANY, _name(key), difference))
+            found.append(Problem(Open.VIALS_TOO_MANY, names[stock], difference))
     return found
 
 
@@ -122,5 +135,8 @@ def _bags(bags: Iterable[Filled]) -> list[Problem]:
     return found
 
 
-def _name(key: tuple[str, str]) -> str:
-    return f"{key[0]} {key[1]}"
+def _names(stocks: set[Stock]) -> dict[Stock, str]:
+    """KFA and number, as the label has them; with our id where that names two of them."""
+    plain = {stock: f"{stock.product_kfa} {stock.batch_number}" for stock in stocks}
+    times = Counter(plain.values())
+    return {stock: name if times[name] == 1 else f"{name} ({stock.batch})" for stock, name in plain.items()}

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
-from gateway.records.destruction import Case, Filled, Line, Problem, problems
+from gateway.records import tables
+from gateway.records.destruction import Case, Filled, Line, Problem, Stock, problems, stock_vials
 from gateway.records.errors import Code, Refused
-from gateway.records.kinds import BAG, BATCH, DESTRUCTION, DESTRUCTION_BAG, SITE, VERDICT, WEIGHING
-from gateway.records.model import Actor, Bag, Batch, Decision, Destruction, DestructionBag, VerdictState
+from gateway.records.kinds import BAG, BATCH, DESTRUCTION, DESTRUCTION_BAG, SITE, USER, VERDICT, WEIGHING
+from gateway.records.model import Actor, AuditRow, Bag, Batch, Decision, Destruction, DestructionBag, VerdictState
 from gateway.records.part import Part, equal
-from gateway.records.tx import Act, Tx, fetch, need
+from gateway.records.tx import Act, Kind, Tx, fetch, need
 
 VACCINE_WASTE = ("expired_vaccine", "used_vial")
 """Classes of bag that vials of a BAST go into: A337-2 brown unopened, A337-1 yellow used (smile-and-waste.md 27)."""
@@ -41,46 +43,58 @@ class DestructionsPart(Part):
             if any(d.bast_no == bast_no for d in there):
                 raise Refused(Code.BAST_TAKEN, f"BAST {bast_no} is there already", field="bast_no")
             act = _act(actor, reason or "vaccines to destroy", at_ms)
-            new = Destruction(f"{site[:56]}.D{len(there) + 1}", site, bast_no, third_party, actor.name, at_ms)
+            new = Destruction(_free_id(tx, site, len(there)), site, bast_no, third_party, actor.name, at_ms)
             tx.put(DESTRUCTION, new, act, action="destruction_opened")
             return new
 
     def list_vials(
         self, destruction: str, batch: str, vials: int, actor: Actor, reason: str, at_ms: int
     ) -> Destruction:
-        """How many vials of a batch the BAST lists (0: none, the line goes)."""
+        """How many vials of a batch the BAST lists (0: none, the line goes).
+
+        More than before take a confirmation back, as ``put_vials`` says. Raises Refused: MORE_THAN_STOCK where all
+        destructions of the site, closed ones too, would list more vials of the batch than it ever had.
+        """
         with self._write() as tx:
             case = _open_case(tx, destruction)
-            _batch_of(tx, case.site, batch)
-            lines = _counted(case.lines, batch, vials)
+            found, lines = _batch_of(tx, case.site, batch), _counted(case.lines, batch, vials)
+            more = vials > case.lines.get(batch, 0)
+            if more:
+                _in_stock(tx, case, found, vials)
             act = _act(actor, reason or "as the BAST lists it", at_ms)
-            return _changed(tx, replace(case, lines=lines), act, "destruction_listed")
+            listed = _changed(tx, replace(case, lines=lines), act, "destruction_listed")
+            return _unconfirmed(tx, listed, act) if more else listed
 
     def put_vials(
         self, destruction: str, bag: str, batch: str, vials: int, actor: Actor, reason: str, at_ms: int
     ) -> DestructionBag:
         """How many vials of a batch are in a bag (0: none). The bag then carries the BAST number and SMILE's materials.
 
-        More vials than before take a confirmation back that they were made unusable: nobody has said so of these. After the
-        bag was destroyed a count is a correction, and says why. Raises Refused: OTHER_BAST, CLASS_DISAGREES.
+        More vials than before take a confirmation back that they were made unusable: nobody has said so of these. A bag
+        that is emptied before it was destroyed is free again for any BAST. Nothing goes into a destroyed bag: a count is
+        then a correction, says why, and is never above what the bag held when it was destroyed.
+        Raises Refused: OTHER_BAST, CLASS_DISAGREES, ALREADY_DESTROYED.
         """
         with self._write() as tx:
             case = _open_case(tx, destruction)
-            held, found = tx.need(BAG, case.site, bag), _batch_of(tx, case.site, batch)
+            held = tx.need(BAG, case.site, bag)
+            _batch_of(tx, case.site, batch)
             old = tx.get(DESTRUCTION_BAG, case.site, bag)
+            if old is not None and _is_free(old):
+                old = None
             _fits(held, case, old)
-            if old is not None and old.destroyed_ms is not None and not reason.strip():
-                raise Refused(
-                    Code.REASON_REQUIRED, f"bag {bag} was destroyed: say why its count changes", field="reason"
-                )
-            act = _act(actor, reason or "vials put into the bag", at_ms)
             now = old or DestructionBag(case.site, bag, case.id, {})
+            if now.destroyed_ms is not None:
+                _only_corrects(tx, now, batch, vials, reason)
+            act = _act(actor, reason or "vials put into the bag", at_ms)
             new = replace(now, vials=_counted(now.vials, batch, vials))
             tx.put(DESTRUCTION_BAG, new, act, action="destruction_filled")
-            tx.put(BAG, _labelled(held, case, found), act)
-            if case.damaged_by and now.destroyed_ms is None and vials > now.vials.get(batch, 0):
-                unsaid = replace(case, damaged_by="", damaged_ms=None)
-                _changed(tx, unsaid, act, "destruction_damage_withdrawn")
+            if _is_free(new):
+                tx.put(BAG, _unlabelled(tx, held, now), act, action="destruction_bag_freed")
+            else:
+                tx.put(BAG, _labelled(tx, held, case, now, new), act)
+            if vials > now.vials.get(batch, 0):
+                _unconfirmed(tx, case, act)
             return new
 
     def confirm_damaged(self, destruction: str, actor: Actor, reason: str, at_ms: int) -> Destruction:
@@ -99,7 +113,7 @@ class DestructionsPart(Part):
     def bag_destroyed(
         self, destruction: str, bag: str, destroyed_ms: int, actor: Actor, reason: str, at_ms: int
     ) -> DestructionBag:
-        """A person says when a bag was destroyed. It was weighed before, and its vials were made unusable before."""
+        """A person says when a bag was destroyed. It was weighed before, and confirmed before that its vials were unusable."""
         _said(reason)
         with self._write() as tx:
             case = _open_case(tx, destruction)
@@ -113,10 +127,10 @@ class DestructionsPart(Part):
             weighed = tx.all(WEIGHING, *equal(WEIGHING, site=case.site, bag=bag))
             if not weighed:
                 raise Refused(Code.NOT_WEIGHED, f"bag {bag} has no weight, and cannot be weighed later", field="bag")
-            if not (weighed[0].t_ms or 0) <= destroyed_ms <= at_ms:
+            if not max(weighed[0].t_ms or 0, case.damaged_ms or 0) <= destroyed_ms <= at_ms:
                 raise Refused(
                     Code.BAD_VALUE,
-                    "it was destroyed after it was weighed, and not in the future",
+                    "it was destroyed after it was weighed and confirmed unusable, and not in the future",
                     field="destroyed_ms",
                 )
             new = replace(held, destroyed_ms=destroyed_ms, destroyed_by=actor.name)
@@ -126,13 +140,17 @@ class DestructionsPart(Part):
     def third_party_report(
         self, destruction: str, report_no: str, signed_by: str, actor: Actor, reason: str, at_ms: int
     ) -> Destruction:
-        """The third party's own report: its number, and who signed it there. Who may enter it is the api's question."""
+        """The third party's own report: its number, and who signed it there.
+
+        Nobody who belongs to the facility enters it (NOT_ALONE, BAB II.C.6); who else may is the api's question.
+        """
         _said(report_no, "report_no")
         _said(signed_by, "report_signed_by")
         with self._write() as tx:
             case = _open_case(tx, destruction)
             if not case.third_party:
                 raise Refused(Code.NO_THIRD_PARTY, "the facility destroys by itself", field="report_no")
+            _not_alone(tx, case, actor)
             reported = replace(
                 case,
                 report_no=report_no.strip(),
@@ -144,11 +162,15 @@ class DestructionsPart(Part):
             return _changed(tx, reported, act, "destruction_reported")
 
     def close_destruction(self, destruction: str, actor: Actor, reason: str, at_ms: int) -> Destruction:
-        """Close it; raises Refused(NOT_COMPLETE) while ``destruction_problems`` has any."""
+        """Close it; raises Refused: NOT_COMPLETE while ``destruction_problems`` has any.
+
+        NOT_ALONE: where a third party destroys, nobody who belongs to the facility closes it (BAB II.C.6).
+        """
         _said(reason)
         act = _act(actor, reason, at_ms)
         with self._write() as tx:
             case = _open_case(tx, destruction)
+            _not_alone(tx, case, actor)
             missing = problems(_case(tx.connection, case))
             if missing:
                 says = "; ".join(f"{p.why} {p.subject} {p.count or ''}".strip() for p in missing)
@@ -197,6 +219,69 @@ def _changed(tx: Tx, case: Destruction, act: Act, action: str) -> Destruction:
     return case
 
 
+def _free_id(tx: Tx, site: str, opened: int) -> str:
+    """The next id of a site; another site's name may begin with the same 56 signs."""
+    number = opened + 1
+    while tx.get(DESTRUCTION, f"{site[:56]}.D{number}") is not None:
+        number += 1
+    return f"{site[:56]}.D{number}"
+
+
+def _not_alone(tx: Tx, case: Destruction, actor: Actor) -> None:
+    user = tx.get(USER, actor.name)
+    if case.third_party and user is not None and user.site == case.site:
+        raise Refused(Code.NOT_ALONE, f"{actor.name} belongs to {case.site} itself", field="actor")
+
+
+def _unconfirmed(tx: Tx, case: Destruction, act: Act) -> Destruction:
+    """The case without the confirmation that its vials were made unusable: more came, of which nobody said so."""
+    if not case.damaged_by:
+        return case
+    return _changed(tx, replace(case, damaged_by="", damaged_ms=None), act, "destruction_damage_withdrawn")
+
+
+def _history(tx: Tx, kind: Kind[Any], *key: str) -> list[AuditRow]:
+    a = tables.audit
+    query = select(a).where(a.c.subject == f"{kind.name}:{'/'.join(key)}").order_by(a.c.id)
+    return [AuditRow(**row) for row in tx.connection.execute(query).mappings()]
+
+
+def _in_stock(tx: Tx, case: Destruction, batch: Batch, vials: int) -> None:
+    """Raises MORE_THAN_STOCK. The stock is the most that the records ever had of the batch: a discard that was booked
+    may have taken its doses down since.
+    """
+    others = tx.all(DESTRUCTION, *equal(DESTRUCTION, site=case.site))
+    elsewhere = sum(d.lines.get(batch.id, 0) for d in others if d.id != case.id)
+    doses = max(batch.doses, *(row.new_value["doses"] for row in _history(tx, BATCH, batch.id) if row.new), 0)
+    per_vial = 1 if batch.smile is None else batch.smile.doses_per_vial
+    most = stock_vials(doses, per_vial)
+    if vials + elsewhere > most:
+        unsaid = ", doses per vial not known: one counts as a vial" if per_vial == 1 else f", {per_vial} in a vial"
+        raise Refused(
+            Code.MORE_THAN_STOCK,
+            f"batch {batch.id} has at most {most} vials ({doses} doses{unsaid}); other destructions list {elsewhere}",
+            field="vials",
+        )
+
+
+def _only_corrects(tx: Tx, bag: DestructionBag, batch: str, vials: int, reason: str) -> None:
+    if not reason.strip():
+        raise Refused(Code.REASON_REQUIRED, f"bag {bag.bag} was destroyed: say why its count changes", field="reason")
+    rows = _history(tx, DESTRUCTION_BAG, bag.site, bag.bag)
+    held = next(r.new_value["vials"] for r in reversed(rows) if r.action == "destruction_bag_destroyed")
+    if vials > held.get(batch, 0):
+        raise Refused(
+            Code.ALREADY_DESTROYED,
+            f"bag {bag.bag} was destroyed with {held.get(batch, 0)} vials of {batch}: nothing goes into it",
+            field="vials",
+        )
+
+
+def _is_free(bag: DestructionBag) -> bool:
+    """Emptied before it was destroyed: it belongs to no destruction."""
+    return not bag.vials and bag.destroyed_ms is None
+
+
 def _batch_of(tx: Tx, site: str, batch: str) -> Batch:
     found = tx.need(BATCH, batch)
     if found.site != site:
@@ -221,10 +306,20 @@ def _fits(bag: Bag, case: Destruction, there: DestructionBag | None) -> None:
         )
 
 
-def _labelled(bag: Bag, case: Destruction, batch: Batch) -> Bag:
+def _materials(tx: Tx, bag: DestructionBag) -> set[int]:
+    batches = [tx.need(BATCH, batch) for batch in bag.vials]
+    return {batch.smile.material_id for batch in batches if batch.smile is not None}
+
+
+def _labelled(tx: Tx, bag: Bag, case: Destruction, before: DestructionBag, now: DestructionBag) -> Bag:
     """The bag as SMILE is told of it: it joins a BAST and a bag by number and materials together."""
-    material = set() if batch.smile is None else {batch.smile.material_id}
-    return replace(bag, bast_no=case.bast_no, material_ids=tuple(sorted({*bag.material_ids, *material})))
+    said = {*bag.material_ids} - _materials(tx, before)
+    return replace(bag, bast_no=case.bast_no, material_ids=tuple(sorted(said | _materials(tx, now))))
+
+
+def _unlabelled(tx: Tx, bag: Bag, before: DestructionBag) -> Bag:
+    """Without the BAST number, and without the materials of what it held."""
+    return replace(bag, bast_no=None, material_ids=tuple(sorted({*bag.material_ids} - _materials(tx, before))))
 
 
 def _case(connection: Connection, case: Destruction) -> Case:
@@ -232,17 +327,17 @@ def _case(connection: Connection, case: Destruction) -> Case:
     names = sorted({*case.lines, *(batch for bag in bags for batch in bag.vials)})
     batches = {name: need(connection, BATCH, name) for name in names}
 
-    def key(batch: str) -> tuple[str, str]:
-        return batches[batch].product_kfa, batches[batch].batch_number
+    def stock(batch: str) -> Stock:
+        return Stock(batches[batch].product_kfa, batches[batch].batch_number, batch)
 
     lines = [
-        Line(*key(name), batches[name].expires_on, vials, _discarded_by(connection, name))
+        Line(stock(name), batches[name].expires_on, vials, _discarded_by(connection, name))
         for name, vials in case.lines.items()
     ]
     filled = []
     for bag in (b for b in bags if b.vials):  # what was taken out again needs no weight
         weighed = fetch(connection, WEIGHING, *equal(WEIGHING, site=bag.site, bag=bag.bag), limit=1)
-        vials = tuple((key(batch), count) for batch, count in bag.vials.items())
+        vials = tuple((stock(batch), count) for batch, count in bag.vials.items())
         filled.append(Filled(bag.bag, vials, weighed[0].net_kg if weighed else None, bag.destroyed_ms))
     return Case(lines, filled, case.damaged_by, case.third_party, case.report_no)
 

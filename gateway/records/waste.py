@@ -265,7 +265,7 @@ def _tie(tx: Tx, weighing: WeighingRecord, bag_code: str, act: Act, action: str)
 def _not_closed(tx: Tx, site: str, bag: str) -> None:
     """A bag's weight stays once the destruction it belongs to was closed upon it."""
     there = tx.get(DESTRUCTION_BAG, site, bag)
-    if there is not None and tx.need(DESTRUCTION, there.destruction).closed_ms is not None:
+    if there is not None and there.vials and tx.need(DESTRUCTION, there.destruction).closed_ms is not None:
         raise Refused(Code.ALREADY_CLOSED, f"bag {bag} belongs to {there.destruction}, which is closed", field="bag")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -23,9 +25,12 @@ def text_of(html: str) -> str:
 def test_smile_37_198_of_200_vials_is_said_in_plain_words_and_no_closing_is_offered(
     world: Any, language: str
 ) -> None:
-    world.destruction()
-    world.records.list_vials(CASE, "B1", 200, BOSS, "the whole batch", world.clock.now)
-    world.records.put_vials(CASE, BAG, "B1", 198, BOSS, "counted", world.clock.now)
+    world.destruction("opened")
+    r, now = world.records, world.clock.now
+    r.list_vials(CASE, "B1", 200, BOSS, "the whole batch", now)
+    r.put_vials(CASE, BAG, "B1", 198, BOSS, "counted", now)
+    r.confirm_damaged(CASE, BOSS, "crushed", now)
+    r.bag_destroyed(CASE, BAG, now, BOSS, "burnt", now)
     page = world.log_in("manager", language).get(PAGE).text
     wanted = {"id": "93001284 B1-2411: 2 vial kurang", "en": "93001284 B1-2411: 2 vials are missing"}
     assert wanted[language] in text_of(page)
@@ -87,6 +92,26 @@ def test_a_count_in_a_destroyed_bag_is_a_managers_correction_with_a_reason(world
     assert manager.post(f"{PAGE}/bags", form).status_code == 422
     assert manager.post(f"{PAGE}/bags", form | {"reason": "counted on the photo"}).status_code == 303
     assert world.records.audit_of(f"destruction_bag:PKM-A/{BAG}")[-1].reason == "counted on the photo"
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_more_vials_than_the_batch_ever_had_are_refused_in_plain_words(world: Any, language: str) -> None:
+    world.destruction("opened")
+    asker = world.log_in("operator", language)
+    refused = asker.post(f"{PAGE}/lines", {"batch": "B1", "vials": "201"})
+    wanted = {"id": "Vial lebih banyak daripada stok batch ini", "en": "More vials than this batch ever had"}
+    assert (refused.status_code, wanted[language] in text_of(refused.text)) == (422, True)
+
+
+def test_a_bag_destroyed_in_the_minute_of_the_confirmation_is_destroyed_after_it(world: Any) -> None:
+    """The form knows minutes, the confirmation milliseconds."""
+    world.clock.now += 30_000
+    world.destruction("damaged")
+    minute = datetime.fromtimestamp(world.clock.now // 1000, ZoneInfo("Asia/Jayapura")).strftime("%Y-%m-%dT%H:%M")
+    world.clock.now += 300_000
+    sent = {"bag": BAG, "since": minute, "reason": "burnt"}
+    assert world.log_in("operator").post(f"{PAGE}/destroyed", sent).status_code == 303
+    assert world.records.destruction_bags(CASE)[0].destroyed_ms == world.clock.now - 300_000
 
 
 def test_what_was_not_decided_is_not_offered_and_would_keep_it_open(world: Any) -> None:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.records.destruction import Case, Filled, Line, Open, Problem, problems
+from gateway.records.destruction import Case, Filled, Line, Open, Problem, Stock, problems, stock_vials
 
-KEY = ("93001284", "PB2411A")
-LINE = Line(*KEY, date(2026, 11, 30), 200, "Sari")
+KEY = Stock("93001284", "PB2411A", "B1")
+LINE = Line(KEY, date(2026, 11, 30), 200, "Sari")
 BAGS = (
     Filled("000128112026", ((KEY, 120),), Decimal("3.40"), 5),
     Filled("000228112026", ((KEY, 80),), Decimal("2.25"), 5),
@@ -53,7 +53,7 @@ def test_smile_37_a_third_party_reports_itself_and_the_facility_cannot_close_alo
         (replace(BAGS[1], net_kg=Decimal(0)), Problem(Open.BAG_NOT_WEIGHED, BAGS[1].code)),
         (replace(BAGS[1], destroyed_ms=None), Problem(Open.BAG_NOT_DESTROYED, BAGS[1].code)),
         (replace(BAGS[1], vials=((KEY, 81),)), Problem(Open.VIALS_TOO_MANY, "93001284 PB2411A", 1)),
-        (replace(BAGS[1], vials=((KEY, 80), (("9", "X"), 3))), Problem(Open.NOT_ON_LIST, "9 X", 3)),
+        (replace(BAGS[1], vials=((KEY, 80), (Stock("9", "X", "B9"), 3))), Problem(Open.NOT_ON_LIST, "9 X", 3)),
     ],
 )
 def test_each_link_that_is_missing_is_named(bag: Filled, expected: Problem) -> None:
@@ -71,8 +71,26 @@ def test_a_batch_nobody_decided_to_discard_is_not_destroyed_on_paper() -> None:
     ]
 
 
-KEYS = st.sampled_from([KEY, ("93005477", "HB1"), ("93001284", "PB2411B")])
-LINES = st.builds(lambda k, n: Line(*k, date(2026, 11, 30), n, "Sari"), KEYS, st.integers(0, 5))
+def test_two_deliveries_of_one_number_do_not_hide_each_others_shortage() -> None:
+    """5 missing of one and 5 too many of the other were no problem while both counted under (KFA, number)."""
+    again = Stock("93001284", "PB2411A", "B7")
+    lines = (LINE, replace(LINE, stock=again, vials=50))
+    bags = (BAGS[0], replace(BAGS[1], vials=((KEY, 75), (again, 55))))
+    assert why(replace(WHOLE, lines=lines, bags=bags)) == [
+        Problem(Open.VIALS_MISSING, "93001284 PB2411A (B1)", 5),
+        Problem(Open.VIALS_TOO_MANY, "93001284 PB2411A (B7)", 5),
+    ]
+
+
+@pytest.mark.parametrize(("doses", "per_vial", "vials"), [(40, 1, 40), (400, 10, 40), (395, 10, 40), (0, 10, 0)])
+def test_a_stock_of_doses_is_so_many_vials_and_an_opened_one_counts_whole(
+    doses: int, per_vial: int, vials: int
+) -> None:
+    assert stock_vials(doses, per_vial) == vials
+
+
+KEYS = st.sampled_from([KEY, Stock("93005477", "HB1", "B2"), Stock("93001284", "PB2411A", "B3")])
+LINES = st.builds(lambda k, n: Line(k, date(2026, 11, 30), n, "Sari"), KEYS, st.integers(0, 5))
 FILLED = st.builds(
     lambda code, vials: Filled(f"{code:04d}28112026", tuple(vials.items()), Decimal("1.50"), 5),
     st.integers(1, 9),
@@ -84,9 +102,9 @@ FILLED = st.builds(
 def test_it_may_be_closed_exactly_when_every_vial_is_in_a_bag_in_any_order(
     lines: list[Line], bags: list[Filled], order: Any
 ) -> None:
-    listed, bagged = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    listed, bagged = Counter[Stock](), Counter[Stock]()
     for line in lines:
-        listed[line.key] += line.vials
+        listed[line.stock] += line.vials
     for bag in bags:
         bagged.update(dict(bag.vials))
     case = Case(lines, bags, damaged_by="Sari")

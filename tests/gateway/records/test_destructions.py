@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.records import Actor, Bag, Code, Refused, SmileStockIds, Verdict, WeighingRecord
+from gateway.records import Actor, Bag, Code, Refused, SmileStockIds, User, Verdict, WeighingRecord
 from gateway.records.destruction import Open, Problem
 
 ONE, TWO = "000121092026", "000221092026"
@@ -25,7 +25,8 @@ def bag(code: str, classification: str = "expired_vaccine") -> Bag:
 def scene(world: Any) -> Any:
     """Batch B1, discarded by Budi; two brown bags, each weighed."""
     r = world.records
-    r.upsert_batch(replace(r.batch("B1"), smile=SmileStockIds(1, 2, 3, 4, 990002, 6)), world.loader, "ids", 1)
+    known = replace(r.batch("B1"), doses=200, smile=SmileStockIds(1, 2, 3, 4, 990002, 6))
+    r.upsert_batch(known, world.loader, "ids", 1)
     r.save_verdicts([Verdict("", "B1", "discard_proposed", (), (), 1)], 1)
     r.decide("B1", "discarded", world.budi, "frozen", 2)
     r.add_bags([bag(ONE), bag(TWO)], world.sari, "", 3)
@@ -179,15 +180,124 @@ def test_after_closing_nothing_changes_not_even_the_weight(scene: Any) -> None:
 
 
 def test_a_count_after_the_bag_was_destroyed_is_a_correction_with_a_reason(scene: Any) -> None:
-    r, case = scene.records, begin(scene, bagged=(120, 78))
+    r, case = scene.records, begin(scene)
     destroy(scene, case)
     with pytest.raises(Refused) as refused:
-        r.put_vials(case, TWO, "B1", 80, scene.budi, "", 85)
+        r.put_vials(case, TWO, "B1", 8, scene.budi, "", 85)
     assert refused.value.code is Code.REASON_REQUIRED
-    r.put_vials(case, TWO, "B1", 80, scene.budi, "counted again on the photo", 86)
-    assert r.destruction_problems(case) == []
+    r.put_vials(case, TWO, "B1", 8, scene.budi, "counted again on the photo", 86)
+    assert r.destruction_problems(case) == [Problem(Open.VIALS_MISSING, KEY, 72)]
+    r.put_vials(case, TWO, "B1", 80, scene.budi, "I typed 8 for 80", 87)
     row = r.audit_of(f"destruction_bag:S1/{TWO}")[-1]
-    assert (row.old_value["vials"], row.new_value["vials"], row.actor) == ({"B1": 78}, {"B1": 80}, "Budi")
+    assert (row.old_value["vials"], row.new_value["vials"], row.actor) == ({"B1": 8}, {"B1": 80}, "Budi")
+
+
+def test_smile_37_nothing_goes_into_a_destroyed_bag_and_more_vials_are_confirmed_anew(scene: Any) -> None:
+    """A complete case of 20, then 70 listed and 50 more put into the bag that is ash: it was closable."""
+    r, case = scene.records, begin(scene, listed=20, bagged=(15, 5))
+    destroy(scene, case)
+    assert r.destruction_problems(case) == []
+    r.list_vials(case, "B1", 70, scene.sari, "found a box", 85)
+    assert r.destruction_problems(case) == [Problem(Open.VIALS_MISSING, KEY, 50), Problem(Open.NOT_DAMAGED, "")]
+    with pytest.raises(Refused) as refused:
+        r.put_vials(case, TWO, "B1", 55, scene.budi, "found a box", 86)
+    assert (refused.value.code, refused.value.field) == (Code.ALREADY_DESTROYED, "vials")
+    assert [b.vials for b in r.destruction_bags(case)] == [{"B1": 15}, {"B1": 5}]
+
+
+def test_smile_37_a_line_that_grows_takes_the_confirmation_back_and_one_that_shrinks_does_not(scene: Any) -> None:
+    r, case = scene.records, begin(scene)
+    r.confirm_damaged(case, scene.sari, "crushed", 60)
+    assert r.list_vials(case, "B1", 199, scene.sari, "one fewer", 61).damaged_by == "Sari"
+    assert r.list_vials(case, "B1", 200, scene.sari, "no, all of them", 62).damaged_by == ""
+    assert r.audit_of(f"destruction:{case}")[-1].action == "destruction_damage_withdrawn"
+
+
+def test_smile_37_what_was_destroyed_was_confirmed_unusable_before_not_afterwards(scene: Any) -> None:
+    """Destroyed last week, damaged today."""
+    r, case = scene.records, begin(scene)
+    r.confirm_damaged(case, scene.sari, "crushed", 75)
+    with pytest.raises(Refused) as refused:
+        r.bag_destroyed(case, ONE, 74, scene.sari, "burnt", 80)
+    assert (refused.value.code, refused.value.field) == (Code.BAD_VALUE, "destroyed_ms")
+    assert r.bag_destroyed(case, ONE, 75, scene.sari, "burnt", 80).destroyed_ms == 75
+
+
+def test_a_slip_with_a_bag_is_undone_by_taking_its_vials_out_again(scene: Any) -> None:
+    r, sari = scene.records, scene.sari
+    wrong = r.open_destruction("S1", "BAST/2026/016", "", sari, "", 9).id
+    r.put_vials(wrong, ONE, "B1", 120, sari, "", 10)
+    r.put_vials(wrong, ONE, "B1", 0, sari, "the wrong BAST", 11)
+    assert (r.bag("S1", ONE).bast_no, r.bag("S1", ONE).material_ids) == (None, ())
+    assert r.audit_of(f"bag:S1/{ONE}")[-1].action == "destruction_bag_freed"
+    right = begin(scene)
+    assert r.destruction_bags(wrong) == []
+    assert [b.bag for b in r.destruction_bags(right)] == [ONE, TWO]
+    assert (r.bag("S1", ONE).bast_no, r.bag("S1", ONE).material_ids) == (BAST, (990002,))
+    assert r.verify_chain("S1").ok
+
+
+def test_a_bag_keeps_the_materials_of_what_is_left_in_it_and_a_destroyed_one_stays(scene: Any) -> None:
+    r, sari, case = scene.records, scene.sari, begin(scene)
+    other = replace(r.batch("B1"), id="B7", smile=SmileStockIds(1, 2, 3, 4, 990003, 6))
+    r.upsert_batch(other, scene.loader, "", 13)
+    r.put_vials(case, ONE, "B7", 2, sari, "", 14)
+    assert r.bag("S1", ONE).material_ids == (990002, 990003)
+    r.put_vials(case, ONE, "B1", 0, sari, "not these", 15)
+    assert (r.bag("S1", ONE).bast_no, r.bag("S1", ONE).material_ids) == (BAST, (990003,))
+    destroy(scene, case)
+    r.put_vials(case, TWO, "B1", 0, scene.budi, "it was empty", 85)
+    assert r.bag("S1", TWO).bast_no == BAST
+
+
+def test_a_vial_is_destroyed_once_over_all_destructions_of_the_site(scene: Any) -> None:
+    """BAST-2 listed 1,000,000 vials of a batch whose 200 vials are all in BAST-1, which is closed."""
+    r, case = scene.records, begin(scene, listed=190, bagged=(120, 70))
+    destroy(scene, case)
+    r.close_destruction(case, scene.budi, "all there", 90)
+    booked = replace(r.batch("B1"), doses=10)
+    r.upsert_batch(booked, scene.loader, "the discard is booked", 91)
+    second = r.open_destruction("S1", "BAST/2026/018", "", scene.sari, "", 92).id
+    for vials in (1_000_000, 11):
+        with pytest.raises(Refused, match=r"at most 200 vials .200 doses, doses per vial not known") as refused:
+            r.list_vials(second, "B1", vials, scene.sari, "", 93)
+        assert (refused.value.code, refused.value.field) == (Code.MORE_THAN_STOCK, "vials")
+    assert r.list_vials(second, "B1", 10, scene.sari, "", 94).lines == {"B1": 10}
+
+
+def test_doses_are_counted_as_vials_where_the_doses_of_a_vial_are_known(scene: Any) -> None:
+    r, case = scene.records, begin(scene, listed=0, bagged=(0, 0))
+    ten = replace(r.batch("B1"), smile=SmileStockIds(1, 2, 3, 4, 990002, 6, doses_per_vial=10))
+    r.upsert_batch(ten, scene.loader, "ids", 13)
+    with pytest.raises(Refused, match=r"at most 20 vials .200 doses, 10 in a vial"):
+        r.list_vials(case, "B1", 21, scene.sari, "", 14)
+    assert r.list_vials(case, "B1", 20, scene.sari, "", 14).lines == {"B1": 20}
+
+
+def test_two_sites_whose_names_begin_alike_do_not_share_a_destruction(scene: Any) -> None:
+    r, long = scene.records, "PUSKESMAS-" + "X" * 46
+    for number, site in enumerate((f"{long}-1", f"{long}-2")):
+        r.upsert_site(replace(r.site("S1"), id=site), scene.loader, "", 5)
+        r.open_destruction(site, f"B/{number}", "", scene.sari, "", 6)
+    assert [[d.id for d in r.destructions(f"{long}-{n}")] for n in (1, 2)] == [[f"{long}.D1"], [f"{long}.D2"]]
+
+
+def test_smile_37_nobody_of_the_facility_closes_alone_where_a_third_party_destroys(scene: Any) -> None:
+    r, case = scene.records, begin(scene, "PT Olah")
+    r.upsert_user(
+        User("Budi", "manager", site="S1", password_hash="$argon2id$x"), scene.loader, "head of the facility", 13
+    )
+    r.upsert_user(User("Wati", "manager", region="kab-a", password_hash="$argon2id$x"), scene.loader, "region", 13)
+    wati = Actor("Wati", "manager")
+    destroy(scene, case)
+    with pytest.raises(Refused) as refused:
+        r.third_party_report(case, "LP-7", "Rudi", scene.budi, "", 91)
+    assert refused.value.code is Code.NOT_ALONE
+    r.third_party_report(case, "LP-7", "Rudi", wati, "", 91)
+    with pytest.raises(Refused) as refused:
+        r.close_destruction(case, scene.budi, "done", 92)
+    assert refused.value.code is Code.NOT_ALONE
+    assert r.close_destruction(case, wati, "done", 93).closed_by == "Wati"
 
 
 @pytest.mark.parametrize("vials", [-1, 1_000_001, True])
