@@ -13,14 +13,16 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import pairwise
 
+from alerts.amended import Spans
 from alerts.products import Budget
 from alerts.rules.facts import ReadingFact, degrees, milli, plain_points
 from alerts.rules.finding import RuleFinding
 from alerts.rules.fold import Sample, Walker
 from alerts.rules.limits import Dated, Plan, Profile, Profiles, Threshold, guard_limit, thresholds
-from alerts.rules.spans import RangeState, Segment, cut, merge, segments, state_of
+from alerts.rules.spans import RangeState, Segment, cut, merge, segments, shade, state_of
 
 _NO_GAP_MS = 1 << 60  # the gap rule was applied per stream; merged segments say themselves where they break
+NO_MARKS: Mapping[str, Spans] = {}
 FREEZING_M = -500  # -0.5 C and below (WHO PQS E003)
 
 
@@ -78,7 +80,11 @@ class Exposure:
 
 
 def timeline(
-    placements: Iterable[Placement], facts: Sequence[ReadingFact], profiles: Profiles, now_ms: int
+    placements: Iterable[Placement],
+    facts: Sequence[ReadingFact],
+    profiles: Profiles,
+    now_ms: int,
+    marked: Mapping[str, Spans] = NO_MARKS,
 ) -> list[Segment]:
     """The stretches a batch saw, from its first placement until its last ended (or now). Empty without placements."""
     stays = [p for p in placements if p.from_ms < min(now_ms, now_ms if p.to_ms is None else p.to_ms)]
@@ -89,7 +95,7 @@ def timeline(
     by_equipment = _by_equipment(facts)
     parts = [(p.from_ms, min(end, end if p.to_ms is None else p.to_ms), p.equipment) for p in stays]
     bounds = sorted({start, end, *(t for low, high, _ in parts for t in (low, high))})
-    places = {e: _place(by_equipment.get(e, {}), profiles, start, end, now_ms) for _, _, e in parts}
+    places = {e: _place(by_equipment.get(e, {}), profiles, (start, end), now_ms, marked) for _, _, e in parts}
     out: list[Segment] = []
     for low, high in pairwise(bounds):
         here = {e for a, b, e in parts if a <= low and b >= high}
@@ -107,15 +113,23 @@ def _by_equipment(facts: Iterable[ReadingFact]) -> dict[str, dict[str, list[Read
 
 
 def _place(
-    streams: Mapping[str, list[ReadingFact]], profiles: Profiles, start: int, end: int, now_ms: int
+    streams: Mapping[str, list[ReadingFact]],
+    profiles: Profiles,
+    span: tuple[int, int],
+    now_ms: int,
+    marked: Mapping[str, Spans],
 ) -> list[Segment]:
-    """One equipment's history over [start, end): the worst of its streams."""
+    """One equipment's history over a span: the worst of its streams; never in range where one of them is marked."""
     made: list[list[Segment]] = []
+    shades: list[list[Segment]] = []
     for stream_id, facts in sorted(streams.items()):
         interval_s = profiles.settings(stream_id).interval_s
         points = plain_points(facts)
-        made.append(cut(segments(points, None if interval_s is None else interval_s * 1000, now_ms), start, end))
-    return merge(made) if made else cut([], start, end)
+        whole = segments(points, None if interval_s is None else interval_s * 1000, now_ms)
+        made.append(cut(whole, *span))
+        if stream_id in marked:
+            shades.append(shade(whole, marked[stream_id], *span))
+    return merge([merge(made) if made else cut([], *span), *shades], each_counts=True)
 
 
 def expose(
@@ -125,15 +139,16 @@ def expose(
     profiles: Profiles,
     product_profile: Profile,
     now_ms: int,
+    marked: Mapping[str, Spans] = NO_MARKS,
 ) -> Exposure | None:
     """The exposure of a batch as known at ``now_ms``; None when it was placed nowhere yet.
 
     ``facts``: readings of every equipment it stood in, from one interval before each placement on (more does no
     harm). Facts later than ``now_ms`` play no part. Batch findings carry ``batch`` and no equipment; reconcile them
-    with ``alerts.rules.reconcile``.
+    with ``alerts.rules.reconcile``. ``marked``: of a stream the spans that people marked; ``facts`` have no value there.
     """
     stays = [p for p in placements if p.batch == batch]
-    line = timeline(stays, facts, profiles, now_ms)
+    line = timeline(stays, facts, profiles, now_ms, marked)
     if not line:
         return None
     sigmas = (profiles.settings(s).sigma_c for s in {f.stream_id for f in facts})

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from alerts.amended import NOTHING_SAID, Amendments
-from alerts.bulk import expose_points, points_by_stream
+from alerts.amended import NOTHING_SAID, Amendments, laid_over, within
+from alerts.bulk import Columns, Points, columns_by_stream, expose_points, points_of
+from alerts.bulk.points import Whole
 from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used
 from alerts.products import UNKNOWN_PRODUCT, Product
 from alerts.rules import Dated, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
@@ -27,11 +28,13 @@ from alerts.verdicts import (
     VvmSeen,
     goes_on_after,
     judge_batch,
+    never_below_hold,
 )
 from alerts.vvm import used_percent
 from telemetry.quantities import parse_stream_id
 from telemetry.readings import Quality
 
+_FOREVER_MS = 1 << 62
 REACH_MS = 86_400_000
 """How far outside a placement a reading may still matter: it holds from before, or shows a gap after."""
 
@@ -141,21 +144,59 @@ def judge_told(
     product = products.get(told.batch.product_kfa)
     name = profile_id_of(product)
     profile = limits.at(name, now_ms)
-    counted = told.amended.facts(facts)
     if product is not None and product.transport not in limits.catalogue:
         product = replace(product, transport="")  # no such type: judged by its own limits in a box too
-    exposure = _expose(told, product, limits, counted, now_ms)
+    columns = columns_by_stream(facts)
     wrong = wrong_storage(told.batch.id, product, told.stood, now_ms)
-    budgets = () if exposure is None or product is None else budgets_used(exposure.line, product.budgets, profile)
-    used = _used(product, exposure)
-    streams = {f.stream_id for f in facts}
-    made = judge_batch(told.batch.id, product, exposure, told.seen, now_ms, used, wrong, budgets)
-    found = tuple(told.amended.named(f, streams) for f in (*(exposure.findings if exposure else ()), *wrong))
+
+    def seen(amended: Amendments, raw: Sequence[RuleFinding] = ()) -> _Seen:
+        exposure = _expose(told, product, limits, columns, amended, now_ms)
+        if exposure is not None and amended.marks:
+            exposure = replace(exposure, findings=tuple(laid_over(raw, exposure.findings)))
+        budgets = () if exposure is None or product is None else budgets_used(exposure.line, product.budgets, profile)
+        used = _used(product, exposure)
+        return _Seen(
+            exposure, budgets, judge_batch(told.batch.id, product, exposure, told.seen, now_ms, used, wrong, budgets)
+        )
+
+    bare = seen(told.amended.unmarked)
+    exposure, budgets, made = bare.exposure, bare.budgets, bare.verdict
+    if any(_is_marked(told.amended, stream, told_of[0]) for (_, stream), told_of in columns.items()):
+        counted = seen(told.amended, () if bare.exposure is None else bare.exposure.findings)
+        exposure, budgets, made = counted.exposure, counted.budgets, never_below_hold(counted.verdict, bare.verdict)
+    spans = _spans_of(told.stays, columns)
+    found = tuple(told.amended.named(f, spans) for f in (*(exposure.findings if exposure else ()), *wrong))
     if told.released_ms is not None and made.verdict is not VerdictWord.NO_ACTION:
-        went_on = goes_on_after(made, found, _readings(counted, told.stays), told.released_ms)
+        later = _readings_after(told, facts)
+        went_on = goes_on_after(made, found, later, told.released_ms)
         made = made if went_on is None else replace(made, reasons=(*made.reasons, went_on))
     eras = (*_eras(limits, name, now_ms), *_shipping(told, product, limits, now_ms))
     return Judged(told, product, profile, tuple(facts), exposure, found, made, now_ms, budgets, eras)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the batch lived through by one reading of the marks, and what is to be done."""
+
+    exposure: Exposure | None
+    budgets: tuple[BudgetUse, ...]
+    verdict: BatchVerdict
+
+
+def _is_marked(amended: Amendments, stream: str, t_ms: Whole) -> bool:
+    return stream in amended.marked and bool(within(amended.marked[stream], t_ms).any())
+
+
+def _spans_of(stays: Sequence[Placement], columns: Mapping[tuple[str, str], Columns]) -> list[tuple[str, int, int]]:
+    """(stream, from, to) of the readings that the batch was judged by: those of its places while it stood there."""
+    found: list[tuple[str, int, int]] = []
+    for p in stays:
+        for (equipment, stream), (t_ms, *_) in columns.items():
+            if equipment == p.equipment:
+                here = t_ms[(t_ms >= p.from_ms) & (t_ms < (_FOREVER_MS if p.to_ms is None else p.to_ms))]
+                if here.size:
+                    found.append((stream, int(here.min()), int(here.max())))
+    return sorted(found)
 
 
 def _eras(limits: Limits, profile: str, now_ms: int) -> tuple[Dated, ...]:
@@ -174,21 +215,28 @@ def _expose(
     told: Told,
     product: Product | None,
     limits: Limits,
-    facts: Sequence[ReadingFact],
+    columns: Mapping[tuple[str, str], Columns],
+    amended: Amendments,
     now_ms: int,
 ) -> Exposure | None:
     """What the batch lived through, by the range of its product where it stood (cold-chain 6, 27)."""
-    streams = {s: told.devices.get(parse_stream_id(s).serial, StreamSettings()) for s in {f.stream_id for f in facts}}
+    streams = {s: told.devices.get(parse_stream_id(s).serial, StreamSettings()) for _, s in columns}
     # In columns: the same exposure as ``alerts.exposure.expose``, for histories of years (tests/alerts/bulk).
+    points = {key: _points(amended, key[1], of) for key, of in columns.items()}
     eras = _eras(limits, profile_id_of(product), now_ms)
     profile, profiles = eras[-1].profile, Profiles(limits.catalogue, streams=streams)
-    lived = expose_points(told.batch.id, told.stays, points_by_stream(facts), profiles, profile, now_ms, eras)
+    lived = expose_points(told.batch.id, told.stays, points, profiles, profile, now_ms, eras, amended.marked)
     exposure = None if lived is None else lived.exposure()
     if exposure is None:
         return None
     sigma_c = max((s.sigma_c for s in streams.values() if s.sigma_c is not None), default=None)
     shipping = _shipping(told, product, limits, now_ms)
     return by_place(exposure, told.stood, product, profile, sigma_c, eras, told.released_ms, shipping)
+
+
+def _points(amended: Amendments, stream: str, columns: Columns) -> Points:
+    t_ms, value_m, missing, device_seq = columns
+    return points_of(t_ms, *amended.columns(stream, t_ms, value_m, missing), device_seq)
 
 
 def _used(product: Product | None, exposure: Exposure | None) -> Decimal | None:
@@ -198,12 +246,14 @@ def _used(product: Product | None, exposure: Exposure | None) -> Decimal | None:
     return used_percent(product.vvm_type, exposure.timeline)
 
 
-def _readings(facts: Iterable[ReadingFact], stays: Sequence[Placement]) -> Iterator[tuple[int, Decimal]]:
-    """(time, value) of the good readings of a place while the batch stood in it."""
+def _readings_after(told: Told, facts: Iterable[ReadingFact]) -> Iterator[tuple[int, Decimal]]:
+    """(time, value) of the good readings of a place while the batch stood in it, after its release; marked ones too."""
+    released_ms = 0 if told.released_ms is None else told.released_ms
     for f in facts:
-        there = any(
+        if f.t_ms <= released_ms or f.quality is not Quality.GOOD or f.value_c is None:
+            continue
+        if any(
             p.equipment == f.equipment and p.from_ms <= f.t_ms and (p.to_ms is None or f.t_ms < p.to_ms)
-            for p in stays
-        )
-        if there and f.quality is Quality.GOOD and f.value_c is not None:
-            yield f.t_ms, f.value_c
+            for p in told.stays
+        ):
+            yield f.t_ms, told.amended.corrected_c(f.stream_id, f.t_ms, f.value_c)

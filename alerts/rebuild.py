@@ -7,13 +7,13 @@ later is judged as if every reading had been taken in by ``step`` (``tests/alert
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import numpy as np
 
-from alerts.amended import NOTHING_SAID, Amendments
+from alerts.amended import NOTHING_SAID, Amendments, laid_over
 from alerts.bulk.judging import closed_by_points, first_of, track_of
 from alerts.bulk.pace import Pace
 from alerts.bulk.points import Flags, Points, Whole, points_of
@@ -22,7 +22,7 @@ from alerts.rules import ReadingFact, RuleFinding, reconcile
 from alerts.rules.fold import StreamWalker
 from alerts.rules.interval import LEARN_FROM
 from alerts.rules.limits import Plan
-from alerts.rules.stream import StreamState, absorb, resume, settle
+from alerts.rules.stream import StreamState, absorb, forget, resume, settle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,12 +39,54 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """A stream's state, and what closed before the points that it keeps."""
+
+    state: StreamState
+    closed: tuple[RuleFinding, ...]
+
+    @property
+    def standing(self) -> list[RuleFinding]:
+        return [*self.closed, *self.state.standing()]
+
+    def forget(self, before_ms: int) -> Past:
+        """With a smaller state; what it forgets is kept as closed."""
+        state = forget(self.state, before_ms)
+        left = state.detected
+        return Past(state, (*self.closed, *(f for f in self.state.standing() if f.finding_id not in left)))
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A stream's state; what to say so that what was said becomes what stands; which of it is news."""
+    """A stream's state; what to say so that what was said becomes what stands; which of it is news.
+
+    ``marked``: of a stream with marked readings both sides of it, and all that stands of both.
+    """
 
     state: StreamState
     findings: tuple[RuleFinding, ...]
     news: frozenset[str]
+    marked: Both | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """A stream as if nothing were marked, and with its marked readings unknown (``alerts.amended.laid_over``).
+
+    ``said``: what stands of both by id, as it was said.
+    """
+
+    raw: Past
+    counted: Past
+    said: Mapping[str, RuleFinding] = field(default_factory=dict)
+
+    def say(self, amended: Amendments, now_ms: int) -> tuple[Both, tuple[RuleFinding, ...], frozenset[str]]:
+        """(itself with what stands as said, what to say so that it is, which of it is news)."""
+        stands = [amended.named(f) for f in laid_over(self.raw.standing, self.counted.standing)]
+        findings, news = reconcile(self.said.values(), stands, now_ms)
+        told = {f.finding_id: f for f in findings}
+        said = {f.finding_id: told.get(f.finding_id) or self.said[f.finding_id] for f in stands}
+        return replace(self, said=said), findings, news
 
 
 def rebuild(
@@ -59,18 +101,26 @@ def rebuild(
 
     ``amended``: what people said of its readings.
     """
-    value_m, missing = amended.columns(plan.stream_id, history.t_ms, history.value_m, history.missing)
-    history = replace(history, value_m=value_m, missing=missing)
-    state, past = _state_of(history, plan, keep_from_ms)
-    settled = settle(StreamState(plan), state, now_ms, {})
     said = list(said)
-    findings, news = reconcile(said, [amended.named(f) for f in (*past, *settled.state.standing())], now_ms)
+    counted = _judged(history, plan, keep_from_ms, now_ms, amended)
+    if plan.stream_id in amended.marks:
+        raw = _judged(history, plan, keep_from_ms, now_ms, amended.unmarked)
+        both, findings, news = Both(raw, counted, {f.finding_id: f for f in said}).say(amended, now_ms)
+        return Rebuilt(counted.state, findings, news, both)
+    findings, news = reconcile(said, [amended.named(f) for f in counted.standing], now_ms)
     known = {f.finding_id: (f.kind.value, f.detected_ms) for f in said}
     dates = {
         i: known[i] if i in known and known[i][0] == kind else (kind, now_ms)
-        for i, (kind, _) in settled.state.detected.items()
+        for i, (kind, _) in counted.state.detected.items()
     }
-    return Rebuilt(replace(settled.state, detected=dates), findings, news)
+    return Rebuilt(replace(counted.state, detected=dates), findings, news)
+
+
+def _judged(history: History, plan: Plan, keep_from_ms: int, now_ms: int, amended: Amendments) -> Past:
+    """The stream by what people said of its readings, as of now."""
+    value_m, missing = amended.columns(plan.stream_id, history.t_ms, history.value_m, history.missing)
+    state, past = _state_of(replace(history, value_m=value_m, missing=missing), plan, keep_from_ms)
+    return Past(settle(StreamState(plan), state, now_ms, {}).state, tuple(past))
 
 
 def _state_of(history: History, plan: Plan, keep_from_ms: int) -> tuple[StreamState, list[RuleFinding]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -139,6 +139,21 @@ def judge_batch(
     reasons.sort(key=lambda r: (-r.asks_for.strength, r.code, r.findings))
     findings = tuple(sorted({i for r in reasons for i in r.findings}))
     return BatchVerdict(_verdict_id(batch, word, reasons), batch, word, tuple(reasons), findings, now_ms)
+
+
+def never_below_hold(made: BatchVerdict, unmarked: BatchVerdict) -> BatchVerdict:
+    """What people marked may weaken a verdict to "hold and inspect", and no further (requirement 12).
+
+    ``unmarked``: the verdict as if no reading were marked. A named person then releases the batch, with a reason.
+    """
+    hold = VerdictWord.HOLD_AND_INSPECT
+    if unmarked.verdict.strength < hold.strength or made.verdict.strength >= hold.strength:
+        return made
+    reason = Reason(
+        "marked_readings", hold, "without the readings that people marked it would not be held: look at it"
+    )
+    reasons = (reason, *made.reasons)
+    return replace(made, verdict_id=_verdict_id(made.batch, hold, reasons), verdict=hold, reasons=reasons)
 
 
 def goes_on_after(

@@ -7,12 +7,14 @@ country's history, a site's year.
 
 from alerts.bulk.judging import judge_all, judge_points, judge_series
 from alerts.bulk.lived import Lived, expose_points
-from alerts.bulk.points import NO_SEQ, Points, points_by_stream, points_of
+from alerts.bulk.points import NO_SEQ, Columns, Points, columns_by_stream, points_by_stream, points_of
 
 __all__ = [
     "NO_SEQ",
+    "Columns",
     "Lived",
     "Points",
+    "columns_by_stream",
     "expose_points",
     "judge_all",
     "judge_points",

@@ -9,10 +9,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from alerts.amended import Spans, within
 from alerts.bulk.points import Flags, Points, Whole
-from alerts.bulk.stretches import Stretches, cut, joined, merge, stretches_of, unknown
+from alerts.bulk.stretches import Stretches, cut, joined, merge, shade, stretches_of, unknown
 from alerts.bulk.walk import NO_GAP_MS, Track, walk
-from alerts.exposure import FREEZING_M, Exposure, Placement, limits_in_time
+from alerts.exposure import FREEZING_M, NO_MARKS, Exposure, Placement, limits_in_time
 from alerts.rules.facts import degrees, milli
 from alerts.rules.finding import RuleFinding
 from alerts.rules.limits import Dated, Plan, Profile, Profiles, guard_limit
@@ -34,7 +35,13 @@ class Lived:
         return replace(self.summed, timeline=line, line=line)
 
 
-def timeline(placements: Iterable[Placement], streams: Streams, profiles: Profiles, now_ms: int) -> Stretches | None:
+def timeline(
+    placements: Iterable[Placement],
+    streams: Streams,
+    profiles: Profiles,
+    now_ms: int,
+    marked: Mapping[str, Spans] = NO_MARKS,
+) -> Stretches | None:
     """The stretches that the placements saw; None where there were none by ``now_ms``."""
     stays = [p for p in placements if p.from_ms < min(now_ms, now_ms if p.to_ms is None else p.to_ms)]
     if not stays:
@@ -43,7 +50,7 @@ def timeline(placements: Iterable[Placement], streams: Streams, profiles: Profil
     end = max(min(now_ms, now_ms if p.to_ms is None else p.to_ms) for p in stays)
     parts = [(p.from_ms, min(end, end if p.to_ms is None else p.to_ms), p.equipment) for p in stays]
     bounds = sorted({start, end, *(t for low, high, _ in parts for t in (low, high))})
-    places = {e: _place(e, streams, profiles, start, end, now_ms) for _, _, e in parts}
+    places = {e: _place(e, streams, profiles, (start, end), now_ms, marked) for _, _, e in parts}
     out: list[Stretches] = []
     for low, high in pairwise(bounds):
         here = sorted({e for a, b, e in parts if a <= low and b >= high})
@@ -52,15 +59,26 @@ def timeline(placements: Iterable[Placement], streams: Streams, profiles: Profil
     return joined(out)
 
 
-def _place(equipment: str, streams: Streams, profiles: Profiles, start: int, end: int, now_ms: int) -> Stretches:
-    """One equipment's history over [start, end): the worst of its streams."""
+def _place(
+    equipment: str,
+    streams: Streams,
+    profiles: Profiles,
+    span: tuple[int, int],
+    now_ms: int,
+    marked: Mapping[str, Spans],
+) -> Stretches:
+    """One equipment's history over a span: the worst of its streams; never in range where one of them is marked."""
     made: list[Stretches] = []
+    shades: list[Stretches] = []
     for (place, stream_id), points in sorted(streams.items(), key=lambda item: item[0]):
         if place == equipment:
             interval_s = profiles.settings(stream_id).interval_s
             whole = stretches_of(points, None if interval_s is None else interval_s * 1000, now_ms)
-            made.append(cut(whole, start, end))
-    return merge(made) if made else unknown(start, end)
+            made.append(cut(whole, *span))
+            if stream_id in marked:
+                shades.append(shade(whole, whole.reading & within(marked[stream_id], whole.from_ms), *span))
+    seen = merge(made) if made else unknown(*span)
+    return merge([seen, *shades], each_counts=True)
 
 
 def expose_points(
@@ -71,13 +89,14 @@ def expose_points(
     product_profile: Profile,
     now_ms: int,
     later: Iterable[Dated] = (),
+    marked: Mapping[str, Spans] = NO_MARKS,
 ) -> Lived | None:
     """``alerts.exposure.expose`` of the same readings; ``streams``: of every equipment the batch stood in.
 
     ``later``: what the product's limits were changed to, and from when; the findings go by what held at their time, the
-    sums by ``product_profile``.
+    sums by ``product_profile``. ``marked``: of a stream the spans that people marked; its points there have no value.
     """
-    line = timeline([p for p in placements if p.batch == batch], streams, profiles, now_ms)
+    line = timeline([p for p in placements if p.batch == batch], streams, profiles, now_ms, marked)
     if line is None:
         return None
     sigmas = (profiles.settings(stream).sigma_c for _, stream in streams)

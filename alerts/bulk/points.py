@@ -117,8 +117,12 @@ def _joined(times: Whole, values: Whole, gone: Flags, numbers: Whole) -> Points:
     )
 
 
-def points_by_stream(facts: Iterable[ReadingFact]) -> dict[tuple[str, str], Points]:
-    """{(equipment, stream): its points}. Raises ValueError for a value of more than three places."""
+Columns = tuple[Whole, Whole, Flags, Whole]
+"""(t_ms, value_m, missing, device_seq) of a stream's readings as they came: what ``points_of`` takes."""
+
+
+def columns_by_stream(facts: Iterable[ReadingFact]) -> dict[tuple[str, str], Columns]:
+    """{(equipment, stream): its readings}. Raises ValueError for a value of more than three places."""
     columns: dict[tuple[str, str], tuple[list[int], list[int | None], list[int]]] = {}
     for fact in facts:
         times, values, numbers = columns.setdefault((fact.equipment, fact.stream_id), ([], [], []))
@@ -126,6 +130,16 @@ def points_by_stream(facts: Iterable[ReadingFact]) -> dict[tuple[str, str], Poin
         values.append(value_of(fact))
         numbers.append(NO_SEQ if fact.device_seq is None else fact.device_seq)
     return {
-        key: points_of(times, [v or 0 for v in values], [v is None for v in values], numbers)
+        key: (
+            np.array(times, dtype=np.int64),
+            np.array([v or 0 for v in values], dtype=np.int64),
+            np.array([v is None for v in values], dtype=np.bool_),
+            np.array(numbers, dtype=np.int64),
+        )
         for key, (times, values, numbers) in columns.items()
     }
+
+
+def points_by_stream(facts: Iterable[ReadingFact]) -> dict[tuple[str, str], Points]:
+    """{(equipment, stream): its points}. Raises ValueError for a value of more than three places."""
+    return {key: points_of(*columns) for key, columns in columns_by_stream(facts).items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -155,6 +155,13 @@ def merge(streams: Sequence[Stretches], *, each_counts: bool = False) -> Stretch
         ~known & ~_any(~breaks),
         _any(begins & knows),
     )
+
+
+def shade(made: Stretches, marked: Flags, from_ms: int, to_ms: int) -> Stretches:
+    """Over [from, to) where a stream's marked readings were held, for ``merge`` with ``each_counts``: ``spans.shade``."""
+    part = cut(replace(made, known=marked), from_ms, to_ms)
+    no, yes = np.zeros(len(part), np.bool_), np.ones(len(part), np.bool_)
+    return replace(part, known=no, doubtful=part.known, breaks=yes, reading=no)
 
 
 def _any(rows: Flags) -> Flags:

@@ -148,6 +148,23 @@ def merge(streams: Sequence[Sequence[Segment]], *, each_counts: bool = False) ->
     return out
 
 
+def shade(made: Iterable[Segment], marks: Sequence[tuple[int, int]], from_ms: int, to_ms: int) -> list[Segment]:
+    """Over [from, to) where a stream's marked readings were held, for ``merge`` with ``each_counts``.
+
+    ``marks``: the spans [from, to) of which a person said that readings are not to be counted. Of a place in which that
+    stream stood nobody can say "in range" there, whatever its other streams say; what they say out of range is out.
+    """
+    held = [
+        replace(s, low_m=0, high_m=0) if s.reading and any(a <= s.from_ms < b for a, b in marks) else _no_value(s)
+        for s in made
+    ]
+    return [replace(_no_value(s), doubtful=s.known) for s in cut(held, from_ms, to_ms)]
+
+
+def _no_value(s: Segment) -> Segment:
+    return Segment(s.from_ms, s.to_ms, None, None, breaks=True, reading=False)
+
+
 def state_of(segment: Segment, low_m: int | None, high_m: int | None) -> RangeState:
     """The range_state of one stretch: out if any source says so, unknown if one says nothing, else in."""
     if segment.low_m is None or segment.high_m is None:

@@ -18,6 +18,7 @@ from gateway.records import Actor, FindingKind, Role
 HOUR = 3_600_000
 SARI = Actor("Sari", Role.MANAGER)
 STREAM = "LOG-A/temperature_c"
+PENTABIO = "93001282"
 
 
 @pytest.fixture
@@ -134,12 +135,12 @@ def test_the_instrument_is_judged_by_what_it_said_and_the_forecast_by_the_correc
     assert [f.extreme_c for f in standing(world, "EXCURSION_HIGH")] == [Decimal("59.5")]
 
 
-def mark(world: Any, from_ms: int, to_ms: int) -> Any:
-    return world.records.mark_readings(STREAM, from_ms, to_ms, SARI, "the cable was loose", world.clock.now_ms())
+def mark(world: Any, from_ms: int, to_ms: int, stream: str = STREAM) -> Any:
+    return world.records.mark_readings(stream, from_ms, to_ms, SARI, "the cable was loose", world.clock.now_ms())
 
 
 def test_req_12_an_implausible_value_counts_until_a_person_marks_it_with_a_reason(world: Any, start: int) -> None:
-    """5.0, one 25.0, 5.0 (a step of 20 C and back): an excursion; marked, it is unknown time and never in range."""
+    """5.0, one 25.0, 5.0 (a step of 20 C and back): an excursion; marked, it is possible, and never in range."""
     world.alerts.start()
     at = start + 2 * HOUR
     before, after = world.temperatures(0, 1.75, "5.0"), world.temperatures(2.25, 5, "5.0")
@@ -149,11 +150,13 @@ def test_req_12_an_implausible_value_counts_until_a_person_marks_it_with_a_reaso
     assert [f.extreme_c for f in standing(world, "EXCURSION_HIGH")] == [Decimal("25.0")]
     made = mark(world, at, at + 1)
     world.at(5.1)
-    assert standing(world, "EXCURSION_HIGH") == []
+    (marked,) = standing(world, "EXCURSION_HIGH")
+    assert (marked.kind, marked.evidence["details"]) == (FindingKind.POSSIBLE, {"not_counted": "1"})
     assert [f.id for f in standing(world, "STEP")] == [step.id]  # what the instrument said stays said
     world.records.take_back_mark(STREAM, made.number, SARI, "the door was open, a nurse says", world.clock.now_ms())
     world.at(5.2)
-    assert [f.extreme_c for f in standing(world, "EXCURSION_HIGH")] == [Decimal("25.0")]
+    (again,) = standing(world, "EXCURSION_HIGH")
+    assert (again.id, again.kind, again.extreme_c) == (marked.id, FindingKind.CONFIRMED, Decimal("25.0"))
     assert world.records.verify_chain("S1").ok
 
 
@@ -205,5 +208,48 @@ def test_req_12_a_mark_made_while_we_were_down_is_judged_by_at_the_start(world: 
     world.at(11)
     mark(world, start, start + 6 * HOUR)
     world.again()
-    assert standing(world, "HEAT") == []
-    assert {f.kind for f in world.found("HEAT")} == {FindingKind.WITHDRAWN}
+    assert {f.kind for f in standing(world, "HEAT")} == {FindingKind.POSSIBLE}
+    rows = world.records.newest_change()
+    world.again()
+    world.turn()
+    assert world.records.newest_change() == rows
+
+
+def test_req_12_an_open_alarm_goes_on_as_possible_while_the_value_is_out(world: Any, start: int) -> None:
+    """12.0 for 26 hours, all but the first two marked: the alarm stays open, and is over when the value is back."""
+    world.alerts.start()
+    world.say(*world.temperatures(0, 22, "12.0"))
+    world.at(22)
+    (heat,) = standing(world, "HEAT")
+    mark(world, start + 2 * HOUR, start + 22 * HOUR)
+    world.at(22.1)
+    (marked,) = standing(world, "HEAT")
+    assert (marked.id, marked.kind, marked.end_ms) == (heat.id, FindingKind.POSSIBLE, None)
+    assert [a[3] for a in world.alarms() if a[0] == "HEAT"] == ["open"]
+    world.say(*world.temperatures(22.25, 23, "5.0"))
+    world.at(23)
+    assert [f.end_ms for f in standing(world, "HEAT")] == [start + int(22.25 * HOUR)]
+
+
+@pytest.mark.parametrize(
+    ("kfa", "value", "first", "last", "verdict"),
+    [(PENTABIO, "-1.0", 2, 4, "shake_test"), (PENTABIO, "9.0", 2, 14, "hold_and_inspect")],
+)
+def test_req_12_of_two_loggers_a_marked_one_is_not_spoken_for_by_the_other(
+    world: Any, start: int, kfa: str, value: str, first: int, last: int, verdict: str
+) -> None:
+    """One says 5.0 all day, the other -1.0 for two hours (a shake test) or 9.0 for twelve; marked: hold and inspect."""
+    world.device("LOG-B", "F1")
+    world.batch("B1", kfa)
+    world.alerts.start()
+    before, after = (world.temperatures(*span, "5.0", "LOG-B") for span in ((0, first - 0.25), (last + 0.25, 24)))
+    world.say(*world.temperatures(0, 24, "5.0"), *before, *world.temperatures(first, last, value, "LOG-B"), *after)
+    world.at(24)
+    assert world.records.verdict("B1").verdict == verdict
+    mark(world, start + (first - 1) * HOUR, start + (last + 1) * HOUR, "LOG-B/temperature_c")
+    world.at(24.1)
+    now = world.records.verdict("B1")
+    assert now.verdict == "hold_and_inspect"
+    assert {r["code"] for r in now.reasons} >= {"unknown_exposure"}
+    found = [f for f in world.records.findings(batch="B1") if f.code in ("FRZE", "HEAT")]
+    assert {f.kind for f in found} == {FindingKind.POSSIBLE}

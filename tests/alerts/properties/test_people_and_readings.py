@@ -23,17 +23,19 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.amended import NOTHING_SAID, Amendments
+from alerts.amended import NOTHING_SAID, Amendments, laid_over
 from alerts.bulk import judge_all, points_by_stream
-from alerts.exposure import Placement
+from alerts.exposure import Placement, expose
 from alerts.judgement import BatchInfo, Told, judge_told
 from alerts.memory import Memory
 from alerts.products import builtin_products
 from alerts.profiles import builtin_profiles
 from alerts.rules import Kind, Profiles, ReadingFact, RuleFinding, StreamSettings, judge
 from alerts.rules.facts import value_of
+from alerts.rules.spans import RangeState, state_of
 from alerts.streams import StreamJudge
 from alerts.told import amendments_of
+from alerts.verdicts import VerdictWord
 from gateway.records import ProbeCorrection, ReadingMark
 from telemetry.readings import Quality
 
@@ -93,7 +95,8 @@ def _named(f: RuleFinding) -> tuple[tuple[str, str], ...]:
 
 
 def from_scratch(facts: Sequence[ReadingFact], amended: Amendments, now_ms: int) -> dict[str, RuleFinding]:
-    return plain([amended.named(f) for f in judge(amended.facts(facts), PROFILES, now_ms)])
+    raw, counted = (judge(a.facts(facts), PROFILES, now_ms) for a in (amended.unmarked, amended))
+    return plain([amended.named(f) for f in (laid_over(raw, counted) if amended.marks else counted)])
 
 
 @dataclass
@@ -171,8 +174,10 @@ def test_req_12_req_38_columns_are_amended_as_single_readings_are(
 ) -> None:
     amended = amendments_of(corrections, marks)
     now_ms = max(f.t_ms for f in facts)
-    counted = amended.facts(facts)
-    found = [amended.named(f) for f in judge_all(points_by_stream(counted), PROFILES, now_ms)]
+    raw, counted = (
+        judge_all(points_by_stream(a.facts(facts)), PROFILES, now_ms) for a in (amended.unmarked, amended)
+    )
+    found = [amended.named(f) for f in (laid_over(raw, counted) if amended.marks else counted)]
     assert plain(found) == from_scratch(facts, amended, now_ms)
     good = [f for f in facts if f.value_c is not None]
     t_ms = np.array([f.t_ms for f in good], dtype=np.int64)
@@ -182,17 +187,106 @@ def test_req_12_req_38_columns_are_amended_as_single_readings_are(
     assert got == [value_of(f) for f in amended.facts(good)]
 
 
+def by_hand(
+    facts: Sequence[ReadingFact], corrections: Sequence[ProbeCorrection], marks: Sequence[ReadingMark]
+) -> list[ReadingFact]:
+    """What people said, laid over each reading by the plainest reading of decision 0029."""
+    made = []
+    for f in facts:
+        said = [c for c in corrections if c.stream == f.stream_id and c.from_ms <= f.t_ms]
+        latest = max(said, key=lambda c: (c.from_ms, c.number), default=None)
+        value = f.value_c if f.value_c is None or latest is None else f.value_c + latest.offset_c
+        made.append(replace(f, value_c=None if is_marked(f, marks) else value))
+    return made
+
+
+def is_marked(f: ReadingFact, marks: Sequence[ReadingMark]) -> bool:
+    return any(m.stream == f.stream_id and m.from_ms <= f.t_ms < m.to_ms and not m.taken_back for m in marks)
+
+
 @settings(max_examples=max(1, EXAMPLES // 3), deadline=None)
 @given(st.data(), readings(), CORRECTIONS, MARKS)
-def test_req_12_req_38_a_verdict_over_raw_readings_is_that_over_readings_that_came_so(
+def test_req_12_req_38_what_a_batch_lived_through_is_that_of_readings_amended_by_hand(
     data: st.DataObject, facts: list[ReadingFact], corrections: list[ProbeCorrection], marks: list[ReadingMark]
 ) -> None:
-    """And the order in which it was read what people said plays no part."""
+    """By the rules that take reading by reading; and the order in which it was read what people said plays no part."""
     shuffled = data.draw(st.permutations(corrections))
-    told = Told(BATCH, (Placement("B1", PLACE, 0),), devices={"S1": StreamSettings(900)})
+    stays, devices = (Placement("B1", PLACE, 0),), {"S1": StreamSettings(900)}
     now_ms = max(f.t_ms for f in facts)
     amended = amendments_of(shuffled, reversed(marks))
-    made = judge_told(replace(told, amended=amended), facts, builtin_profiles(), builtin_products(), now_ms)
-    wanted = judge_told(told, amended.facts(facts), builtin_profiles(), builtin_products(), now_ms)
-    assert (made.verdict, made.exposure, made.facts) == (wanted.verdict, wanted.exposure, tuple(facts))
+    told = Told(BATCH, stays, devices=devices, amended=amended)
+    judged = judge_told(told, facts, builtin_profiles(), builtin_products(), now_ms)
+    made, profiles = judged.exposure, Profiles(builtin_profiles(), streams={STREAM: devices["S1"]})
+    standing = tuple((m.from_ms, m.to_ms) for m in marks if not m.taken_back)
+    spans = {STREAM: standing} if any(is_marked(f, marks) for f in facts) else {}
+    wanted = expose("B1", stays, by_hand(facts, corrections, marks), profiles, judged.profile, now_ms, spans)
+    assert (made is None) == (wanted is None)
+    if made is not None and wanted is not None:
+        assert made.timeline == wanted.timeline
+        assert (made.unknown_s, made.known_s, made.min_c) == (wanted.unknown_s, wanted.known_s, wanted.min_c)
     assert amended == amendments_of(corrections, marks)
+
+
+SECOND = "S2/temperature_c"
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(readings(), readings(), MARKS, MARKS)
+def test_req_12_no_mark_weakens_a_verdict_below_hold_or_takes_more_away_than_confirmed_to_possible(
+    one: list[ReadingFact], two: list[ReadingFact], marks: list[ReadingMark], others: list[ReadingMark]
+) -> None:
+    """Two loggers in one place: where a reading is marked nobody says "in range", what else is out of range is out."""
+    facts = [
+        *(replace(f, device_seq=None) for f in one),
+        *(replace(f, stream_id=SECOND, device_seq=None) for f in two),
+    ]
+    marks = [*marks, *(replace(m, stream=SECOND) for m in others)]
+    now_ms = max(f.t_ms for f in facts)
+    devices = {"S1": StreamSettings(900, Decimal("0.25")), "S2": StreamSettings(900)}
+    bare = Told(BATCH, (Placement("B1", PLACE, 0),), devices=devices)
+    before = judge_told(bare, facts, builtin_profiles(), builtin_products(), now_ms)
+    told = replace(bare, amended=amendments_of([], marks))
+    after = judge_told(told, facts, builtin_profiles(), builtin_products(), now_ms)
+    hold = VerdictWord.HOLD_AND_INSPECT.strength
+    assert after.verdict.verdict.strength >= min(hold, before.verdict.verdict.strength)
+    assert all(any(carries(g, f) for g in after.findings) for f in before.findings)
+    for f in facts:
+        if after.exposure is None or f.t_ms >= now_ms:
+            continue
+        here = next(s for s in after.exposure.timeline if s.from_ms <= f.t_ms < s.to_ms)
+        state, value_m = state_of(here, 2000, 8000), value_of(f)
+        if is_marked(f, marks):
+            assert state is not RangeState.IN
+            assert after.verdict.verdict.strength >= hold
+        elif value_m is not None and not 2000 <= value_m <= 8000:
+            assert state is RangeState.OUT
+
+
+def carries(after: RuleFinding, before: RuleFinding) -> bool:
+    """Whether a finding is of the same excursion, and is not over before it."""
+    last_ms = now_or(after.end_ms)
+    return (
+        (after.code, after.profile, after.level) == (before.code, before.profile, before.level)
+        and after.kind in (Kind.CONFIRMED, Kind.POSSIBLE)
+        and after.episode_start_ms <= now_or(before.end_ms) <= last_ms
+        and before.episode_start_ms <= last_ms
+    )
+
+
+def now_or(end_ms: int | None) -> int:
+    return 1 << 62 if end_ms is None else end_ms
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(readings(), CORRECTIONS, MARKS)
+def test_req_12_what_a_stream_says_with_marks_carries_all_that_it_says_without(
+    facts: list[ReadingFact], corrections: list[ProbeCorrection], marks: list[ReadingMark]
+) -> None:
+    now_ms = max(f.t_ms for f in facts) + TICK
+    before = judge(by_hand(facts, corrections, []), PROFILES, now_ms)
+    with opened() as memory:
+        shell = Shell(memory)
+        shell.hear(facts)
+        shell.amended = amendments_of(corrections, marks)
+        shell.turn(now_ms)
+        assert all(any(carries(g, f) for g in shell.board.values()) for f in before)
