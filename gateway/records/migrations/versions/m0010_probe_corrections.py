@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("said_by", sa.String(), nullable=False),
         sa.Column("said_ms", sa.BigInteger(), nullable=False),
         sa.Column("site", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(["site"], ["sites.id"], name=op.f("fk_probe_corrections_site_sites")),
+        sa.ForeignKeyConstraint(["site"], ["sites.id"], name=op.f("fk_probe_corrections_site")),
         sa.PrimaryKeyConstraint("stream", "number", name=op.f("pk_probe_corrections")),
     )
     op.create_index(op.f("ix_probe_corrections_site"), "probe_corrections", ["site"], unique=False)

@@ -22,7 +22,7 @@ def upgrade() -> None:
         sa.Column("said_ms", sa.BigInteger(), nullable=False),
         sa.Column("site", sa.String(), nullable=False),
         sa.Column("taken_back", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["site"], ["sites.id"], name=op.f("fk_reading_marks_site_sites")),
+        sa.ForeignKeyConstraint(["site"], ["sites.id"], name=op.f("fk_reading_marks_site")),
         sa.PrimaryKeyConstraint("stream", "number", name=op.f("pk_reading_marks")),
     )
     op.create_index(op.f("ix_reading_marks_site"), "reading_marks", ["site"], unique=False)
