@@ -1,6 +1,6 @@
 """GS1 barcodes of vaccine packs: what a scanner or a person types, read into its parts (cold-chain 4.2 and 6, 40). Pure.
 
-    (01)08991234000015(17)271130(10)PB2411A(21)000123        as printed, with brackets
+    (01)08991234000015(17)271130(10)PB2411A(21)000123        as printed, with brackets, often with spaces between elements
     ]d2 01 08991234000015 17 271130 10 PB2411A <GS> 21 000123 as a scanner sends it, FNC1 as ASCII 29 (no spaces)
 
 Element strings: an application identifier (AI), then its value, of fixed length (01, 17, 11, ...) or up to a GS (10, 21).
@@ -22,8 +22,10 @@ MAX_SIGNS = 200
 """More than any label of a pack holds (a GS1-128 has 48 signs, a pack's DataMatrix four or five elements)."""
 _STAND_INS = re.compile(r"\u241d|<GS>|\{GS\}|\[GS\]|\^\]")
 """How scanners and clipboards write a GS (from memory): but for <GS> in signs that no batch number can hold."""
-_SYMBOLOGY = re.compile(r"\](?:d2|C1|Q3|e0|J1)")
+_SYMBOLOGY = re.compile(r"^\](?:d2|C1|Q3|e0|J1)")
 """What scanners put before: GS1 DataMatrix, GS1-128, GS1 QR, GS1 DataBar, GS1 DotCode."""
+
+_SPACES = " \t\r\n"
 
 # AI -> (name, length of its value; None: up to 20 characters, ended by GS).
 _AIS: dict[str, tuple[str, int | None]] = {
@@ -79,8 +81,8 @@ def parse_barcode(text: str) -> Barcode:
     if len(text) > MAX_SIGNS:
         raise BarcodeError("too_long", f"{len(text)} signs, a pack's code has at most {MAX_SIGNS}")
     found: dict[str, str] = {}
-    plain = _STAND_INS.sub(GS, text).strip(" \t\r\n")
-    for ai, value in _bracketed(plain) if plain.startswith("(") else _raw(_SYMBOLOGY.sub("", plain, count=1)):
+    plain = _SYMBOLOGY.sub("", _STAND_INS.sub(GS, text).strip(_SPACES), count=1).lstrip(_SPACES + GS)
+    for ai, value in _bracketed(plain) if plain.startswith("(") else _raw(plain):
         if ai in found and found[ai] != value:
             raise BarcodeError("twice", f"({ai}) stands twice, as {found[ai]} and as {value}", f"({ai})")
         found[ai] = _checked(ai, value)
@@ -103,17 +105,20 @@ _BRACKET = re.compile(r"\((\d{2,4})\)")
 
 
 def _bracketed(text: str) -> Iterator[tuple[str, str]]:
-    """``(01)...(17)...``. A bracket inside a value counts as one only where a known AI stands in it."""
+    """``(01)...(17)...``. A bracket inside a value counts as one only where a known AI stands in it.
+
+    Spaces around a value are the label's: no sign of GS1's set is a space.
+    """
     marks = [m for m in _BRACKET.finditer(text) if m[1] in _AIS or m.start() == 0]
     if not marks:
         raise BarcodeError("unknown_ai", "does not begin with an application identifier in brackets")
     for this, following in zip(marks, [*marks[1:], None], strict=True):
-        yield this[1], text[this.end() : len(text) if following is None else following.start()].rstrip(GS)
+        yield this[1], text[this.end() : len(text) if following is None else following.start()].strip(_SPACES + GS)
 
 
 def _raw(text: str) -> Iterator[tuple[str, str]]:
-    rest = text.removeprefix(GS)
-    while rest:
+    rest = text
+    while rest := rest.lstrip(GS):
         ai = next((rest[:n] for n in (2, 3, 4) if rest[:n] in _AIS), None)
         if ai is None:
             raise BarcodeError(
@@ -124,7 +129,7 @@ def _raw(text: str) -> Iterator[tuple[str, str]]:
         if length is None:
             value, _, rest = rest.partition(GS)
         else:
-            value, rest = rest[:length], rest[length:].removeprefix(GS)
+            value, rest = rest[:length], rest[length:]
         yield ai, value
 
 

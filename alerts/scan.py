@@ -2,7 +2,8 @@
 
 Nothing is guessed. A GTIN that nobody linked names no product; links that contradict each other name none either; a batch of
 another product with the same number is told apart; an expiry that differs from the records' is a conflict that a person
-settles. A batch number is compared without regard to case and to spaces around it.
+settles. A batch number is compared without regard to case and to spaces around it, for people type it into the records; GS1's
+are case-sensitive, so a difference of case is said (``written_otherwise``).
 """
 
 from __future__ import annotations
@@ -94,6 +95,11 @@ def _unknown(code: Barcode, links: Sequence[frozenset[str]], product: frozenset[
     if not links:
         return Word.UNKNOWN_GTIN
     return None if product else Word.DISPUTED_GTIN
+
+
+def written_otherwise(code: Barcode, number: str) -> bool:
+    """Whether the records write the pack's batch number with other capitals: mostly a typing habit, rarely another batch."""
+    return code.batch_number is not None and code.batch_number != number.strip()
 
 
 def _plain(number: str) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from alerts.gs1 import Barcode, parse_barcode
 from alerts.products import Product, Products
-from alerts.scan import Kept, Scan, gtin_of, look_up
+from alerts.scan import Kept, Scan, gtin_of, look_up, written_otherwise
 from alerts.use_first import Why
 from api.desk import Desk
 from api.use_first_pages import Place, places_of
@@ -46,11 +46,15 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One batch that the pack may be. ``first``: the batch of this vaccine whose turn comes before it, if another's does."""
+    """One batch that the pack may be. ``first``: the batch of this vaccine whose turn comes before it, if another's does.
+
+    ``written_otherwise``: its number has other capitals in the records than on the pack.
+    """
 
     place: Place
     expiry: Expiry
     first: Batch | None
+    written_otherwise: bool
 
     @property
     def batch(self) -> Batch:
@@ -145,4 +149,5 @@ def _answer(code: Barcode, place: Place, places: Sequence[Place]) -> Answer:
     else:
         expiry = Expiry.SAME if code.expires_on == batch.expires_on else Expiry.DIFFERS
     before = (p.view.batch for p in places if p.turn.stock.product == batch.product_kfa and p.turn.turn == 1)
-    return Answer(place, expiry, next(before, None) if turn is not None and turn > 1 else None)
+    first = next(before, None) if turn is not None and turn > 1 else None
+    return Answer(place, expiry, first, written_otherwise(code, batch.batch_number))

@@ -97,6 +97,7 @@ def _out(found: Scanned, site: Site) -> ScanOut:
                 batch=a.batch.id,
                 expires_on=a.batch.expires_on,
                 expiry=str(a.expiry),
+                written_otherwise=a.written_otherwise,
                 may_give=a.may_give,
                 why=a.why,
                 turn=a.place.turn.turn,

@@ -41,13 +41,17 @@ def answer_item(words: Words, answer: Answer) -> AnswerItem:
         why = words("give_why.not_first", number=answer.first.batch_number)
     else:
         why = words.known("give_why", answer.why)
-    notes = [words("scan.no_expiry", date=words.date(answer.batch.expires_on))]
+    notes = []
+    if answer.expiry is Expiry.NOT_IN_CODE:
+        notes.append(words("scan.no_expiry", date=words.date(answer.batch.expires_on)))
+    if answer.written_otherwise:
+        notes.append(words("scan.other_case", number=answer.batch.batch_number))
     return AnswerItem(
         answer,
         _SIGNS.get(answer.why, "ok"),
         words("scan.may_give" if answer.may_give else "scan.may_not"),
         why,
-        tuple(notes if answer.expiry is Expiry.NOT_IN_CODE else ()),
+        tuple(notes),
     )
 
 

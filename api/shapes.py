@@ -372,11 +372,13 @@ class GivenOut(Out):
     """A batch that the pack may be. ``expiry``: same, differs, not_in_code. ``may_give``: nothing known here speaks against it.
 
     ``why``: a word of ``use-first``, or expiry_differs, or not_first (batch ``first`` comes before it).
+    ``written_otherwise``: the records write its number with other capitals than the pack.
     """
 
     batch: str
     expires_on: date
     expiry: str
+    written_otherwise: bool
     may_give: bool
     why: str
     turn: int | None

@@ -24,8 +24,15 @@ WANTED = Barcode("08991234000015", date(2027, 11, 30), "PB2411A", "000123")
         "]d20108991234000015" + "17271130" + "10PB2411A\x1d" + "21000123",
         "\x1d0108991234000015" + "17271130" + "10PB2411A\x1d" + "21000123\r\n",
         "]C1" + "10PB2411A\x1d" + "21000123\x1d" + "0108991234000015" + "17271130",
+        "]d2" + PRINTED,
+        "]d2\x1d" + "0108991234000015" + "17271130" + "10PB2411A\x1d\x1d" + "21000123",
+        "\x1d\x1d" + "0108991234000015\x1d\x1d" + "17271130" + "10PB2411A\x1d" + "21000123\x1d\x1d",
+        "(01) 08991234000015 (17) 271130\n(10) PB2411A (21) 000123 ",
     ],
-    ids=["printed", "raw", "with symbology", "leading FNC1", "another order"],
+    ids=[
+        *("printed", "raw", "with symbology", "leading FNC1", "another order"),
+        *("brackets and symbology", "two GS", "two GS everywhere", "spaces as printed"),
+    ],
 )
 def test_req_40_both_forms_give_gtin_expiry_batch_and_serial(text: str) -> None:
     assert parse_barcode(text) == WANTED

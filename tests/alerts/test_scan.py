@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.gs1 import Barcode, BarcodeError, parse_barcode
-from alerts.scan import Kept, Scan, Word, look_up, product_of
+from alerts.scan import Kept, Scan, Word, look_up, product_of, written_otherwise
 
 GTIN = "08991234000015"
 PACK = "(01)08991234000015(17)271130(10)PB2411A(21)000123"
@@ -30,6 +30,12 @@ def test_req_40_gtin_and_number_find_the_batch() -> None:
 def test_case_and_spaces_of_a_typed_number_do_not_matter(written: str) -> None:
     kept = replace(BATCH, batch_number=written)
     assert look_up(CODE, [PENTABIO], [kept]).found == (kept,)
+
+
+@pytest.mark.parametrize(("number", "otherwise"), [("pb2411a", True), (" PB2411A ", False), ("PB2411A", False)])
+def test_a_number_in_other_capitals_is_found_and_said(number: str, otherwise: bool) -> None:
+    """GS1 batch numbers are case-sensitive: pb2411a may be another batch than PB2411A."""
+    assert written_otherwise(CODE, number) is otherwise
 
 
 def test_req_40_a_differing_expiry_is_a_conflict_and_is_not_guessed() -> None:

@@ -48,8 +48,8 @@ def test_req_40_both_forms_find_the_batch_and_say_that_it_may_be_given(pack: Any
     )  # fmt: skip
     assert said["word"] == "found"
     assert said["batches"] == [
-        {"batch": "P1", "expires_on": "2027-11-30", "expiry": "same", "may_give": True, "why": "first_expiry",
-         "turn": 1, "first": None}
+        {"batch": "P1", "expires_on": "2027-11-30", "expiry": "same", "written_otherwise": False,
+         "may_give": True, "why": "first_expiry", "turn": 1, "first": None}
     ]  # fmt: skip
     assert said["product"] == {
         "kfa": ["93001284"], "name": "DTP-HB-Hib (Pentabio)", "vvm_type": "VVM7", "freeze_class": "sensitive",
@@ -59,6 +59,17 @@ def test_req_40_both_forms_find_the_batch_and_say_that_it_may_be_given(pack: Any
         page = text_of(pack.log_in("operator", language).get(f"/sites/PKM-A/scan?code={quote(code)}").text)
         assert wanted in page
         assert "VVM7" in page
+
+
+def test_req_40_a_number_in_other_capitals_is_found_and_both_languages_say_so(pack: Any) -> None:
+    """GS1 batch numbers are case-sensitive: pb2411a in the records is, by the standard, not the pack's PB2411A."""
+    typed = replace(pack.records.batch("P1"), batch_number="pb2411a")
+    pack.records.upsert_batch(typed, BOSS, "typed so", pack.clock.now)
+    (given,) = scan(pack.as_role("operator"), PRINTED)["batches"]
+    assert (given["batch"], given["may_give"], given["written_otherwise"]) == ("P1", True, True)
+    for language, wanted in (("id", "dalam catatan tertulis pb2411a"), ("en", "the records say pb2411a")):
+        page = pack.log_in("operator", language).get(f"/sites/PKM-A/scan?code={quote(PRINTED)}").text
+        assert wanted in text_of(page)
 
 
 def test_req_40_check_digit_6_is_refused_in_plain_words_and_what_was_typed_stays(pack: Any) -> None:
