@@ -35,8 +35,9 @@ hint            a load that stands at the restart, or when the line is back, is
 =============== =============================================================================================
 none, start     old: nobody ever saw this platform empty. Refused until it was near zero
 armed           new: it came after the platform was seen empty. Weighed
-loaded, 5.40    the same within e: weighed already. Another one: a bag that came meanwhile. Weighed, NOT_ZEROED, for
-                no empty platform was seen between the two
+loaded, 5.40    the same within e: weighed already, and "same_as_before" is said once per gap: it may be another bag of
+                the same weight. Another one: a bag that came meanwhile. Weighed, NOT_ZEROED, for no empty platform
+                was seen between the two
 loaded, no mass the old load that was refused. Refused until it was near zero
 =============== =============================================================================================
 
@@ -98,7 +99,8 @@ class Captured:
 class Refused:
     """No weighing, with a stable reason; said once per load and reason.
 
-    unstable, overload, rezero, set_zero, basis_unknown, tare_unknown, net_not_positive, load_left (remove the old load).
+    unstable, overload, rezero, set_zero, basis_unknown, tare_unknown, net_not_positive, load_left (remove the old load),
+    same_as_before (after a gap the load of before stands there, or another bag of its weight: was this one weighed?).
     """
 
     reason: str
@@ -302,7 +304,7 @@ def _loaded(
         if state.captured_kg is None:
             return _old_load(state, frame, mass_kg, e_kg)
         if abs(gross_kg - state.captured_kg) <= e_kg:
-            return replace(state, unwatched=False), ()
+            return replace(state, unwatched=False), (Refused("same_as_before", frame.raw),) if state.unwatched else ()
         if not state.unwatched:
             return _refuse(state, "load_left", frame)
     if state.phase is Phase.START and not _came(state, mass_kg, e_kg):

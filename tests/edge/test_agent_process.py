@@ -280,7 +280,9 @@ def test_a_bag_that_comes_while_the_agent_is_dead_is_weighed_once(
     platform_seen_empty(path, "SC-1")
     facts = facts_in(path)
     assert [(str(f.gross_kg), f.flags) for f in facts if isinstance(f, Weighing)] == [("1.500", ())]
-    assert [f for f in facts if isinstance(f, Event) and f.kind != "clock_anchored"] == []
+    # The third life may ask whether the load that still stands was weighed, and says nothing else.
+    said = {f.detail["reason"] for f in facts if isinstance(f, Event) and f.kind != "clock_anchored"}
+    assert said <= {"same_as_before"}
 
 
 @pytest.mark.parametrize("library", ["serialx", "pyserial"])
