@@ -175,7 +175,7 @@ class BatchJudge:
         """Judge one batch that is due; whether more are. One at a time, so that no alarm waits for all of them.
 
         One with a long history that was judged a moment ago stays due and waits (``_too_soon``), and so does one with a
-        reading that our clock has not come to: it plays no part until then.
+        reading that our clock has not come to: it plays no part until then. So does one whose placement just ended.
         """
         ready = [b for b in self._due.values() if not self._too_soon(b.id, now_ms)]
         if not ready:
@@ -283,8 +283,9 @@ class BatchJudge:
         judged = judge_told(told, self._round.of(told.stays), limits, self._products, now_ms)
         self._judged[batch.id] = (now_ms, len(judged.facts))
         newest_ms = max((f.t_ms for f in judged.facts), default=0)
-        if now_ms <= newest_ms <= now_ms + _AHEAD_MS:
-            self._ahead[batch.id] = newest_ms
+        waits_for = [t for t in (newest_ms, _nowhere_ms(told.stays)) if now_ms <= t <= now_ms + _AHEAD_MS]
+        if waits_for:
+            self._ahead[batch.id] = min(waits_for)
         self._save_findings(batch, judged, now_ms)
         self._calm.pop(batch.id, None)
         exposure = judged.exposure
@@ -371,6 +372,12 @@ def _is_over(exposure: Exposure, limits: Profile) -> bool:
         return False
     values = [v for v in (line.low_m, line.high_m) if v is not None]
     return not any(t.comparator.beyond(v, t.limit_m) for t in thresholds(limits) for v in values)
+
+
+def _nowhere_ms(stays: Iterable[Placement]) -> int:
+    """After which instant the whole second has passed since its last placement ended, from which on that is unknown time."""
+    ends = [p.to_ms for p in stays]
+    return 0 if None in ends else max((t for t in ends if t is not None), default=0) + 999
 
 
 def _row(r: Reason) -> dict[str, Any]:

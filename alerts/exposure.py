@@ -2,7 +2,7 @@
 
 History = union of (place, from, to). At every instant the batch saw the held value of its place; of several
 streams in one place the worst; of several places at once (a split batch) the worst, and unknown in one is unknown
-for it. Time without a placement between the first and the last is unknown, not safe. The same fold as for streams
+for it. Time without a placement since the first is unknown, not safe; after the last one too. The same fold as for streams
 then runs on this history with the product's limits: a duration may add up over two refrigerators, each fine.
 """
 
@@ -86,12 +86,12 @@ def timeline(
     now_ms: int,
     marked: Mapping[str, Spans] = NO_MARKS,
 ) -> list[Segment]:
-    """The stretches a batch saw, from its first placement until its last ended (or now). Empty without placements."""
+    """The stretches a batch saw, from its first placement until now. Empty without placements."""
     stays = [p for p in placements if p.from_ms < min(now_ms, now_ms if p.to_ms is None else p.to_ms)]
     if not stays:
         return []
     start = min(p.from_ms for p in stays)
-    end = max(min(now_ms, now_ms if p.to_ms is None else p.to_ms) for p in stays)
+    end = now_ms
     by_equipment = _by_equipment(facts)
     parts = [(p.from_ms, min(end, end if p.to_ms is None else p.to_ms), p.equipment) for p in stays]
     bounds = sorted({start, end, *(t for low, high, _ in parts for t in (low, high))})

@@ -1,8 +1,8 @@
 """In which order the batches of a store are used: VVM stage B before A even if its expiry is later, then first expiry.
 
 Source: WHO's order of use as recorded in facts/cold-chain.md 2.4 (VVM C and D never). What waits for a person (hold, shake test,
-a proposed discard) has no turn, nor has what nobody judged (never placed: unknown is not safe), and what is expired never has
-one: nothing clears itself. Pure; the day is an argument.
+a proposed discard) has no turn, nor has what nobody judged or what stands nowhere now (unknown is not safe), and what is
+expired never has one: nothing clears itself. Pure; the day is an argument.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Why(StrEnum):
     FIRST_EXPIRY = "first_expiry"
     WAITS = "waits"  # a person has to decide first
     NOT_JUDGED = "not_judged"  # nothing is known of it
+    NOWHERE = "nowhere"  # nobody said where it stands since its last placement ended: how warm it is now is not known
     VVM_END = "vvm_end"  # stage C or D was read
     EXPIRED = "expired"
     DISCARDED = "discarded"
@@ -34,6 +35,7 @@ class Why(StrEnum):
 class Stock:
     """A batch in a store. ``stage``: the worst VVM stage ever read, None where nobody read it.
 
+    ``stands``: somewhere now, as far as was said.
     ``verdict``: the latest word on it, None when it was not judged; ``released``: a person's release still answers that verdict.
     """
 
@@ -44,6 +46,7 @@ class Stock:
     verdict: VerdictWord | None = None
     released: bool = False
     discarded: bool = False
+    stands: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,10 @@ def _barred(s: Stock, today: date) -> Why | None:
         return Why.VVM_END
     if s.verdict is None:
         return Why.NOT_JUDGED
-    return Why.WAITS if s.verdict in _WAITS and not s.released else None
+    waits = s.verdict in _WAITS and not s.released
+    if not s.stands and (not waits or s.verdict is VerdictWord.HOLD_AND_INSPECT):
+        return Why.NOWHERE  # it is held for its unknown time, most likely: say why
+    return Why.WAITS if waits else None
 
 
 def _why(s: Stock) -> Why:

@@ -14,6 +14,7 @@ _SIGNS = {
     "expired": "alarm",
     "waits": "out",
     "not_judged": "unknown",
+    "nowhere": "unknown",
     "discarded": "gone",
     "vvm_b": "warn",
     "use_first": "warn",

@@ -327,7 +327,7 @@ class BatchOut(Out):
 
 class TurnOut(Out):
     """A batch in the order of use of its product. ``why``: vvm_b, use_first, first_expiry; without a ``turn`` waits,
-    not_judged, vvm_end, expired, discarded. ``vvm_stage``: the worst ever read.
+    not_judged, nowhere (no place recorded now), vvm_end, expired, discarded. ``vvm_stage``: the worst ever read.
     """
 
     product_kfa: str

@@ -81,16 +81,17 @@ def places_of(desk: Desk, site: Site) -> list[Place]:
         worst[seen.batch] = max(stage, worst.get(seen.batch, stage))  # a VVM only darkens
     names = {e.id: e.name for e in desk.records.equipment_list(site.id)}
     stands: dict[str, list[str]] = {}
+    now_ms = desk.clock.now_ms()
     for stay in desk.records.placements(site=site.id):
-        if stay.to_ms is None:
+        if stay.from_ms <= now_ms and (stay.to_ms is None or now_ms < stay.to_ms):
             stands.setdefault(stay.batch, []).append(names.get(stay.equipment, stay.equipment))
-    today = datetime.fromtimestamp(desk.clock.now_ms() // 1000, UTC).astimezone(ZoneInfo(site.zone)).date()
-    turns = order_of_use([_stock(view, worst.get(view.batch.id)) for view in views.values()], today)
+    today = datetime.fromtimestamp(now_ms // 1000, UTC).astimezone(ZoneInfo(site.zone)).date()
+    turns = order_of_use([_stock(v, worst.get(name), name in stands) for name, v in views.items()], today)
     return [Place(t, views[t.stock.batch], tuple(stands.get(t.stock.batch, ()))) for t in turns]
 
 
-def _stock(view: BatchView, stage: VvmStage | None) -> Stock:
+def _stock(view: BatchView, stage: VvmStage | None, stands: bool) -> Stock:
     word = None if view.verdict is None else VerdictWord(str(view.verdict.verdict))
     released = view.settled and not view.discarded
     batch = view.batch
-    return Stock(batch.id, batch.product_kfa, batch.expires_on, stage, word, released, view.discarded)
+    return Stock(batch.id, batch.product_kfa, batch.expires_on, stage, word, released, view.discarded, stands)

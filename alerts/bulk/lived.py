@@ -42,12 +42,12 @@ def timeline(
     now_ms: int,
     marked: Mapping[str, Spans] = NO_MARKS,
 ) -> Stretches | None:
-    """The stretches that the placements saw; None where there were none by ``now_ms``."""
+    """The stretches since the first of the placements; None where there were none by ``now_ms``."""
     stays = [p for p in placements if p.from_ms < min(now_ms, now_ms if p.to_ms is None else p.to_ms)]
     if not stays:
         return None
     start = min(p.from_ms for p in stays)
-    end = max(min(now_ms, now_ms if p.to_ms is None else p.to_ms) for p in stays)
+    end = now_ms
     parts = [(p.from_ms, min(end, end if p.to_ms is None else p.to_ms), p.equipment) for p in stays]
     bounds = sorted({start, end, *(t for low, high, _ in parts for t in (low, high))})
     places = {e: _place(e, streams, profiles, (start, end), now_ms, marked) for _, _, e in parts}

@@ -331,6 +331,31 @@ def test_a_discarded_batch_is_not_judged_again(world: Any, start: int) -> None:
     assert [r.kind for r in rows] == ["placement"]
 
 
+def test_req_26_since_it_stands_nowhere_its_time_is_unknown(world: Any, start: int) -> None:
+    """ "Unknown placement is unknown, not safe": taken out after a day, it is held at once, and so it is a month later."""
+    world.batch("B1")
+    world.batch("NEVER", equipment=None)
+    world.alerts.start()
+    world.say(*world.temperatures(0, 24, "5.0"))
+    world.at(24)
+    assert world.verdict("B1") == ("no_action", [])
+    world.records.end_placement("B1", start + 24 * HOUR, SARI, "to the session", world.clock.wall_ms)
+    world.turn()
+    world.clock.wall_ms += 999
+    world.turn()
+    assert world.verdict("B1") == ("no_action", [])  # not one second of it has passed
+    world.again()  # a kill forgets nothing of it
+    world.clock.wall_ms += 1
+    world.turn()
+    assert world.verdict("B1") == ("hold_and_inspect", ["unknown_exposure"])
+    assert world.records.verdict("NEVER") is None
+    world.records.add_placement("B1", "F2", start + 24 * HOUR + 1000, SARI, "it is in F2", world.clock.wall_ms)
+    world.say(*world.temperatures(24, 30 * 24, "5.0", "LOG-B"))
+    world.at(30 * 24)
+    (reason,) = world.records.verdict("B1").reasons
+    assert (reason["code"], reason["unknown_s"]) == ("unknown_exposure", 1)
+
+
 def test_a_batch_that_left_long_ago_is_not_judged_by_each_reading(
     world: Any, start: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

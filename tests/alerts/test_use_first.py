@@ -17,7 +17,9 @@ TODAY = date(2026, 11, 20)
 
 
 def stock(batch: str, expires: str, **more: Any) -> Stock:
-    return Stock(batch, "93001284", date.fromisoformat(expires), **{"verdict": VerdictWord.NO_ACTION, **more})
+    return Stock(
+        batch, "93001284", date.fromisoformat(expires), **{"verdict": VerdictWord.NO_ACTION, "stands": True, **more}
+    )
 
 
 def test_22_stage_b_goes_before_stage_a_even_if_it_expires_later() -> None:
@@ -47,6 +49,12 @@ def test_22_stage_b_goes_before_stage_a_even_if_it_expires_later() -> None:
         ({"discarded": True}, Why.DISCARDED),
         ({"verdict": None}, Why.NOT_JUDGED),
         ({"verdict": None, "stage": VvmStage.B}, Why.NOT_JUDGED),
+        ({"stands": False}, Why.NOWHERE),
+        ({"stands": False, "verdict": VerdictWord.HOLD_AND_INSPECT}, Why.NOWHERE),
+        ({"stands": False, "verdict": VerdictWord.HOLD_AND_INSPECT, "released": True}, Why.NOWHERE),
+        ({"stands": False, "verdict": VerdictWord.SHAKE_TEST}, Why.WAITS),
+        ({"stands": False, "verdict": None}, Why.NOT_JUDGED),
+        ({"stands": False, "discarded": True}, Why.DISCARDED),
     ],
 )
 def test_25_what_waits_for_a_person_has_no_turn(more: dict[str, Any], why: Why) -> None:

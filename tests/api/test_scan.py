@@ -28,6 +28,7 @@ def pack(world: Any) -> Any:
         Batch("P1", "PKM-A", "93001284", "Pentabio", "PB2411A", date(2027, 11, 30), 40), BOSS, "received", now
     )
     r.link_gtin(GtinLink(GTIN, "93001284", "Pentabio", "PKM-A"), BOSS, "read on the carton", now)
+    r.add_placement("P1", "KULKAS-B", now - 1000, BOSS, "stored", now)
     r.save_verdicts([Verdict("", "P1", "no_action", (), (), now)], now)
     return world
 
@@ -116,10 +117,23 @@ def test_what_waits_for_a_person_or_was_never_judged_is_not_given(pack: Any, ver
 def test_a_later_batch_may_be_given_and_the_earlier_is_named(pack: Any) -> None:
     r, now = pack.records, pack.clock.now
     r.upsert_batch(Batch("P0", "PKM-A", "93001284", "Pentabio", "PB10", date(2027, 1, 31), 40), BOSS, "in", now)
+    r.add_placement("P0", "KULKAS-B", now - 1000, BOSS, "stored", now)
     r.save_verdicts([Verdict("", "P0", "no_action", (), (), now)], now)
     (given,) = scan(pack.as_role("operator"), PRINTED)["batches"]
     assert (given["may_give"], given["why"], given["turn"], given["first"]) == (True, "not_first", 2, "P0")
     assert "use PB10 first" in text_of(pack.log_in("operator").get(f"/sites/PKM-A/scan?code={quote(PRINTED)}").text)
+
+
+def test_req_26_what_stands_nowhere_now_is_not_given(pack: Any) -> None:
+    """It was taken out and nobody said where to: "unknown placement is unknown, not safe" (issue 4)."""
+    pack.records.end_placement("P1", pack.clock.now - 500, BOSS, "to the session", pack.clock.now)
+    (given,) = scan(pack.as_role("operator"), PRINTED)["batches"]
+    assert (given["may_give"], given["why"], given["turn"]) == (False, "nowhere", None)
+    for language, wanted in (("id", "Catat dulu tempatnya."), ("en", "Record its place first.")):
+        page = text_of(pack.log_in("operator", language).get(f"/sites/PKM-A/scan?code={quote(PRINTED)}").text)
+        assert wanted in page
+        listed = text_of(pack.log_in("operator", language).get("/sites/PKM-A/use-first").text)
+        assert {"id": "Tempatnya tidak dicatat", "en": "Not recorded where it stands"}[language] in listed
 
 
 def test_an_unknown_gtin_says_so_and_offers_the_link_to_whom_may_make_it(pack: Any) -> None:

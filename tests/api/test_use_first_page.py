@@ -17,6 +17,11 @@ def judged_fine(world: Any, *batches: str) -> None:
     world.records.save_verdicts([Verdict("", b, "no_action", (), (), now) for b in batches], now)
 
 
+def nowhere(world: Any) -> tuple[Any, ...]:
+    last = world.as_role("operator").get("/api/v1/sites/PKM-A/use-first").json()[-1]
+    return last["batch"], last["turn"], last["why"]
+
+
 def text_of(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
 
@@ -29,6 +34,7 @@ def test_22_the_list_puts_stage_b_before_what_expires_sooner(world: Any) -> None
         world.records.upsert_batch(made, BOSS, "received", now)
     world.records.observe_vvm("B3", "B", BOSS, "read", now)
     world.records.add_placement("B3", "KULKAS-B", now - 1000, BOSS, "stored", now)
+    world.records.add_placement("B2", "KULKAS-A", now - 1000, BOSS, "stored", now)
     judged_fine(world, "B2", "B3")
     rows = world.as_role("operator").get("/api/v1/sites/PKM-A/use-first").json()
     assert [(r["batch"], r["turn"], r["why"]) for r in rows] == [
@@ -51,5 +57,7 @@ def test_a_release_puts_a_batch_back_in_its_turn(world: Any) -> None:
         ("B2", None, "not_judged"),
     ]
     judged_fine(world, "B2")
+    assert nowhere(world) == ("B2", None, "nowhere")  # judged by its VVM, say; nobody said where it stands
+    world.records.add_placement("B2", "KULKAS-B", world.clock.now, BOSS, "stored", world.clock.now)
     rows = world.as_role("operator").get("/api/v1/sites/PKM-A/use-first").json()
     assert [(r["batch"], r["turn"]) for r in rows] == [("B1", 1), ("B2", 2)]
