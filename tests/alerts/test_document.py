@@ -116,6 +116,7 @@ def test_the_timeline_names_state_place_and_extremes_and_unknown_placement_is_un
         ("unknown", "", None),
         ("out", "B", "9.0"),
         ("out", "B", "9.0"),
+        ("unknown", "", None),  # where it stands since is not known
     ]
 
 
