@@ -17,6 +17,7 @@ from api.roles import Right
 from api.security import Visitor
 from api.shapes import (
     BaggedIn,
+    DamagedIn,
     DestroyedIn,
     DestructionBagOut,
     DestructionIn,
@@ -83,9 +84,9 @@ def fill(request: Request, visitor: Destroyer, case_id: Key, body: BaggedIn) -> 
 
 
 @json_router.post("/destructions/{case_id}/damaged")
-def damaged(request: Request, visitor: Destroyer, case_id: Key, body: WhyIn) -> DestructionOut:
-    """Confirm that vials or labels were made unusable before they leave; ``reason`` says how."""
-    destructions.confirm_damaged(desk_of(request), visitor.person, case_id, body.reason)
+def damaged(request: Request, visitor: Destroyer, case_id: Key, body: DamagedIn) -> DestructionOut:
+    """Confirm that vials or labels were made unusable before they leave, and when; ``reason`` says how."""
+    destructions.confirm_damaged(desk_of(request), visitor.person, case_id, body.damaged_ms, body.reason)
     return _now(request, visitor, case_id)
 
 
@@ -218,9 +219,12 @@ def fill_form(request: Request, sent: Told, site_id: str, case_id: str) -> Respo
 
 @page_router.post("/sites/{site_id}/destructions/{case_id}/damaged")
 def damaged_form(request: Request, sent: Told, site_id: str, case_id: str) -> Response:
-    """Vials or labels were made unusable, and how."""
+    """Vials or labels were made unusable: when, and how."""
     visitor, form = sent
-    destructions.confirm_damaged(desk_of(request), visitor.person, case_id, form.text("reason", 3))
+    desk = desk_of(request)
+    _, home = case_of(desk, visitor.person, case_id)
+    since_ms, why = _told(form, home.zone, desk.clock.now_ms()), form.text("reason", 3)
+    destructions.confirm_damaged(desk, visitor.person, case_id, since_ms, why)
     return _back(site_id, case_id)
 
 
@@ -230,11 +234,9 @@ def destroyed_form(request: Request, sent: Told, site_id: str, case_id: str) -> 
     visitor, form = sent
     desk = desk_of(request)
     case, home = case_of(desk, visitor.person, case_id)
-    bag, since_ms, why = form.text("bag", 12, 12), form.moment("since", home.zone), form.text("reason", 3)
-    if since_ms is not None and since_ms // 60_000 == desk.clock.now_ms() // 60_000:
-        since_ms = None  # the form knows minutes: this minute is now
-    elif since_ms is not None and case.damaged_ms is not None and since_ms == case.damaged_ms // 60_000 * 60_000:
-        since_ms = case.damaged_ms  # and the minute of the confirmation is not before it
+    bag, since_ms, why = form.text("bag", 12, 12), _told(form, home.zone, desk.clock.now_ms()), form.text("reason", 3)
+    if since_ms is not None and case.damaged_ms is not None and since_ms == case.damaged_ms // 60_000 * 60_000:
+        since_ms = case.damaged_ms  # the minute in which it was made unusable is not before that
     destructions.bag_destroyed(desk, visitor.person, case_id, bag, since_ms, why)
     return _back(site_id, case_id)
 
@@ -259,6 +261,12 @@ def close_form(request: Request, sent: Settled, site_id: str, case_id: str) -> R
 def missing_text(words: Words, problem: Problem) -> str:
     """What is missing, in plain words."""
     return words(f"missing.{problem.why}", subject=problem.subject, n=problem.count)
+
+
+def _told(form: Form, zone: str, now_ms: int) -> int | None:
+    """The time that a form names, which knows minutes: this minute, or none, is now (None)."""
+    since_ms = form.moment("since", zone)
+    return None if since_ms is not None and since_ms // 60_000 == now_ms // 60_000 else since_ms
 
 
 def _vials(form: Form) -> int:

@@ -124,10 +124,10 @@ def put_vials(desk: Desk, person: Person, case_id: str, told: Bagged, reason: st
     desk.records.put_vials(case.id, told.bag, told.batch, told.vials, actor_of(person), why, desk.clock.now_ms())
 
 
-def confirm_damaged(desk: Desk, person: Person, case_id: str, reason: str) -> None:
-    """Vials or labels were made unusable, and how."""
+def confirm_damaged(desk: Desk, person: Person, case_id: str, damaged_ms: int | None, reason: str) -> None:
+    """When vials or labels were made unusable (None: now), and how."""
     case, _ = case_of(desk, person, case_id)
-    desk.records.confirm_damaged(case.id, actor_of(person), reason, desk.clock.now_ms())
+    desk.records.confirm_damaged(case.id, actor_of(person), reason, desk.clock.now_ms(), damaged_ms)
 
 
 def bag_destroyed(desk: Desk, person: Person, case_id: str, bag: str, destroyed_ms: int | None, reason: str) -> None:

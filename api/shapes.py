@@ -813,6 +813,13 @@ class BaggedIn(VialsIn):
     bag: BagCode
 
 
+class DamagedIn(In):
+    """``damaged_ms`` (default now): when vials or labels were made unusable."""
+
+    damaged_ms: TimeMs | None = None
+    reason: Reason
+
+
 class DestroyedIn(In):
     """``destroyed_ms`` (default now): when the bag was destroyed."""
 

@@ -97,8 +97,10 @@ class DestructionsPart(Part):
                 _unconfirmed(tx, case, act)
             return new
 
-    def confirm_damaged(self, destruction: str, actor: Actor, reason: str, at_ms: int) -> Destruction:
-        """A person says that vials or labels were made unusable before they leave, and how (``reason``).
+    def confirm_damaged(
+        self, destruction: str, actor: Actor, reason: str, at_ms: int, damaged_ms: int | None = None
+    ) -> Destruction:
+        """A person says that vials or labels were made unusable before they leave, how (``reason``) and when (None: now).
 
         Said again, the first confirmation stands.
         """
@@ -107,7 +109,9 @@ class DestructionsPart(Part):
             case = _open_case(tx, destruction)
             if case.damaged_by:
                 return case
-            confirmed = replace(case, damaged_by=actor.name, damaged_ms=at_ms)
+            if damaged_ms is not None and damaged_ms > at_ms:
+                raise Refused(Code.BAD_VALUE, "it was not made unusable in the future", field="damaged_ms")
+            confirmed = replace(case, damaged_by=actor.name, damaged_ms=at_ms if damaged_ms is None else damaged_ms)
             return _changed(tx, confirmed, _act(actor, reason, at_ms), "destruction_damaged")
 
     def bag_destroyed(

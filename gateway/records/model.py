@@ -652,7 +652,7 @@ class Destruction:
 
     ``lines``: batch -> vials, as the BAST lists them. ``third_party``: who destroys, "" where the facility does it itself;
     then ``report_no`` is that party's own report, and ``report_signed_by`` signed it there. ``damaged_by`` confirmed that
-    vials or labels were made unusable before they left.
+    vials or labels were made unusable before they left, at ``damaged_ms``.
     """
 
     id: str

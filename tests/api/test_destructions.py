@@ -114,6 +114,20 @@ def test_a_bag_destroyed_in_the_minute_of_the_confirmation_is_destroyed_after_it
     assert world.records.destruction_bags(CASE)[0].destroyed_ms == world.clock.now - 300_000
 
 
+def test_what_was_done_yesterday_is_told_today_on_page_and_in_json(world: Any) -> None:
+    world.destruction("bagged")
+    minute = world.clock.now // 60_000 * 60_000
+    world.clock.now += 86_400_000
+    local = datetime.fromtimestamp(minute // 1000, ZoneInfo("Asia/Jayapura")).strftime("%Y-%m-%dT%H:%M")
+    told = {"since": local, "reason": "crushed"}
+    assert world.log_in("operator").post(f"{PAGE}/damaged", told).status_code == 303
+    assert world.records.destruction(CASE).damaged_ms == minute
+    late = {"damaged_ms": world.clock.now + 1, "reason": "tomorrow"}
+    world.records.list_vials(CASE, "B1", 21, BOSS, "one more", world.clock.now)
+    answer = world.as_role("operator").post(f"/api/v1/destructions/{CASE}/damaged", json=late)
+    assert (answer.status_code, answer.json()["reason"]) == (422, "BAD_VALUE")
+
+
 def test_what_was_not_decided_is_not_offered_and_would_keep_it_open(world: Any) -> None:
     world.destruction("opened")
     page = world.log_in("operator").get(PAGE).text

@@ -223,6 +223,16 @@ def test_smile_37_what_was_destroyed_was_confirmed_unusable_before_not_afterward
     assert r.bag_destroyed(case, ONE, 75, scene.sari, "burnt", 80).destroyed_ms == 75
 
 
+def test_smile_37_what_was_done_last_week_may_be_told_today_with_its_times(scene: Any) -> None:
+    r, case = scene.records, begin(scene)
+    with pytest.raises(Refused) as refused:
+        r.confirm_damaged(case, scene.sari, "crushed", 900, 901)
+    assert (refused.value.code, refused.value.field) == (Code.BAD_VALUE, "damaged_ms")
+    assert r.confirm_damaged(case, scene.sari, "crushed", 900, 60).damaged_ms == 60
+    assert r.bag_destroyed(case, ONE, 70, scene.sari, "burnt", 901).destroyed_ms == 70
+    assert [row.at_ms for row in r.audit_of(f"destruction:{case}")][-1] == 900
+
+
 def test_a_slip_with_a_bag_is_undone_by_taking_its_vials_out_again(scene: Any) -> None:
     r, sari = scene.records, scene.sari
     wrong = r.open_destruction("S1", "BAST/2026/016", "", sari, "", 9).id
