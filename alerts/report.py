@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -54,9 +54,10 @@ from alerts.equipment.kpis import (
     share_of_periods,
     time_shares,
 )
-from alerts.equipment.smile_bands import BandCount, bands_for, smile_report
+from alerts.equipment.smile_bands import LONGEST_MS, BandCount, bands_for, smile_report
 from alerts.mkt import mkt_c
 from alerts.rules.facts import milli
+from alerts.rules.interval import max_gap_ms
 from alerts.rules.limits import TEMPERATURE, Comparator, Era, Limit, Profile
 from telemetry.quantities import parse_stream_id
 
@@ -65,6 +66,8 @@ MOST_DAYS = 92
 NOT_WORKING_DAYS = 3
 """An equipment that alarmed for longer is called not working (cold-chain 3.3 names the figure, not its days: ours)."""
 _FREEZING = "FRZE"
+_GAP_TO_LEARN_MS = 86_400_000
+"""Stands for the longest gap where the interval is to be learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +100,19 @@ class Period:
         return [(day, low, high) for day, (low, high) in zip(begun, pairwise(bounds), strict=True)]
 
 
+def span_to_read(period: Period, interval_ms: int | None) -> tuple[int, int]:
+    """[from, to) of the readings that the figures of a period are made of: it is cut afterwards.
+
+    One longest gap more at both ends, so that what is held or unknown there is what the next period says of it, and behind
+    as much as the length of an excursion is counted in SMILE's bands.
+    """
+    gap_ms = _GAP_TO_LEARN_MS if interval_ms is None else max_gap_ms(interval_ms)
+    return period.from_ms - gap_ms, min(period.to_ms + LONGEST_MS + gap_ms, period.made_ms)
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSeen:
-    """The readings of one stream while its device stood in the equipment, from one longest gap before the period on.
+    """The readings of one stream while its device stood in the equipment, those of ``span_to_read``.
 
     ``corrections`` and ``marks``: what people said of them; the points have it already (decision 0029).
     """
@@ -112,8 +125,15 @@ class StreamSeen:
     marks: tuple[Mark, ...] = ()
 
     def line(self, period: Period) -> Stretches:
-        """What was known when, from before the period to its end."""
-        return stretches_of(self.points, self.interval_ms, period.to_ms)
+        """What was known when, from before the period to beyond its end.
+
+        Before its first and after its last good value nothing is bridged: the next one is further away than what was read.
+        """
+        made = stretches_of(self.points, self.interval_ms, span_to_read(period, self.interval_ms)[1])
+        outside, known = ~made.known, np.flatnonzero(made.known)
+        if known.size:
+            outside[known[0] : known[-1]] = False
+        return replace(made, breaks=made.breaks | outside)
 
     def within(self, period: Period) -> Stretches:
         return cut(self.line(period), period.from_ms, period.to_ms)
@@ -304,7 +324,8 @@ def report_of(seen: EquipmentSeen, period: Period) -> EquipmentReport:
     from_ms, to_ms = period.from_ms, period.to_ms
     temperatures = [s for s in seen.streams if _quantity(s) == TEMPERATURE and len(s.points)]
     all_lines = [s.line(period) for s in temperatures]
-    line = _merged([calibrated_only(made, s.gone) for made, s in zip(all_lines, temperatures, strict=True)], period)
+    wide = _merged([calibrated_only(made, s.gone) for made, s in zip(all_lines, temperatures, strict=True)], period)
+    line = part_of(wide, from_ms, to_ms)
     uncalibrated = _merged(
         [_only_uncalibrated(made, s.gone) for made, s in zip(all_lines, temperatures, strict=True)], period
     )
@@ -329,7 +350,7 @@ def report_of(seen: EquipmentSeen, period: Period) -> EquipmentReport:
         mkt_c=mkt_c((line.high_m[known] / 1000).tolist(), (line.length_ms[known] / 1000).tolist()),
         readings=_count(told, period),
         left_out_readings=_count(told, period) - _count(counted_told, period),
-        left_out=extremes(uncalibrated),
+        left_out=extremes(part_of(uncalibrated, from_ms, to_ms)),
         corrected=tuple((s.stream_id, c) for s in temperatures for c in _in_force(s.corrections, from_ms, to_ms)),
         marked=tuple(
             (s.stream_id, m) for s in temperatures for m in s.marks if m.from_ms < to_ms and m.to_ms > from_ms
@@ -343,7 +364,7 @@ def report_of(seen: EquipmentSeen, period: Period) -> EquipmentReport:
         doors=_doors(seen.streams, period),
         power=_power(seen.streams, period),
         compressor_percent=_compressor(seen.streams, period),
-        bands=tuple(smile_report(line, bands_for(profile))) if bool(known.any()) else (),
+        bands=tuple(smile_report(wide, bands_for(profile), from_ms, to_ms)) if bool(known.any()) else (),
     )
 
 
@@ -363,9 +384,11 @@ def _quantity(stream: StreamSeen) -> str:
 
 
 def _merged(lines: Sequence[Stretches], period: Period) -> Stretches:
-    """The histories of all loggers as one over the period, worst values first."""
-    cuts = [cut(line, period.from_ms, period.to_ms) for line in lines]
-    return merge(cuts) if cuts else unknown(period.from_ms, period.to_ms)
+    """The histories of all loggers as one, worst values first, over the period and what is told beyond its ends."""
+    told = [line for line in lines if len(line)]
+    from_ms = min([period.from_ms, *(int(line.from_ms[0]) for line in told)])
+    to_ms = max([period.to_ms, *(int(line.to_ms[-1]) for line in told)])
+    return merge([cut(line, from_ms, to_ms) for line in told]) if told else unknown(from_ms, to_ms)
 
 
 def _only_uncalibrated(line: Stretches, gone: Sequence[Lapse]) -> Stretches:
@@ -422,7 +445,7 @@ def _doors(streams: Sequence[StreamSeen], period: Period) -> tuple[DoorDay, ...]
     }
     for s in streams:
         if _quantity(s) == "door_open":
-            told, opened = True, opened + opened_by_switch(s.within(period))
+            told, opened = True, opened + opened_by_switch(s.line(period), period.from_ms, period.to_ms)
         elif _quantity(s) == "door_open_s":
             openings = counts.get(parse_stream_id(s.stream_id).serial, {})
             rows = {t_ms: (openings.get(t_ms, 0), open_s) for t_ms, open_s in _records(s, period).items()}

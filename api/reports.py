@@ -17,9 +17,18 @@ from alerts.counters import local_day
 from alerts.dated import limits_over_time
 from alerts.equipment.calibration import Certificate, Lapse, lapses
 from alerts.homes import Homes
-from alerts.report import MOST_DAYS, Devices, EquipmentSeen, Period, SiteReport, StreamSeen, report_of, site_report
+from alerts.report import (
+    MOST_DAYS,
+    Devices,
+    EquipmentSeen,
+    Period,
+    SiteReport,
+    StreamSeen,
+    report_of,
+    site_report,
+    span_to_read,
+)
 from alerts.rules import Profile, Profiles
-from alerts.rules.interval import max_gap_ms
 from alerts.rules.limits import TEMPERATURE
 from alerts.told import read_amendments
 from api.series import points_at_home
@@ -28,7 +37,6 @@ from ingest.store import Store
 from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
 
-DAY_MS = 86_400_000
 FIRST_DAY = date(2000, 1, 1)
 """An earlier day is a slip of the keyboard."""
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
@@ -167,7 +175,7 @@ def _seen(
         equipment.id,
         equipment.name,
         str(equipment.kind),
-        tuple(s for s in streams if len(s.points)),
+        tuple(s for s in streams if len(s.points.before(period.to_ms + 1))),
         known.profiles.eras(equipment.id),
         found,
         tuple(records.alarms_of(met)),
@@ -178,9 +186,7 @@ def _stream(store: Store, known: _Known, equipment: str, stream_id: str, period:
     serial = parse_stream_id(stream_id).serial
     device = known.devices[serial]
     interval_ms = None if device is None or device.interval_s is None else device.interval_s * 1000
-    # One longest gap before, so that the first reading's hold is right (a day, where the interval is to be learnt); a DS01
-    # record at the last midnight is of that day.
-    early_ms = DAY_MS if interval_ms is None else max_gap_ms(interval_ms)
-    series = store.read_columns(stream_id, period.from_ms - early_ms, period.to_ms + 1)
+    from_ms, to_ms = span_to_read(period, interval_ms)
+    series = store.read_columns(stream_id, from_ms, to_ms + 1)  # a DS01 record of this very moment is of the period
     points = points_at_home(series, stream_id, known.homes.spans(stream_id), equipment, known.amended)
     return StreamSeen(stream_id, points, interval_ms, known.gone[serial], *known.amended.of(stream_id))

@@ -303,17 +303,20 @@ def opened_by_records(records: Mapping[int, tuple[int, int]]) -> list[Opened]:
     return [(t_ms - PERIOD_MS, openings, open_s * 1000) for t_ms, (openings, open_s) in records.items()]
 
 
-def opened_by_switch(line: Stretches) -> list[Opened]:
-    """Of a device that says open (1) or closed (0): open time is what the gap rule holds, so it is "at least".
+def opened_by_switch(line: Stretches, from_ms: int, to_ms: int) -> list[Opened]:
+    """What a device that says open (1) or closed (0) said in [from, to).
 
-    One opening lasts until it is said to be closed. Of closed time one word a quarter of an hour: that day was watched.
+    Open time is what the gap rule holds, so it is "at least". One opening lasts until it is said to be closed; one that had
+    begun before counts there, as far back as ``line`` goes: after a silence before ``from_ms`` an open door counts anew. Of
+    closed time one word a quarter of an hour: that day was watched.
     """
     known = np.flatnonzero(line.known)
-    from_ms, is_open = line.from_ms[known], line.high_m[known] > 0
+    low_ms, is_open = line.from_ms[known], line.high_m[known] > 0
     begins = is_open & ~np.concatenate(([False], is_open[:-1]))
     lengths = np.where(is_open, line.length_ms[known], 0)
-    said = is_open | (np.diff(from_ms // PERIOD_MS, prepend=-1) != 0)
-    columns = (from_ms, begins.astype(np.int64), lengths)
+    said = is_open | (np.diff(low_ms // PERIOD_MS, prepend=-1) != 0)
+    said &= (low_ms >= from_ms) & (low_ms < to_ms)
+    columns = (low_ms, begins.astype(np.int64), lengths)
     return list(zip(*(column[said].tolist() for column in columns), strict=True))
 
 

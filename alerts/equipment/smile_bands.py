@@ -1,7 +1,8 @@
 """SMILE's report of excursions: how many in each band, by how long they lasted (smile-and-waste 8, 15). Pure.
 
 An excursion here is a maximal stretch in one band; unknown time longer than the gap rule bridges ends it, for nobody
-knows how it went on. SMILE lists those of a defrosting equipment (its working status 7) apart; nobody tells us that status.
+knows how it went on. It is counted once, where it began, by its whole length.
+SMILE lists those of a defrosting equipment (its working status 7) apart; nobody tells us that status.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from alerts.rules.limits import Profile
 
 CLASSES = ("under_1h", "1_to_10h", "over_10h")
 """The same three as for silence: under an hour, 1 to 10 h, over 10 h, by whole minutes."""
+LONGEST_MS = 601 * 60_000
+"""What has lasted for so long is of the last class, however it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +80,19 @@ def _milli(text: str | None) -> int | None:
     return None if text is None else milli(Decimal(text))
 
 
-def smile_report(line: Stretches, bands: Sequence[Band]) -> list[BandCount]:
-    """Count the excursions of one history."""
+def smile_report(line: Stretches, bands: Sequence[Band], from_ms: int, to_ms: int) -> list[BandCount]:
+    """Count the excursions of one history that began in [from, to).
+
+    ``line`` goes on for ``LONGEST_MS`` behind, as far as there is anything, and begins one longest gap before.
+    """
     told = line.known | line.breaks  # a short unknown stretch between neither ends an excursion nor begins one
-    from_ms = np.append(line.from_ms[told], line.to_ms[-1:])
+    bounds_ms = np.append(line.from_ms[told], line.to_ms[told][-1:])
     known, low_m, high_m = line.known[told], line.low_m[told], line.high_m[told]
     made = []
     for band in bands:
         counts = [0, 0, 0]
         for first, last in runs_of(known & (band.holds(low_m) | band.holds(high_m))):
-            counts[CLASSES.index(gap_class(int(from_ms[last + 1] - from_ms[first])))] += 1
+            if from_ms <= bounds_ms[first] < to_ms:
+                counts[CLASSES.index(gap_class(int(bounds_ms[last + 1] - bounds_ms[first])))] += 1
         made.append(BandCount(band.label, (counts[0], counts[1], counts[2])))
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -18,10 +18,12 @@ from alerts.counters import marks_of, midnight_ms, tally
 from alerts.equipment.calibration import Lapse
 from alerts.profiles import builtin_profiles
 from alerts.report import (
+    EquipmentReport,
     EquipmentSeen,
     Period,
     StreamSeen,
     report_of,
+    span_to_read,
     spent_by_eras,
     spent_of,
 )
@@ -77,8 +79,8 @@ def seen(*streams: StreamSeen, **more: Any) -> EquipmentSeen:
     return EquipmentSeen("F1", "Kulkas 1", "refrigerator", streams, **(values | more))
 
 
-def days(n: int, now_ms: int = T0 + 60 * DAY) -> Period:
-    return Period(FIRST, date(2026, 11, n), JAYAPURA, now_ms)
+def days(n: int, now_ms: int = T0 + 60 * DAY, first: int = 1) -> Period:
+    return Period(date(2026, 11, first), date(2026, 11, n), JAYAPURA, now_ms)
 
 
 def test_req_36_days_are_the_sites_and_a_period_that_runs_is_told_up_to_now() -> None:
@@ -95,6 +97,48 @@ def test_req_6_a_night_is_cut_at_the_sites_midnight() -> None:
     got = report_of(seen(stream([*["5"] * 76, *["8.5"] * 44, *["5"] * 72])), days(2))
     assert [d.spent.above_ms // MIN for d in got.days] == [300, 360]
     assert got.bands[-1].counts == (0, 0, 1)
+
+
+def as_read(stream: StreamSeen, period: Period) -> StreamSeen:
+    """What the store is asked for."""
+    low, high = np.searchsorted(stream.points.t_ms, span_to_read(period, stream.interval_ms))
+    return replace(stream, points=stream.points.part(int(low), int(high)))
+
+
+def test_req_14_the_end_of_a_period_is_not_in_range_where_a_longer_report_says_unknown() -> None:
+    """Interval 1 h, last reading 22:00, the next at 20:00 on the next day: 23 h in range, 1 h unknown, by either report."""
+    told = stream(["5"] * 23 + [None] * 21 + ["5"] * 4, 60)
+    points = told.points
+    kept = np.flatnonzero(points.known)
+    told = replace(told, points=points_of(points.t_ms[kept], points.low_m[kept]))
+    for n in (1, 2):
+        first_day = report_of(seen(as_read(told, days(n))), days(n)).days[0]
+        assert (first_day.spent.in_ms, first_day.spent.unknown_ms) == (23 * HOUR, HOUR), n
+    # A period that has just ended knows nothing of what comes: the gap rule holds the last value, as everywhere.
+    just = days(1, now_ms=T0 + DAY)
+    assert report_of(seen(as_read(told, just)), just).spent.unknown_ms == 0
+
+
+def test_smile_15_what_goes_on_across_a_midnight_is_counted_once_by_its_whole_length() -> None:
+    """8.5 from 19:00 to 06:00: an excursion of 11 h of the day in which it began; the next day has none."""
+    night = stream([*["5"] * 76, *["8.5"] * 44, *["5"] * 72])
+    first, second = (report_of(seen(as_read(night, p)), p) for p in (days(1), days(2, first=2)))
+    assert [b.counts for b in first.bands] == [(0, 0, 0), (0, 0, 0), (0, 0, 1)]
+    assert [b.counts for b in second.bands] == [(0, 0, 0)] * 3
+    # The next day says its own minutes all the same; and a run that goes on for days is over 10 h in the day it began.
+    assert second.spent.above_ms == 6 * HOUR
+    hot = stream([*["5"] * 95, *["9"] * 300])
+    assert report_of(seen(as_read(hot, days(1))), days(1)).bands[-1].counts == (0, 0, 1)
+    # Made one hour after midnight: as long as it has lasted by then.
+    assert report_of(seen(hot), days(1, now_ms=T0 + DAY + HOUR)).bands[-1].counts == (0, 1, 0)
+
+
+def test_an_opening_across_a_midnight_is_counted_where_it_began_and_its_minutes_where_they_were() -> None:
+    door = stream([*["0"] * 95, *["1"] * 3, *["0"] * 90], name="D/door_open")
+    first, second = (report_of(seen(as_read(door, p)), p).doors for p in (days(1), days(2, first=2)))
+    assert first is not None
+    assert second is not None
+    assert [(d.openings, d.open_s) for d in (*first, *second)] == [(1, 900), (0, 1800)]
 
 
 def test_a_day_without_its_own_midnight_or_with_two_ends_all_the_same() -> None:
@@ -246,3 +290,43 @@ def test_the_columns_say_what_the_counters_of_the_equipments_page_say(one: Point
     parts = [spent_by_eras(line, FRIDGE, T0 + i * DAY, T0 + (i + 1) * DAY) for i in range(2)]
     assert parts[0] + parts[1] == spent
     assert np.all(line.to_ms[:-1] == line.from_ms[1:])
+
+
+@st.composite
+def whole_days(draw: st.DrawFn) -> Points:
+    """Four days, many readings of them around midnights."""
+    near = st.tuples(st.integers(0, 4), st.integers(-25, 25)).map(lambda at: at[0] * 206 + at[1])
+    rows = draw(st.lists(st.tuples(near | st.integers(-40, 900), VALUES), max_size=60))
+    return points_of([T0 + n * 7 * MIN for n, _ in rows], [v or 0 for _, v in rows], [v is None for _, v in rows])
+
+
+@given(whole_days(), whole_days(), st.integers(1, 3), st.integers(3 * 24 * 60 + 1, 6 * 24 * 60), st.booleans())
+def test_any_cut_of_a_period_into_two_adds_up(
+    one: Points, two: Points, cut_after: int, made_min: int, lapsed: bool
+) -> None:
+    """Two months are the two-month report: time, each day's line, readings, SMILE's bands, open doors."""
+    made_ms = T0 + made_min * MIN
+    gone = (Lapse(T0 + 30 * HOUR, T0 + 50 * HOUR),) if lapsed else ()
+    doors = points_of(two.t_ms, (two.low_m > 5_000).astype(np.int64) * 1000, ~two.known)
+    streams = (
+        StreamSeen("A/temperature_c", one, 7 * MIN, gone),
+        StreamSeen("B/temperature_c", two, 60 * MIN),
+        StreamSeen("D/door_open", doors, 7 * MIN),
+    )
+
+    def made(first: int, last: int) -> EquipmentReport:
+        period = days(last, made_ms, first)
+        return report_of(seen(*(as_read(s, period) for s in streams)), period)
+
+    whole, early, late = made(1, 4), made(1, cut_after), made(cut_after + 1, 4)
+    assert early.spent + late.spent == whole.spent
+    both, all_of_it = (
+        [(d.day, d.spent, d.availability.percent, d.said, d.extremes) for d in told]
+        for told in ((*early.days, *late.days), whole.days)
+    )
+    assert both == all_of_it
+    assert early.readings + late.readings == whole.readings
+    both_doors = [(d.day, d.open_s) for d in (early.doors or ()) + (late.doors or ())]
+    assert both_doors == [(d.day, d.open_s) for d in whole.doors or ()]
+    counts = [np.array([b.counts for b in part.bands] or [[0] * 3] * 3) for part in (early, late, whole)]
+    assert (counts[0] + counts[1] == counts[2]).all()

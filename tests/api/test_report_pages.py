@@ -88,6 +88,45 @@ def test_req_35_the_times_of_an_answer_are_told(world: Any) -> None:
     assert "Over after 2 h (median), at the longest 2 h" in page
 
 
+def test_req_14_a_report_that_ends_says_of_its_last_hours_what_a_longer_one_says(world: Any) -> None:
+    """Interval 1 h, last reading 22:00 on the 20th, next 20:00 on the 21st: 23 h in range and 1 h unknown of the 20th."""
+    device = replace(world.records.device("LOG-2"), serial="LOG-77", equipment="FREEZER-A", interval_s=3600)
+    world.records.upsert_device(device, BOSS, "installed", world.clock.now - 3 * DAY)
+    (sample,) = world.store.latest(["LOG-2/temperature_c"]).values()
+    midnight = world.clock.now - 17 * HOUR  # of the 20th in Jayapura
+    world.store.append(
+        [
+            replace(sample, stream_id="LOG-77/temperature_c", t_ms=midnight + h * HOUR, value=Decimal("-20.0"))
+            for h in [*range(23), 44]
+        ]
+    )
+    world.clock.now += 4 * DAY
+    for query in ("from=2026-11-20&to=2026-11-20", "from=2026-11-20&to=2026-11-21"):
+        day = equipment(world, "FREEZER-A", query)["days"][0]["time"]
+        assert (day["in_range_ms"], day["unknown_ms"]) == (23 * HOUR, HOUR), query
+
+
+def test_smile_15_an_excursion_across_a_midnight_is_of_the_day_in_which_it_began_and_the_page_says_so(
+    world: Any,
+) -> None:
+    """KULKAS-A is at 9.3 on the 20th from 06:00 on; the day after has none of it."""
+    world.clock.now += 2 * DAY
+    (sample,) = world.store.latest(["LOG-1/temperature_c"]).values()
+    world.store.append(
+        [replace(sample, t_ms=sample.t_ms + n * 10 * MIN, value=Decimal("9.3")) for n in range(1, 12 * 6)]
+    )
+    bands = [
+        next(b for b in equipment(world, "KULKAS-A", f"from={d}&to={d}")["smile_bands"] if b["band"] == ">8")
+        for d in ("2026-11-20", "2026-11-21")
+    ]
+    assert [(b["under_1h"], b["1_to_10h"], b["over_10h"]) for b in bands] == [(0, 0, 1), (0, 0, 0)]
+    for language, wanted in (
+        ("id", "dihitung satu kali, dengan seluruh lamanya"),
+        ("en", "is counted once, by its whole length"),
+    ):
+        assert wanted in world.log_in("manager", language).get(f"{PAGE}?{TWO_DAYS}").text
+
+
 def test_req_38_what_is_uncalibrated_is_left_out_and_said(world: Any) -> None:
     """The certificate ended before the warm hours: they are unknown in the report, and shown as left out."""
     now, device = world.clock.now, world.records.device("LOG-1")

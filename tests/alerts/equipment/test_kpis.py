@@ -130,7 +130,7 @@ def test_a_door_switch_counts_an_opening_until_it_is_said_to_be_closed(hand: Any
     """Open for two minutes in three words, closed, open for one: two openings, 180 s; a quiet day has its row of none."""
     values = ["0", "1", "1", "0", "1", "0", *["0"] * 1440]
     line = line_of(hand.series(values, 1, stream="LOG-A/door_open"), hand.MIN)
-    days = kpis.door_days(kpis.opened_by_switch(line), JAYAPURA)
+    days = kpis.door_days(kpis.opened_by_switch(line, 0, 1 << 60), JAYAPURA)
     assert [(d.openings, d.open_s) for d in days] == [(2, 180), (0, 0)]
 
 

@@ -15,7 +15,7 @@ from alerts.bulk import points_by_stream, points_of
 from alerts.bulk.stretches import Stretches, stretches_of
 from alerts.equipment.kpis import found_late_ms
 from alerts.equipment.presence import gap_class
-from alerts.equipment.smile_bands import CLASSES, bands_for, bands_of, smile_report
+from alerts.equipment.smile_bands import CLASSES, BandCount, bands_for, bands_of, smile_report
 from alerts.profiles import builtin_profiles
 from alerts.rules import Profiles, ReadingFact, judge
 
@@ -25,8 +25,13 @@ def line_of(facts: list[ReadingFact]) -> Stretches:
     return stretches_of(points, 600_000)
 
 
+def counted(line: Stretches, kind: str = "refrigerator") -> list[BandCount]:
+    """All that began in it."""
+    return smile_report(line, bands_of(kind), 0, 1 << 60)
+
+
 def report(hand: Any, values: list[str | None], kind: str = "refrigerator") -> dict[str, tuple[int, int, int]]:
-    return {row.label: row.counts for row in smile_report(line_of(hand.series(values, 10)), bands_of(kind))}
+    return {row.label: row.counts for row in counted(line_of(hand.series(values, 10)), kind)}
 
 
 def test_smile_15_the_bands_of_a_refrigerator(hand: Any) -> None:
@@ -48,7 +53,7 @@ def test_smile_15_a_freezer_uses_two_others(hand: Any) -> None:
 def test_smile_15_unknown_time_ends_an_excursion(hand: Any) -> None:
     hot = hand.series(["9"] * 4, 10)
     later = hand.series(["9"] * 4, 10, start_min=300)
-    (*_, row) = smile_report(line_of([*hot, *later]), bands_of("refrigerator"))
+    (*_, row) = counted(line_of([*hot, *later]))
     assert row.counts == (2, 0, 0)
 
 
@@ -72,7 +77,7 @@ def test_smile_15_columns_count_what_a_walk_over_the_stretches_counts(steps: lis
     """Bands do not overlap in a refrigerator; faults and gaps of any length stand between the readings."""
     t_ms = np.cumsum([minutes * 60_000 for minutes, _ in steps], dtype=np.int64)
     line = stretches_of(points_of(t_ms, [v or 0 for _, v in steps], [v is None for _, v in steps]), 600_000)
-    for band, told in zip(bands_of("refrigerator"), smile_report(line, bands_of("refrigerator")), strict=True):
+    for band, told in zip(bands_of("refrigerator"), counted(line), strict=True):
         counts = dict.fromkeys(CLASSES, 0)
         since_ms: int | None = None
         for s in line.segments():
@@ -82,8 +87,9 @@ def test_smile_15_columns_count_what_a_walk_over_the_stretches_counts(steps: lis
                 since_ms = None
             elif here and since_ms is None:
                 since_ms = s.from_ms
-        if since_ms is not None:
-            counts[gap_class(int(line.to_ms[-1]) - since_ms)] += 1
+        if since_ms is not None:  # how it went on after the last thing told nobody knows
+            told_to_ms = max(s.to_ms for s in line.segments() if s.known or s.breaks)
+            counts[gap_class(told_to_ms - since_ms)] += 1
         assert tuple(counts.values()) == told.counts
 
 
