@@ -21,12 +21,12 @@ from alerts.document import AsOf, document
 from alerts.exposure import Exposure, Placement
 from alerts.judgement import REACH_MS, Judged, Limits, Told, judge_told, profile_id_of
 from alerts.memory import Memory
-from alerts.products import Products, builtin_table
+from alerts.products import Product, Products, builtin_table
 from alerts.rulebook import limits_of
 from alerts.rules import Kind, Level, Profile, Profiles, ReadingFact, RuleFinding, reconcile
 from alerts.rules.facts import milli
 from alerts.rules.limits import MIN_GAP_MS, thresholds
-from alerts.storage import Place, plain_range, range_in
+from alerts.storage import Place, is_shipped, plain_range, range_in
 from alerts.told import ancestors, inherited, place_of, told_now
 from alerts.verdicts import (
     SINCE_RELEASE,
@@ -251,7 +251,7 @@ class BatchJudge:
                 return False
             sigmas = (profiles.settings(stream).sigma_c for stream in told.step_ms)
             sigma_c = max((s for s in sigmas if s is not None), default=None)
-            if not self._is_fine(batch, equipment, told, limits, sigma_c):
+            if not self._is_fine(batch, equipment, told, limits, sigma_c, now_ms):
                 return False
             for stream, step_ms in told.step_ms.items():
                 interval_s = profiles.settings(stream).interval_s or 0
@@ -259,20 +259,24 @@ class BatchJudge:
                     return False
         return True
 
-    def _is_fine(self, batch: Batch, equipment: str, told: News, limits: Profile, sigma_c: Decimal | None) -> bool:
-        """Whether the new readings are in the product's range where it stands, and beyond no limit of its profile.
+    def _is_fine(
+        self, batch: Batch, equipment: str, told: News, limits: Profile, sigma_c: Decimal | None, now_ms: int
+    ) -> bool:
+        """Whether the new readings are in the product's range where it stands, and beyond no limit of its profile, nor in
+        a box of its shipment type.
 
         A person may set a limit inside the range, and a sensor's guard may reach into it.
         """
-        product = self._products.get(batch.product_kfa)
-        here, plain = range_in(product, self._places.get(equipment), limits), plain_range(limits)
+        product, place = self._products.get(batch.product_kfa), self._places.get(equipment)
+        here, plain = range_in(product, place, limits), plain_range(limits)
         low_m, high_m = milli(told.low_c), milli(told.high_c)
         if here.low_m is not None and low_m < here.low_m:
             return False
         if here.high_m is not None and high_m > here.high_m:
             return False
-        seen = [here.judged_m(v, plain) for v in (low_m, high_m)]
-        return not any(t.comparator.beyond(v, t.limit_m) for t in thresholds(limits, sigma_c) for v in seen)
+        if _is_beyond(_shipping(product, [place], self._limits_now, now_ms), (low_m, high_m), sigma_c):
+            return False
+        return not _is_beyond([limits], [here.judged_m(v, plain) for v in (low_m, high_m)], sigma_c)
 
     def _judge_one(self, batch: Batch, now_ms: int) -> bool:
         self._ahead.pop(batch.id, None)
@@ -289,7 +293,9 @@ class BatchJudge:
         self._save_findings(batch, judged, now_ms)
         self._calm.pop(batch.id, None)
         exposure = judged.exposure
-        if exposure is not None and _is_over(exposure, judged.profile):
+        here = [s.place for s in told.stood if s.stay.from_ms <= now_ms and s.stay.to_ms is None]
+        shipping = _shipping(judged.product, here, limits, now_ms)
+        if exposure is not None and _is_over(exposure, judged.profile, shipping):
             self._calm[batch.id] = now_ms
         if exposure is None and latest is None and not told.seen and not judged.findings:
             return False
@@ -362,16 +368,31 @@ class BatchJudge:
         return new
 
 
-def _is_over(exposure: Exposure, limits: Profile) -> bool:
-    """Whether nothing goes on: no finding is open, and no sum grows by what the last reading holds."""
+def _shipping(product: Product | None, places: Iterable[Place | None], limits: Limits, now_ms: int) -> list[Profile]:
+    """The shipment type that judges a product where one of these places is a box; none elsewhere."""
+    if product is None or product.transport not in limits.catalogue:
+        return []
+    return [limits.at(product.transport, now_ms)] if any(is_shipped(product, p) for p in places) else []
+
+
+def _is_beyond(profiles: Iterable[Profile], values_m: Iterable[int], sigma_c: Decimal | None = None) -> bool:
+    rows = [t for profile in profiles for t in thresholds(profile, sigma_c)]
+    return any(t.comparator.beyond(v, t.limit_m) for v in values_m for t in rows)
+
+
+def _is_over(exposure: Exposure, limits: Profile, shipping: Sequence[Profile]) -> bool:
+    """Whether nothing goes on: no finding is open, and no sum grows by what the last reading holds.
+
+    ``shipping``: its shipment type, if it is in a box.
+    """
     if any(f.end_ms is None for f in exposure.findings):
         return False
     last, line = exposure.timeline[-1], exposure.line[-1]
     _, high_m = exposure.ranges[-1] if exposure.ranges else (None, None)
     if high_m is not None and last.high_m is not None and last.high_m > high_m:
         return False
-    values = [v for v in (line.low_m, line.high_m) if v is not None]
-    return not any(t.comparator.beyond(v, t.limit_m) for t in thresholds(limits) for v in values)
+    values, read = ([v for v in (s.low_m, s.high_m) if v is not None] for s in (line, last))
+    return not _is_beyond([limits], values) and not _is_beyond(shipping, read)
 
 
 def _nowhere_ms(stays: Iterable[Placement]) -> int:

@@ -29,7 +29,7 @@ from alerts.vvm import used
 from telemetry.contract import iso_utc
 
 VERSION = 1
-ENGINE = "7"
+ENGINE = "8"
 """Version of the judgement's code: raised when the same facts and limits may give another verdict."""
 
 _DAY_MS = 86_400_000

@@ -225,7 +225,8 @@ def _expose(
     points = {key: _points(amended, key[1], of) for key, of in columns.items()}
     eras = _eras(limits, profile_id_of(product), now_ms)
     profile, profiles = eras[-1].profile, Profiles(limits.catalogue, streams=streams)
-    lived = expose_points(told.batch.id, told.stays, points, profiles, profile, now_ms, eras, amended.marked)
+    stays = [one.stay for one in told.stood]  # cut where a place became another thing, so that a hold is too
+    lived = expose_points(told.batch.id, stays, points, profiles, profile, now_ms, eras, amended.marked)
     exposure = None if lived is None else lived.exposure()
     if exposure is None:
         return None

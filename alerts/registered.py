@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from alerts.amended import NOTHING_SAID
 from alerts.dated import LimitsOverTime, read_limits
-from alerts.homes import Homes, Spans
+from alerts.homes import EVER_MS, Homes, Spans
 from alerts.rules import Profile, Profiles, StreamSettings
-from alerts.shipment import instants_of, spells_of
+from alerts.shipment import Spells, instants_of, spells_of
 from alerts.told import read_amendments
 from gateway.records import AuditRow, EquipmentKind, Records, Registry
 from telemetry.quantities import parse_stream_id
@@ -36,6 +36,7 @@ class Registered:
         self._registry = Registry(-1, {}, {}, {})
         self._homes = Homes({})
         self.amended = NOTHING_SAID
+        self._boxes: Mapping[str, Spells] = {}
         self._shipments: dict[str, tuple[int, ...]] = {}
         self._unknown: set[tuple[str, str]] = set()
 
@@ -47,7 +48,8 @@ class Registered:
         self._homes = Homes(self._records.assigned_equipment())
         self._limits = read_limits(self._records, self._catalogue, self._now_ms())
         self.amended = read_amendments(self._records)
-        self._shipments = shipments_of(self._records, self._registry)
+        self._boxes = boxes_of(self._records)
+        self._shipments = shipments_of(self._records, self._boxes)
         pairs = ((e.id, e.profile) for e in self._registry.equipment.values())
         unknown = {(name, profile) for name, profile in pairs if profile not in self._catalogue}
         for name, profile in sorted(unknown - self._unknown):
@@ -57,11 +59,10 @@ class Registered:
 
     def hear(self, rows: Iterable[AuditRow]) -> bool:
         """Whether people said something of what came into a box, or left it. Raises NeighbourDownError."""
-        kinds = {name: e.kind for name, e in self._registry.equipment.items()}
         moved = (str(row.new_value.get("equipment")) for row in rows if row.kind == "placement")
-        if not any(kinds.get(name) == EquipmentKind.COLD_BOX for name in moved):
+        if not any(name in self._boxes for name in moved):
             return False
-        self._shipments = shipments_of(self._records, self._registry)
+        self._shipments = shipments_of(self._records, self._boxes)
         return True
 
     @property
@@ -107,11 +108,35 @@ class Registered:
         )
 
 
-def shipments_of(records: Records, registry: Registry) -> dict[str, tuple[int, ...]]:
-    """Box -> when it was loaded and when it was empty again (requirement 29: a shipment starts at the placement)."""
-    boxes = sorted(e.id for e in registry.equipment.values() if e.kind == EquipmentKind.COLD_BOX)
-    stays = {box: [(p.from_ms, p.to_ms) for p in records.placements(equipment=box)] for box in boxes}
-    return {box: instants_of(spells_of(rows)) for box, rows in stays.items() if rows}
+def boxes_of(records: Records) -> dict[str, Spells]:
+    """What is, or was, a box -> when it was one; what it was first it was since ever."""
+    found: dict[str, Spells] = {}
+    for name, rows in records.kinds_over_time().items():
+        begins = [EVER_MS, *(at_ms for at_ms, *_ in rows[1:])]
+        spans = zip(begins, [*begins[1:], None], (kind for _, kind, _ in rows), strict=True)
+        if spells := spells_of((low, high) for low, high, kind in spans if kind == EquipmentKind.COLD_BOX):
+            found[name] = spells
+    return found
+
+
+def shipments_of(records: Records, boxes: Mapping[str, Spells]) -> dict[str, tuple[int, ...]]:
+    """Box -> when it was loaded and when it was empty again (requirement 29: a shipment starts at the placement).
+
+    ``boxes``: when it was one (``boxes_of``); what stood in it before or after was in no shipment.
+    """
+    stays = {box: records.placements(equipment=box) for box in sorted(boxes)}
+    loaded = {
+        box: spells_of(part for p in rows for part in _within(p.from_ms, p.to_ms, boxes[box]))
+        for box, rows in stays.items()
+    }
+    return {box: instants_of(spells) for box, spells in loaded.items() if spells}
+
+
+def _within(from_ms: int, to_ms: int | None, spells: Spells) -> Iterator[tuple[int, int | None]]:
+    for low, high in spells:
+        begins_ms, ends_ms = max(from_ms, low), min((t for t in (to_ms, high) if t is not None), default=None)
+        if ends_ms is None or begins_ms < ends_ms:
+            yield begins_ms, ends_ms
 
 
 def batches_in(rows: Iterable[AuditRow]) -> set[str]:

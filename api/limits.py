@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from alerts.bulk import judge_all, points_by_stream
 from alerts.dated import limits_over_time
 from alerts.profiles import profile_of_table
-from alerts.registered import shipments_of
+from alerts.registered import boxes_of, shipments_of
 from alerts.rules import Limit, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
 from alerts.rules.limits import TEMPERATURE
 from alerts.what_if import WhatIf, compared, with_profile
@@ -149,7 +149,7 @@ def asked(
     over = limits_over_time(files, records.profile_versions(), records.assigned_profiles())
     assigned = {equipment: over.assigned[equipment]} if equipment in over.assigned else {}
     held = Profiles(over.catalogue, {equipment: (changed.id,)}, streams, assigned=assigned, versions=over.versions)
-    held = replace(held, shipments=shipments_of(records, records.registry()))
+    held = replace(held, shipments=shipments_of(records, boxes_of(records)))
     points = points_by_stream(facts)
     both = [judge_all(points, p, now_ms) for p in (held, with_profile(held, changed))]
     answer = compared(*both)

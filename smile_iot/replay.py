@@ -207,7 +207,7 @@ def _profiles(
 ) -> tuple[Profiles, Profiles]:
     """The limits as they held, and as changed."""
     from alerts.dated import ALSO, limits_over_time
-    from alerts.registered import shipments_of
+    from alerts.registered import boxes_of, shipments_of
     from alerts.replay import changed_profiles
     from alerts.rules import Profiles, StreamSettings
     from telemetry.quantities import parse_stream_id
@@ -218,7 +218,7 @@ def _profiles(
         device = registry.device(parse_stream_id(stream).serial)
         if device is not None:
             settings[stream] = StreamSettings(device.interval_s, device.calibration_error_c, held_back_s)
-    shipments = shipments_of(records, registry)
+    shipments = shipments_of(records, boxes_of(records))
     as_is = Profiles(
         limits.catalogue, streams=settings, assigned=limits.assigned, versions=limits.versions, shipments=shipments
     )

@@ -97,19 +97,33 @@ class RegistryPart(Part):
 
         What was said later holds from its date on, whatever was said of later dates before.
         """
+        told = self._told(DEVICE, "serial", audit_id)
+        return {
+            serial: [(at_ms, home) for at_ms, (home,) in since_when(said, _OF_DEVICE)]
+            for serial, said in told.items()
+        }
+
+    def kinds_over_time(self) -> dict[str, list[tuple[int, str, str]]]:
+        """``kinds_of`` all equipment."""
+        return {
+            name: [(at_ms, kind, profile) for at_ms, (kind, profile) in since_when(said, _OF_EQUIPMENT)]
+            for name, said in self._told(EQUIPMENT, "id").items()
+        }
+
+    def _told(
+        self, kind: Kind[Any], key: str, audit_id: int | None = None
+    ) -> dict[str, list[tuple[int, dict[str, Any]]]]:
+        """By the field ``key``: (when it was said, the row), oldest first."""
         a = tables.audit
-        query = select(a.c.at_ms, a.c.new).where(a.c.kind == DEVICE.name, a.c.new.is_not(None)).order_by(a.c.id)
+        query = select(a.c.at_ms, a.c.new).where(a.c.kind == kind.name, a.c.new.is_not(None)).order_by(a.c.id)
         if audit_id is not None:
             query = query.where(a.c.id <= audit_id)
         with self._db.read() as connection:
             rows = [(at_ms, json.loads(text)) for at_ms, text in connection.execute(query)]
         told: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         for at_ms, row in rows:
-            told.setdefault(row["serial"], []).append((at_ms, row))
-        return {
-            serial: [(at_ms, home) for at_ms, (home,) in since_when(said, _OF_DEVICE)]
-            for serial, said in told.items()
-        }
+            told.setdefault(row[key], []).append((at_ms, row))
+        return told
 
     def kinds_of(self, equipment_id: str, audit_id: int | None = None) -> list[tuple[int, str, str]]:
         """(Since when, kind, profile) of an equipment, oldest first, as the audit (up to ``audit_id``) tells it."""

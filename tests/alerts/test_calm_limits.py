@@ -10,7 +10,7 @@ from alerts.config import Config
 from alerts.profiles import table_of
 from alerts.rulebook import rules_of
 from alerts.rules import Mode
-from gateway.records import Actor, Role
+from gateway.records import Actor, Equipment, Role
 
 HOUR = 3_600_000
 SARI = Actor("Sari", Role.MANAGER)
@@ -72,4 +72,30 @@ def test_a_sum_that_the_last_hold_reached_is_told_at_the_next_reading_though_tha
     assert world.verdict("B1")[0] == "no_action"
     world.say(*world.temperatures(2, 2, "5.0", "LOG-B"))
     world.at(2.01)
+    assert world.verdict("B1") == ("hold_and_inspect", ["heat_confirmed"])
+
+
+def test_req_29_a_limit_of_its_shipment_type_inside_its_range_is_judged_when_it_is_due(
+    world: Any, start: int
+) -> None:
+    """transport_1 by a person: an alarm after two hours in all at 7.0 or more. In the box it is 7.5: in range, and too warm."""
+    shipment = rules_of(Config()).catalogue["transport_1"]
+    total = replace(shipment.limits[1], limit_c=Decimal("7.0"), alarm_after_s=7200)
+    body = table_of(replace(shipment, version="2027.1", limits=(total,), ignore_first_s=0))
+    world.records.keep_profile("transport_1", shipment.version, table_of(shipment), world.clock.wall_ms)
+    world.records.put_profile("transport_1", "2027.1", body, start, SARI, "circular 12", world.clock.wall_ms)
+    box = Equipment("BOX", "S1", "Kotak 1", "cold_box", "cold_box")
+    world.records.upsert_equipment(box, SARI, "", world.clock.wall_ms)
+    world.device("LOG-X", "BOX")
+    world.batch("B1", equipment="BOX")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 1, "5.0", "LOG-X"))
+    world.at(1.1)
+    for hour in (2, 3):
+        world.say(*world.temperatures(hour - 0.75, hour, "7.5", "LOG-X"))
+        world.at(hour + 0.1)
+    assert world.verdict("B1") == ("no_action", [])
+    world.say(*world.temperatures(3.25, 3.5, "7.5", "LOG-X"))
+    world.at(3.6)
+    assert world.found("HEAT", "BOX") == []
     assert world.verdict("B1") == ("hold_and_inspect", ["heat_confirmed"])

@@ -18,6 +18,7 @@ from alerts.judgement import BatchInfo, Judged, Told, judge_told
 from alerts.memory import Memory
 from alerts.products import builtin_products
 from alerts.profiles import builtin_profiles, profile_of_table, table_of
+from alerts.registered import boxes_of, shipments_of
 from alerts.rulebook import rules_of
 from alerts.rules import Profile, ReadingFact, StreamSettings
 from alerts.shipment import LASTS_AT_MOST_S, instants_of, spells_of
@@ -184,6 +185,23 @@ def test_a_box_is_loaded_by_its_first_batch_and_empty_after_its_last() -> None:
     assert instants_of(spells_of([(5, 9), (1, 3), (6, 7)])) == (1, 3, 5, 9)
 
 
+def test_req_29_a_reading_that_holds_while_its_place_becomes_another_thing_is_judged_by_both() -> None:
+    """bOPV of a kabupaten at 5 C, hourly: right in a box, too warm in the store that it is from 05:30 on."""
+    box = Place("kabupaten", freezes=False, chills=False, carries=True)
+    fridge = (int(5.5 * HOUR), Place("kabupaten", freezes=False, chills=True))
+    facts = [ReadingFact("X", "X/temperature_c", t * HOUR, Decimal("5.0")) for t in range(9)]
+    told = Told(
+        BatchInfo("B", "S1", BOPV, "vaccine", "x", date(2027, 1, 1), 10),
+        (Placement("B", "X", 0),),
+        places={"X": box},
+        devices={"X": StreamSettings(3600)},
+        places_later={"X": (fridge,)},
+    )
+    made = judge_told(told, facts, builtin_profiles(), builtin_products(), 8 * HOUR)
+    assert made.exposure is not None
+    assert made.exposure.above_s == 2.5 * 3600
+
+
 # --- through the service ----------------------------------------------------------------------------------------
 
 
@@ -221,6 +239,20 @@ def test_req_29_two_shipments_in_one_box_are_two_for_the_box_and_each_batch_has_
     box.at(26)
     (heat,) = box.found("HEAT_30_TOTAL", "BOX")
     assert (heat.end_ms, heat.evidence["reason"]) == (start + 25 * HOUR, "shipment_over")
+
+
+def test_req_29_what_was_a_box_has_the_shipments_of_then(box: Any, start: int) -> None:
+    """BOX is made a cold room at 10:00, F1 was made a box at 04:00: each has shipments while it was one."""
+    r = box.records
+    r.upsert_equipment(
+        replace(r.equipment("F1"), kind="cold_box", since_ms=start + 4 * HOUR), SARI, "said", start + 5 * HOUR
+    )
+    r.move_batch("B1", "F2", start + 7 * HOUR, SARI, "arrived", start + 8 * HOUR)
+    r.upsert_equipment(replace(r.equipment("BOX"), kind="cold_room"), SARI, "said", start + 10 * HOUR)
+    wanted = {"BOX": (start, start + 7 * HOUR), "F1": (start + 4 * HOUR,)}
+    assert shipments_of(r, boxes_of(r)) == wanted
+    r.end_placement("B2", start + 11 * HOUR, SARI, "said", start + 12 * HOUR)
+    assert shipments_of(r, boxes_of(r))["F1"] == (start + 4 * HOUR, start + 11 * HOUR)
 
 
 def test_req_08_req_29_a_placement_told_late_makes_one_shipment_of_what_was_two(box: Any, start: int) -> None:

@@ -92,7 +92,7 @@ def test_the_kinds_of_an_equipment_are_dated_and_what_is_said_later_holds_from_i
     r.upsert_equipment(replace(r.equipment("Z1"), since_ms=30), world.budi, "since thirty", 50)
     assert r.kinds_of("Z1") == [(10, "refrigerator", "refrigerator"), (30, "freezer", "freezer")]
     r.upsert_equipment(replace(r.equipment("Z1"), name="Freezer 1"), world.budi, "a better name", 60)
-    assert r.kinds_of("Z1")[-1] == (30, "freezer", "freezer")
+    assert r.kinds_of("Z1")[-1] == r.kinds_over_time()["Z1"][-1] == (30, "freezer", "freezer")
     assert r.kinds_of("Z1", then)[-1] == (40, "freezer", "freezer")
     r.upsert_equipment(replace(r.equipment("Z1"), since_ms=0), world.budi, "it always was", 70)
     assert r.kinds_of("Z1") == [(0, "freezer", "freezer")]
