@@ -24,6 +24,7 @@ PAGES = {
     "ledger": "/ledger",
     "quarantine": "/quarantine",
     "audit": "/audit",
+    "report": "/report",
 }
 # Page to begin at -> the link to follow from there: its id is given by the run.
 FOLLOWED = {
@@ -76,6 +77,9 @@ def main(folder: Path) -> None:
             shoot(page, base, folder, "id")
             page.get_by_text("English").first.click()
             shoot(page, base, folder, "en")
+            page.set_viewport_size({"width": 1280, "height": 900})
+            page.goto(f"{base}/sites/pkm-contoh/report")
+            page.screenshot(path=folder / "report-wide-en.png", full_page=True)
             browser.close()
     finally:
         demo.send_signal(signal.SIGINT)
