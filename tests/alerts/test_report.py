@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerts.bulk import Points, points_of
@@ -243,6 +243,8 @@ def test_time_is_judged_by_the_limits_that_held_then() -> None:
 
 # --- rules ----------------------------------------------------------------------------------------------------
 
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""No test depends on how fast a loaded machine is."""
 VALUES = st.none() | st.sampled_from([-3_000, -500, -499, 1_999, 2_000, 5_000, 8_000, 8_001, 12_000])
 
 
@@ -253,6 +255,7 @@ def points(draw: st.DrawFn) -> Points:
     return points_of(t_ms, [v or 0 for _, v in rows], [v is None for _, v in rows])
 
 
+@CALM
 @given(points(), points(), st.lists(st.integers(0, 2880), max_size=4).map(sorted))
 def test_in_out_and_unknown_are_the_whole_span_whatever_the_limits_and_certificates(
     one: Points, two: Points, turns: list[int]
@@ -272,6 +275,7 @@ def test_in_out_and_unknown_are_the_whole_span_whatever_the_limits_and_certifica
     assert got.counted.received <= got.availability.received <= got.availability.expected
 
 
+@CALM
 @given(points())
 def test_the_columns_say_what_the_counters_of_the_equipments_page_say(one: Points) -> None:
     """``alerts.counters`` over objects, the report over columns: one answer."""
@@ -300,6 +304,7 @@ def whole_days(draw: st.DrawFn) -> Points:
     return points_of([T0 + n * 7 * MIN for n, _ in rows], [v or 0 for _, v in rows], [v is None for _, v in rows])
 
 
+@CALM
 @given(whole_days(), whole_days(), st.integers(1, 3), st.integers(3 * 24 * 60 + 1, 6 * 24 * 60), st.booleans())
 def test_any_cut_of_a_period_into_two_adds_up(
     one: Points, two: Points, cut_after: int, made_min: int, lapsed: bool
