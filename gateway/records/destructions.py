@@ -93,7 +93,7 @@ class DestructionsPart(Part):
                 tx.put(BAG, _unlabelled(tx, held, now), act, action="destruction_bag_freed")
             else:
                 tx.put(BAG, _labelled(tx, held, case, now, new), act)
-            if vials > now.vials.get(batch, 0):
+            if now.destroyed_ms is None and vials > now.vials.get(batch, 0):  # what was destroyed had been confirmed
                 _unconfirmed(tx, case, act)
             return new
 

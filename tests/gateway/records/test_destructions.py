@@ -188,6 +188,7 @@ def test_a_count_after_the_bag_was_destroyed_is_a_correction_with_a_reason(scene
     r.put_vials(case, TWO, "B1", 8, scene.budi, "counted again on the photo", 86)
     assert r.destruction_problems(case) == [Problem(Open.VIALS_MISSING, KEY, 72)]
     r.put_vials(case, TWO, "B1", 80, scene.budi, "I typed 8 for 80", 87)
+    assert r.destruction_problems(case) == []
     row = r.audit_of(f"destruction_bag:S1/{TWO}")[-1]
     assert (row.old_value["vials"], row.new_value["vials"], row.actor) == ({"B1": 8}, {"B1": 80}, "Budi")
 
