@@ -21,7 +21,7 @@ from alerts.bulk.points import Whole
 from alerts.exposure import BudgetUse, Exposure, Placement, budgets_used
 from alerts.products import UNKNOWN_PRODUCT, Product
 from alerts.rules import Dated, Profile, Profiles, ReadingFact, RuleFinding, StreamSettings
-from alerts.storage import Place, Stood, by_place, is_shipped, stood_in, wrong_storage
+from alerts.storage import Place, Stood, by_place, is_plain, is_shipped, stood_in, wrong_storage
 from alerts.verdicts import (
     BatchVerdict,
     VerdictWord,
@@ -159,11 +159,14 @@ def judge_told(
             exposure, budgets, judge_batch(told.batch.id, product, exposure, told.seen, now_ms, used, wrong, budgets)
         )
 
-    bare = seen(told.amended.unmarked)
-    exposure, budgets, made = bare.exposure, bare.budgets, bare.verdict
-    if any(_is_marked(told.amended, stream, told_of[0]) for (_, stream), told_of in columns.items()):
-        counted = seen(told.amended, () if bare.exposure is None else bare.exposure.findings)
-        exposure, budgets, made = counted.exposure, counted.budgets, never_below_hold(counted.verdict, bare.verdict)
+    if any(_is_marked(told.amended, stream, of[0]) for (_, stream), of in columns.items()):
+        raw = _expose(told, product, limits, columns, told.amended.unmarked, now_ms, brief=True)
+        what = seen(told.amended, () if raw is None else raw.findings)
+        if what.verdict.verdict.strength < VerdictWord.HOLD_AND_INSPECT.strength:
+            what = replace(what, verdict=never_below_hold(what.verdict, seen(told.amended.unmarked).verdict))
+    else:
+        what = seen(told.amended.unmarked)
+    exposure, budgets, made = what.exposure, what.budgets, what.verdict
     spans = _spans_of(told.stays, columns)
     found = tuple(told.amended.named(f, spans) for f in (*(exposure.findings if exposure else ()), *wrong))
     if told.released_ms is not None and made.verdict is not VerdictWord.NO_ACTION:
@@ -218,8 +221,13 @@ def _expose(
     columns: Mapping[tuple[str, str], Columns],
     amended: Amendments,
     now_ms: int,
+    *,
+    brief: bool = False,
 ) -> Exposure | None:
-    """What the batch lived through, by the range of its product where it stood (cold-chain 6, 27)."""
+    """What the batch lived through, by the range of its product where it stood (cold-chain 6, 27).
+
+    ``brief``: its findings and sums, without the history where these do not need it.
+    """
     streams = {s: told.devices.get(parse_stream_id(s).serial, StreamSettings()) for _, s in columns}
     # In columns: the same exposure as ``alerts.exposure.expose``, for histories of years (tests/alerts/bulk).
     points = {key: _points(amended, key[1], of) for key, of in columns.items()}
@@ -227,12 +235,13 @@ def _expose(
     profile, profiles = eras[-1].profile, Profiles(limits.catalogue, streams=streams)
     stays = [one.stay for one in told.stood]  # cut where a place became another thing, so that a hold is too
     lived = expose_points(told.batch.id, stays, points, profiles, profile, now_ms, eras, amended.marked)
-    exposure = None if lived is None else lived.exposure()
-    if exposure is None:
+    if lived is None:
         return None
+    if brief and is_plain(told.stood, product, profile):
+        return lived.summed
     sigma_c = max((s.sigma_c for s in streams.values() if s.sigma_c is not None), default=None)
     shipping = _shipping(told, product, limits, now_ms)
-    return by_place(exposure, told.stood, product, profile, sigma_c, eras, told.released_ms, shipping)
+    return by_place(lived.exposure(), told.stood, product, profile, sigma_c, eras, told.released_ms, shipping)
 
 
 def _points(amended: Amendments, stream: str, columns: Columns) -> Points:

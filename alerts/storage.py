@@ -180,6 +180,11 @@ def range_in(product: Product | None, place: Place | None, profile: Profile) -> 
     return Allowed(None if cold and high_m >= 0 else low_m, high_m, cold)
 
 
+def is_plain(stood: Sequence[Stood], product: Product | None, profile: Profile) -> bool:
+    """Whether the profile's own range held wherever it stood."""
+    return all(range_in(product, one.place, profile) == plain_range(profile) for one in stood)
+
+
 def by_place(
     exposure: Exposure,
     stood: Sequence[Stood],
@@ -196,10 +201,10 @@ def by_place(
     counts as out of range, and holds the batch (``level_warm``) once it adds up to the profile's heat alarm. In boxes the
     findings of heat are those of the product's shipment type, ``shipping``: what its limits were from when.
     """
+    if is_plain(stood, product, profile):
+        return exposure
     plain = plain_range(profile)
     ranges = [(one.stay, range_in(product, one.place, profile)) for one in stood]
-    if all(allowed == plain for _, allowed in ranges):
-        return exposure
     spans = [_strictest([a for p, a in ranges if _covers(p, s)], plain) for s in exposure.timeline]
     line = _as_judged(exposure.timeline, spans, plain)
     edges = [(a.low_m, a.high_m) for a in spans]

@@ -177,30 +177,31 @@ def correct_probe(
 
 
 def mark_readings(
-    desk: Desk, person: Person, view: EquipmentView, stream: str, span: tuple[int, int], reason: str
+    desk: Desk, person: Person, site: str, stream: str, span: tuple[int, int], reason: str
 ) -> ReadingMark:
-    """Mark readings of a sensor of this equipment as not to be counted, in [from, to)."""
-    _of_here(view, stream)
-    return desk.records.mark_readings(stream, *span, actor_of(person), reason, desk.clock.now_ms())
+    """Mark readings of a sensor as not to be counted, in [from, to); it stood at this site then."""
+    return desk.records.mark_readings(stream, *span, actor_of(person), reason, desk.clock.now_ms(), site)
 
 
-def take_back_mark(
-    desk: Desk, person: Person, view: EquipmentView, stream: str, number: int, reason: str
-) -> ReadingMark:
-    """Readings of a sensor of this equipment count again."""
-    _of_here(view, stream)
-    return desk.records.take_back_mark(stream, number, actor_of(person), reason, desk.clock.now_ms())
+def take_back_mark(desk: Desk, person: Person, site: str, stream: str, number: int, reason: str) -> ReadingMark:
+    """Readings that were marked at this site count again."""
+    return desk.records.take_back_mark(stream, number, actor_of(person), reason, desk.clock.now_ms(), site)
 
 
 def _of_here(view: EquipmentView, stream: str) -> None:
     if stream.partition("/")[0] not in {d.serial for d in view.devices}:
-        raise ProblemError(
-            422,
-            "bad_input",
-            f"no sensor of {view.equipment.id} says {stream!r}",
-            "Choose one of the sensors.",
-            Wrong("choice", "stream"),
-        )
+        raise no_sensor_of(view, stream)
+
+
+def no_sensor_of(view: EquipmentView, stream: str) -> ProblemError:
+    """The stream is of no sensor of this equipment."""
+    return ProblemError(
+        422,
+        "bad_input",
+        f"no sensor of {view.equipment.id} says {stream!r}",
+        "Choose one of the sensors.",
+        Wrong("choice", "stream"),
+    )
 
 
 def register_bag(desk: Desk, person: Person, bag: Bag, reason: str) -> Bag:

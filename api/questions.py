@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 
 from alerts.amended import Amendments
 from alerts.counters import Tally, local_day, marks_of, midnight_ms, tally, window
+from alerts.homes import Homes
 from alerts.rules import Profile, RangeState, ReadingFact, range_spans, segments
 from alerts.rules.facts import Point as Instant
 from alerts.rules.facts import degrees, plain_points
 from alerts.rules.interval import max_gap_ms
-from alerts.rules.limits import SILENCE_INTERVALS
+from alerts.rules.limits import SILENCE_INTERVALS, TEMPERATURE, quantity_of
 from alerts.rules.spans import Segment, Span, cut, merge
 from alerts.told import read_amendments
 from api import roles
@@ -382,9 +383,21 @@ class Questions:
             for fact in self.store.read_columns(stream_id, from_ms, now_ms + 1).facts()
         )
 
-    def readings_before(self, stream_id: str, to_ms: int, most: int) -> list[Row]:
-        """The last rows of a stream in the day before ``to_ms``, as they came, newest first."""
-        return self._rows(stream_id, to_ms - DAY_MS, to_ms)[: -most - 1 : -1]
+    def readings_before(self, stream_id: str, stays: Sequence[tuple[int, int]], to_ms: int, most: int) -> list[Row]:
+        """The last rows of a stream in the day before ``to_ms``, as they came, newest first.
+
+        ``stays``: when it stood where it is asked for (``stays_in``); the day ends with the last of them.
+        """
+        to_ms = min(to_ms, max((high for low, high in stays if low < to_ms), default=to_ms))
+        rows = self._rows(stream_id, to_ms - DAY_MS, to_ms)
+        return [r for r in rows if any(low <= r.t_ms < high for low, high in stays)][: -most - 1 : -1]
+
+    def stays_in(self, site: Site, equipment: str) -> dict[str, list[tuple[int, int]]]:
+        """Stream of temperatures -> when its device stood in an equipment: those that stood there once, too."""
+        homes = Homes(self.records.assigned_equipment())
+        known = sorted(s for s in self.store.streams(site.id) if quantity_of(s) == TEMPERATURE)
+        made = {s: [(low, high) for low, high, name in homes.spans(s) if name == equipment] for s in known}
+        return {s: spans for s, spans in made.items() if spans}
 
     def _history(
         self, view: EquipmentView, stream_id: str, from_ms: int, now_ms: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -41,6 +41,25 @@ class Here:
     view: EquipmentView
     now_ms: int
 
+    def stays(self) -> dict[str, list[tuple[int, int]]]:
+        """The streams whose readings are of this equipment, and when their devices stood here."""
+        return self.desk.questions.stays_in(self.site, self.view.equipment.id)
+
+    def marks(self, stays: Mapping[str, Sequence[tuple[int, int]]]) -> list[ReadingMark]:
+        """What was marked of the readings of this equipment."""
+        return [
+            m
+            for m in self.desk.records.reading_marks(stays)
+            if m.site == self.site.id and any(m.from_ms < high and m.to_ms > low for low, high in stays[m.stream])
+        ]
+
+    def stream(self, stream: str) -> str:
+        """A stream of a sensor that stands here, or stood here once."""
+        serials = {s.partition("/")[0] for s in self.stays()} | {d.serial for d in self.view.devices}
+        if stream.partition("/")[0] not in serials:
+            raise commands.no_sensor_of(self.view, stream)
+        return stream
+
 
 def _here(request: Request, visitor: Visitor, site_id: str, equipment_id: str) -> Here:
     desk, site = site_of(request, visitor, site_id)
@@ -78,9 +97,9 @@ def correct(
 def marks(
     request: Request, visitor: Annotated[Visitor, Depends(need(Right.LOOK))], site_id: Key, equipment_id: Key
 ) -> list[MarkOut]:
-    """The readings of the sensors that stand here now which people marked as not to be counted, oldest mark first."""
+    """The readings of this equipment which people marked as not to be counted, by sensor, oldest mark first."""
     here = _here(request, visitor, site_id, equipment_id)
-    return [_mark_out(here.desk.records, m) for m in here.desk.records.reading_marks(here.view.streams)]
+    return [_mark_out(here.desk.records, m) for m in here.marks(here.stays())]
 
 
 @json_router.post("/sites/{site_id}/equipment/{equipment_id}/marks", status_code=201)
@@ -94,7 +113,8 @@ def mark_readings(
     """Mark readings as not to be counted, with a reason: that time is unknown, and judged anew."""
     here = _here(request, visitor, site_id, equipment_id)
     span = (body.from_ms, body.to_ms)
-    made = commands.mark_readings(here.desk, visitor.person, here.view, body.stream, span, body.reason)
+    stream = here.stream(body.stream)
+    made = commands.mark_readings(here.desk, visitor.person, here.site.id, stream, span, body.reason)
     return _mark_out(here.desk.records, made)
 
 
@@ -108,7 +128,8 @@ def take_back(
 ) -> MarkOut:
     """The readings count again."""
     here = _here(request, visitor, site_id, equipment_id)
-    made = commands.take_back_mark(here.desk, visitor.person, here.view, body.stream, body.number, body.reason)
+    stream = here.stream(body.stream)
+    made = commands.take_back_mark(here.desk, visitor.person, here.site.id, stream, body.number, body.reason)
     return _mark_out(here.desk.records, made)
 
 
@@ -150,11 +171,13 @@ def readings_page(
     """
     here = _here(request, visitor, site_id, equipment_id)
     words, zone = words_for(request, visitor.person), here.site.zone
-    chosen = stream if stream in here.view.streams else next(iter(here.view.streams), "")
+    stays = here.stays()
+    streams = sorted(stays, key=lambda s: (s not in here.view.streams, s))  # those that stand here now first
+    chosen = stream if stream in stays else next(iter(streams), "")
     until_ms = Form({"until": until}).moment("until", zone)
     to_ms = here.now_ms + 1 if until_ms is None else until_ms + _MINUTE_MS
-    rows = here.desk.questions.readings_before(chosen, to_ms, _SHOWN) if chosen else []
-    amended = here.desk.questions.amended(here.view.streams)
+    rows = here.desk.questions.readings_before(chosen, stays[chosen], to_ms, _SHOWN) if chosen else []
+    amended = here.desk.questions.amended(stays)
     gone = lapses_of(here.desk.records, chosen.partition("/")[0]) if chosen else []
     return page(
         request,
@@ -163,10 +186,11 @@ def readings_page(
         site=here.site,
         here="site",
         e=here.view,
+        streams=streams,
         chosen=chosen,
         until=until,
         rows=[_row(words, zone, r, amended, gone) for r in rows],
-        marks=[_mark_item(words, here, m) for m in reversed(here.desk.records.reading_marks(here.view.streams))],
+        marks=[_mark_item(words, here, m) for m in reversed(here.marks(stays))],
         wanted=local_time(at, zone, "seconds") if at else "",
         corrections=[_item(words, here, c) for c in reversed(here.desk.records.probe_corrections(here.view.streams))],
         now_local=local_time(here.now_ms, zone),
@@ -202,15 +226,15 @@ def mark_page(
     """Mark readings as not to be counted, or take a mark back."""
     visitor, form = sent
     here = _here(request, visitor, site_id, equipment_id)
-    stream = form.choice("stream", *here.view.streams)
+    stream = form.choice("stream", *here.stays())
     back = f"/sites/{here.site.id}/equipment/{equipment_id}/readings"
     if form.fields.get("mark"):
         number = int(form.number("mark", Decimal(1), Decimal(1_000_000)))
-        commands.take_back_mark(here.desk, visitor.person, here.view, stream, number, form.text("reason", 3))
+        commands.take_back_mark(here.desk, visitor.person, here.site.id, stream, number, form.text("reason", 3))
         return back_to(back, "mark_taken_back", stream=stream)
     first_ms, last_ms = (_moment(form, name, here.site.zone) for name in ("first", "last"))
     span = (first_ms, last_ms + _SECOND_MS)
-    commands.mark_readings(here.desk, visitor.person, here.view, stream, span, form.text("reason", 3))
+    commands.mark_readings(here.desk, visitor.person, here.site.id, stream, span, form.text("reason", 3))
     return back_to(back, "readings_marked", stream=stream)
 
 

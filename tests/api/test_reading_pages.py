@@ -207,3 +207,36 @@ def test_12_38_the_picture_of_a_verdict_draws_what_was_judged(world: Any, docume
     assert drawn() == {Decimal("9.3")}
     assert drawn(corrections=corrections) == {Decimal("7.8")}
     assert lines_of(world.app.state.desk.questions, documented | {"marks": marks}) == []
+
+
+def test_12_readings_are_seen_and_marked_at_the_site_at_which_they_were_read(world: Any) -> None:
+    """LOG-9 moves from PKM-C to PKM-A: what it said at PKM-C is PKM-C's to see and to mark, and nobody's at PKM-A."""
+    from dataclasses import replace
+    from decimal import Decimal
+
+    from gateway.records import Actor
+
+    said_ms, stream = world.clock.now - HOUR, "LOG-9/temperature_c"
+    world.clock.now += HOUR
+    moved = replace(world.records.device("LOG-9"), site="PKM-A", equipment="KULKAS-A")
+    world.records.upsert_device(moved, Actor("boss", "super_admin"), "moved", world.clock.now)
+    here, boss = world.as_role("operator"), world.as_role("super_admin")
+    body = {"stream": stream, "from_ms": said_ms, "to_ms": said_ms + 1, "reason": "the cable was loose"}
+    (old,) = world.store.latest([stream]).values()
+    world.store.append([replace(old, t_ms=world.clock.now, seq=old.seq + 1, value=Decimal("5.5"), site="PKM-A")])
+    refused = here.post(f"/api/v1{MARKS}", json=body)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "BAD_VALUE")
+    shown = text_of(world.log_in("operator", "en").get(f"{PAGE}?stream={stream}").text)
+    assert " 5.5 5.5 " in shown
+    assert " 4 4 " not in shown
+    there, page = (path.replace("PKM-A", "PKM-C").replace("KULKAS-A", "KULKAS-C") for path in (MARKS, PAGE))
+    assert boss.post(f"/api/v1{there}", json=body).status_code == 201
+    (row,) = world.records.audit_of(f"reading_mark:{stream}/1")
+    assert row.site == "PKM-C"
+    assert here.get(f"/api/v1{MARKS}").json() == []
+    back = {"stream": stream, "number": 1, "reason": "it was that warm"}
+    assert here.post(f"/api/v1{MARKS}/take-back", json=back).status_code == 404
+    shown = text_of(world.log_in("super_admin", "en").get(f"{page}?stream={stream}").text)
+    assert " 4 – marked: not counted" in shown
+    assert "5.5" not in shown
+    assert world.records.verify_chain("PKM-C").ok

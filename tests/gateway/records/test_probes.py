@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from gateway.records import Actor, Refused, Role, UnknownRecord
 from gateway.records.errors import Code
+from gateway.records.probes import MOST_MARKS
 
 SARI = Actor("Sari", Role.MANAGER)
 STREAM = "LOG-1/temperature_c"
@@ -129,3 +131,34 @@ def test_req_12_a_mark_is_taken_back_by_a_person(r: Any) -> None:
     assert refused.value.code == Code.PERSON_REQUIRED
     with pytest.raises(UnknownRecord):
         r.take_back_mark(STREAM, 2, SARI, "no", 11 * DAY)
+
+
+def test_req_12_a_mark_is_of_the_site_in_which_the_device_stood_then(r: Any, times: Any) -> None:
+    """LOG-1 goes from S1 to S2: of each site are its own readings, in its own audit chain, and none of both."""
+    move_ms = times.t0 + DAY
+    r.upsert_site(replace(r.site("S1"), id="S2"), SARI, "opened", times.t0)
+    r.upsert_device(replace(r.device("LOG-1"), site="S2", equipment=None), SARI, "moved", move_ms)
+    before, after = (move_ms - 9, move_ms), (move_ms, move_ms + 9)
+    later = {"at_ms": move_ms + DAY}
+    assert marked(r, *before, **later).site == "S1"
+    assert marked(r, *after, site="S2", **later).site == "S2"
+    for span, site in ((before, "S2"), (after, "S1"), ((before[0], after[1]), None)):
+        with pytest.raises(Refused) as refused:
+            marked(r, *span, site=site, **later)
+        assert refused.value.code == Code.BAD_VALUE
+    with pytest.raises(UnknownRecord):
+        r.take_back_mark(STREAM, 1, SARI, "no", move_ms + DAY, "S2")
+    assert r.take_back_mark(STREAM, 1, SARI, "it was that warm", move_ms + DAY, "S1").taken_back
+    assert [row.site for row in r.audit_of(f"reading_mark:{STREAM}/1")] == ["S1", "S1"]
+    assert r.verify_chain("S1").ok
+    assert r.verify_chain("S2").ok
+
+
+def test_req_12_so_many_marks_of_one_stream_stand_and_no_more(r: Any) -> None:
+    for i in range(MOST_MARKS):
+        marked(r, DAY + 2 * i, DAY + 2 * i + 1)
+    with pytest.raises(Refused) as refused:
+        marked(r, 2 * DAY, 2 * DAY + 1)
+    assert refused.value.code == Code.BAD_VALUE
+    r.take_back_mark(STREAM, 1, SARI, "it was that warm", 11 * DAY)
+    assert marked(r, 2 * DAY, 2 * DAY + 1).number == MOST_MARKS + 1
