@@ -306,7 +306,9 @@ class BatchJudge:
         """What is said of a batch and the limits over time, both as of the id."""
         while True:
             self._limits_now = limits_of(self._records, self._catalogue)
-            told, audit_id = told_now(self._records, batch.id, self._registry, self._limits_now.catalogue)
+            told, audit_id = told_now(
+                self._records, batch.id, self._registry, self._limits_now.catalogue, self._memory.homes()
+            )
             if limits_of(self._records, self._catalogue) == self._limits_now:
                 return told, self._limits_now, audit_id
 

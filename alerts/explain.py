@@ -340,7 +340,7 @@ def _today(
     """None where the batch is not known any more."""
     limits = limits_of(records, rules.catalogue)
     try:
-        told, audit_id = told_now(records, verdict.batch, records.registry(), limits.catalogue)
+        told, audit_id = told_now(records, verdict.batch, records.registry(), limits.catalogue, memory.homes())
     except UnknownRecord:
         return None
     judged: Judged = judge_told(told, KnownThen(memory).of(told.stays), limits, rules.products, now_ms)

@@ -18,10 +18,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from alerts.amended import Mark
+from alerts.amended import Amendments, Mark, within
 from alerts.bulk.pace import Pace
 from alerts.bulk.points import Flags, Points, Whole
-from alerts.bulk.stretches import Stretches, cut, merge, stretches_of, unknown
+from alerts.bulk.stretches import Stretches, cut, merge, shade, stretches_of, unknown
 from alerts.counters import midnight_ms
 from alerts.equipment.calibration import Correction, Lapse
 from alerts.equipment.kpis import (
@@ -389,6 +389,11 @@ def _merged(lines: Sequence[Stretches], period: Period) -> Stretches:
     from_ms = min([period.from_ms, *(int(line.from_ms[0]) for line in told)])
     to_ms = max([period.to_ms, *(int(line.to_ms[-1]) for line in told)])
     return merge([cut(line, from_ms, to_ms) for line in told]) if told else unknown(from_ms, to_ms)
+
+
+def _shade(line: Stretches, stream: StreamSeen, period: Period) -> Stretches:
+    spans = Amendments(marks={stream.stream_id: stream.marks}).marked[stream.stream_id]
+    return shade(line, line.reading & within(spans, line.from_ms), period.from_ms, period.to_ms)
 
 
 def _only_uncalibrated(line: Stretches, gone: Sequence[Lapse]) -> Stretches:

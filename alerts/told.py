@@ -160,12 +160,18 @@ def released_ms(verdicts: Iterable[Verdict]) -> int | None:
 
 
 def told_now(
-    records: Records, batch_id: str, registry: Registry, catalogue: Mapping[str, Profile]
+    records: Records,
+    batch_id: str,
+    registry: Registry,
+    catalogue: Mapping[str, Profile],
+    homes: Iterable[tuple[str, str]],
 ) -> tuple[Told, int]:
     """What is said of a batch, and an audit id as of which exactly this was said.
 
+    ``homes``: (equipment, stream) of the readings it is judged by; what people said of those streams is read.
     ``registry`` must be the newest. Somebody may write between our questions: then they are asked again.
     """
+    homes = list(homes)
     while True:
         audit_id = records.newest_change()
         if registry.version < records.registry_version():
@@ -183,7 +189,7 @@ def told_now(
             registry,
             records.kinds_of,
             catalogue,
-            read_amendments(records),
+            read_amendments(records, {stream for place, stream in homes if place in {p.equipment for p in stays}}),
         )
         since = records.changes_after(audit_id) if records.newest_change() > audit_id else []
         if not any(row.kind in TOLD_KINDS or row.action in DECIDED for row in since):

@@ -20,7 +20,7 @@ from alerts.rules.facts import Point as Instant
 from alerts.rules.facts import degrees, plain_points
 from alerts.rules.interval import max_gap_ms
 from alerts.rules.limits import SILENCE_INTERVALS, TEMPERATURE, quantity_of
-from alerts.rules.spans import Segment, Span, cut, merge
+from alerts.rules.spans import Segment, Span, cut, merge, shade
 from alerts.told import read_amendments
 from api import roles
 from api.chart import Point
@@ -370,7 +370,13 @@ class Questions:
         midnight = midnight_ms(local_day(now_ms, info), info)
         from_ms = min(midnight, now_ms - DAY_MS)
         made = [self._history(view, stream_id, from_ms, now_ms)[1] for stream_id in view.streams]
-        whole = merge(made) if made else []
+        marked = self.amended(view.streams).marked
+        shades = [
+            shade(line, marked[stream], from_ms, now_ms)
+            for stream, line in zip(view.streams, made, strict=True)
+            if stream in marked
+        ]
+        whole = merge([merge(made), *shades], each_counts=True) if made else []
         profile = self.profile(view.equipment.profile, now_ms)
         marks = marks_of(profile) if profile else ()
         return Counters(tally(whole, marks, midnight, now_ms), window(whole, marks, DAY_MS, now_ms))

@@ -142,7 +142,7 @@ def _verdicts(records: Records, fresh: Memory, kept: Memory, now_ms: int, faults
     rules = rules_of(Config())
     limits = limits_of(records, rules.catalogue)
     for batch in records.batches():
-        told, _ = told_now(records, batch.id, records.registry(), limits.catalogue)
+        told, _ = told_now(records, batch.id, records.registry(), limits.catalogue, fresh.homes())
         judged = judge_told(told, KnownThen(fresh).of(told.stays), limits, rules.products, now_ms)
         wanted = (judged.verdict.verdict.value, sorted({r.code for r in judged.verdict.reasons}))
         said = records.verdict(batch.id)

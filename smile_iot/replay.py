@@ -141,7 +141,7 @@ def _tasks(
     always = {p.id: p for p in changed}
     later = {name: rows for name, rows in limits.versions.items() if name not in always}
     then = Limits({**limits.catalogue, **always}, later)
-    batches = _batches(records, registry, rules.catalogue, {e.id for e in chosen}, span)
+    batches = _batches(records, registry, rules.catalogue, {e.id for e in chosen}, span, stored.homes)
     sensors = {} if args.only_limits else _sensors(args, records, registry, chosen, both, config.held_back_s, span)
     tasks: list[SiteTask] = []
     for site in sorted({e.site for e in chosen} | set(batches)):
@@ -249,7 +249,12 @@ def _sensors(
 
 
 def _batches(
-    records: Records, registry: Registry, catalogue: Any, places: set[str], span: tuple[int, int]
+    records: Records,
+    registry: Registry,
+    catalogue: Any,
+    places: set[str],
+    span: tuple[int, int],
+    homes: Sequence[tuple[str, str]],
 ) -> dict[str, list[Told]]:
     """What is said of the batches that stood in these places within the span, by the batch's site."""
     from alerts.told import told_now
@@ -261,7 +266,7 @@ def _batches(
     }
     out: dict[str, list[Told]] = {}
     for batch in sorted(met):
-        told, _ = told_now(records, batch, registry, catalogue)
+        told, _ = told_now(records, batch, registry, catalogue, homes)
         out.setdefault(told.batch.site, []).append(told)
     return out
 

@@ -160,19 +160,50 @@ def test_req_12_an_implausible_value_counts_until_a_person_marks_it_with_a_reaso
     assert world.records.verify_chain("S1").ok
 
 
+def heat_of_batch(world: Any) -> list[Any]:
+    return [f for f in world.records.findings(batch="B1") if f.code == "HEAT"]
+
+
 def test_req_12_a_marked_hour_in_an_alarm_makes_it_possible_and_never_safe(world: Any, start: int) -> None:
-    """cold-chain 6, 7 and 12: 8.5 for eleven hours is HEAT; with 1.5 hours marked it is possible, and says why."""
+    """cold-chain 6, 7 and 12: 8.5 for eleven hours is HEAT; with 1.5 hours marked it is possible, and says why.
+
+    For its batch too, beside a second logger that says 5.0 all along.
+    """
+    world.device("LOG-B", "F1")
+    world.batch("B1")
     world.alerts.start()
     world.say(*world.temperatures(0, 11.25, "8.5"), world.reading(start + int(11.5 * HOUR), "5.0"))
+    world.say(*world.temperatures(0, 11.5, "5.0", "LOG-B"))
     world.at(11.5)
-    (heat,) = standing(world, "HEAT")
-    assert heat.kind == FindingKind.CONFIRMED
+    (heat,), (of_batch,) = standing(world, "HEAT"), heat_of_batch(world)
+    assert (heat.kind, of_batch.kind) == (FindingKind.CONFIRMED, FindingKind.CONFIRMED)
     mark(world, start + 5 * HOUR, start + int(6.5 * HOUR))
     world.at(11.6)
-    (heat,) = standing(world, "HEAT")
-    assert (heat.kind, heat.event_ms) == (FindingKind.POSSIBLE, start + 10 * HOUR)
-    assert heat.evidence["unknown_s"] == 5400
-    assert heat.evidence["details"] == {"not_counted": "1"}
+    (now,), (of_batch,) = standing(world, "HEAT"), heat_of_batch(world)
+    assert (now.id, now.kind, now.event_ms) == (heat.id, FindingKind.POSSIBLE, start + 10 * HOUR)
+    assert now.evidence["unknown_s"] == 5400
+    assert now.evidence["details"] == of_batch.evidence["details"] == {"not_counted": "1"}
+    assert of_batch.kind != FindingKind.WITHDRAWN
+    made = world.records.verdict("B1")
+    assert made.verdict == "hold_and_inspect"
+    assert "unknown_exposure" in {r["code"] for r in made.reasons}
+
+
+def test_req_12_a_batch_names_the_marks_of_its_own_stays_and_no_others(world: Any, start: int) -> None:
+    """It stands in F1 for twelve hours and then in F2: a mark of F2's logger in the first of them is none of its own."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 11, "9.0"), *world.temperatures(11.25, 13, "5.0"))
+    world.say(*world.temperatures(0, 13, "5.0", "LOG-B"))
+    world.records.end_placement("B1", start + 12 * HOUR, SARI, "moved", start + 12 * HOUR)
+    world.records.add_placement("B1", "F2", start + 12 * HOUR, SARI, "moved", start + 12 * HOUR)
+    world.at(13)
+    mark(world, start + HOUR, start + 2 * HOUR, "LOG-B/temperature_c")
+    correct(world, start, "0.1", "LOG-B/temperature_c")
+    world.at(13.1)
+    (heat,) = heat_of_batch(world)
+    assert (heat.kind, heat.evidence.get("details")) == (FindingKind.CONFIRMED, None)
+    assert {r["code"] for r in world.records.verdict("B1").reasons} == {"heat_confirmed"}
 
 
 def test_req_12_a_verdict_takes_marked_time_as_unknown_and_each_comes_out_again(
