@@ -197,6 +197,8 @@ class SqliteOutbox:
         epoch = _new_epoch()
         self._state = _State(epoch, inode=self._path.stat().st_ino, machine=self._machine, word=rows.word_of(epoch))
         with self._transaction():
+            if file.version_of(self._db):
+                return  # another process made it meanwhile: its epoch is the file's
             self._put_meta("version", str(file.VERSION))
             self._put_meta("state", self._state.text())
 

@@ -85,7 +85,7 @@ def test_a_ruuvi_tags_memory_fills_the_hole_and_doubles_nothing(
     simulate: Callable[..., Any], start_agent: Callable[..., Any], tmp_path: Path, wait_for: Callable[..., Any]
 ) -> None:
     """The agent is killed for 12 samples; on its return the link drops twice; each sample is there exactly once."""
-    sim = simulate(plan(300, RUUVI))
+    sim = simulate(plan(200, RUUVI))  # 1.5 s a sample: what is heard later than that is the next one's
     path = tmp_path / "outbox.db"
     stream = "RV-1/temperature_c"
     agent = start_agent(settings(sim, path), **environment(sim))

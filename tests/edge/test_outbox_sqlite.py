@@ -33,6 +33,25 @@ def test_everything_lasts_over_a_restart(tmp_path: Path, make: Any) -> None:
     again.close()
 
 
+def test_two_that_make_the_file_in_the_same_moment_have_one_epoch(
+    tmp_path: Path, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command opens the file while the agent makes it: the later one must not take the numbers' seal away."""
+    path, begin = tmp_path / "outbox.db", SqliteOutbox._begin_file
+    quicker: list[SqliteOutbox] = []
+
+    def begin_late(self: SqliteOutbox) -> None:
+        monkeypatch.undo()
+        quicker.append(SqliteOutbox(path))
+        quicker[0].append([make.reading()])
+        begin(self)
+
+    monkeypatch.setattr(SqliteOutbox, "_begin_file", begin_late)
+    with contextlib.closing(SqliteOutbox(path)) as box, contextlib.closing(quicker[0]) as first:
+        assert box.epoch == first.epoch
+        assert [n.seq for n in box.pending(9)] == [n.seq for n in first.pending(9)] == [1]
+
+
 def test_it_is_as_durable_as_promised(tmp_path: Path) -> None:
     """data-path.md 4: WAL with synchronous=FULL (2) lost 0 rows in 400 simulated power cuts; NORMAL lost in 96 %."""
     box = SqliteOutbox(tmp_path / "o.db")
