@@ -347,7 +347,8 @@ class BatchJudge:
         """A new verdict where it says something new, and what the batch lived through up to now for its page."""
         made, now_ms = judged.verdict, judged.now_ms
         reasons = [_row(r) for r in made.reasons]
-        new = latest is None or not _says_the_same(latest, made, reasons)
+        nowhere_s = 0 if latest is None else _nowhere_s(judged.told.stays, latest, now_ms)
+        new = latest is None or not _says_the_same(latest, made, reasons, nowhere_s)
         told_ms = self._told_ms.get(made.batch)
         if not new and told_ms is not None and told_ms <= now_ms < told_ms + _HISTORY_MS:
             return False
@@ -403,6 +404,17 @@ def _nowhere_ms(stays: Iterable[Placement]) -> int:
     return 0 if None in ends else max((t for t in ends if t is not None), default=0) + 999
 
 
+def _nowhere_s(stays: Iterable[Placement], latest: Verdict, now_ms: int) -> int:
+    """Seconds since the last judgement in which it stood nowhere, where it did so already when a person decided; else 0.
+
+    Who released it knew that nobody watches it: that this goes on tells nobody anything new (requirement 25).
+    """
+    ends = [p.to_ms for p in stays if p.to_ms is not None]
+    if any(p.to_ms is None for p in stays) or not ends or latest.decided_ms is None or max(ends) > latest.decided_ms:
+        return 0
+    return max(0, now_ms - max(*ends, latest.judged_ms) + 999) // 1000
+
+
 def _row(r: Reason) -> dict[str, Any]:
     """A reason as the verdict's row keeps it."""
     return {"code": r.code, "asks_for": r.asks_for.value, "text": r.text, "findings": list(r.findings), **r.params}
@@ -451,12 +463,12 @@ def _share_time(*spans: tuple[int, int | None]) -> bool:
     return (left_ms is None or latest_ms < left_ms) and all(to is None or latest_ms <= to for _, to in episodes)
 
 
-def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mapping[str, Any]]) -> bool:
+def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mapping[str, Any]], nowhere_s: int) -> bool:
     """Whether the last verdict still stands.
 
     What a person decided covers the unknown time, the time too warm for the level and the excursions up to then, not
     more. That an excursion went on after a release is said once of each release, and that it no longer does (after the
-    next one) takes nothing back.
+    next one) takes nothing back. ``nowhere_s``: by how much unknown time may have grown without being news.
     """
     if (latest.verdict, tuple(sorted(latest.findings))) != (made.verdict.value, tuple(sorted(made.findings))):
         return False
@@ -467,6 +479,7 @@ def _says_the_same(latest: Verdict, made: BatchVerdict, reasons: Sequence[Mappin
         return False
     if set(old) != set(new):
         return False
-    grown = any(int(r.get("unknown_s", 0)) > int(old[code].get("unknown_s", 0)) for code, r in new.items())
+    most_s = {code: int(old[code].get("unknown_s", 0)) + nowhere_s for code in new}
+    grown = any(int(r.get("unknown_s", 0)) > most_s[code] for code, r in new.items())
     warm_again = any(int(r.get(SINCE_RELEASE, 0)) > 0 for r in new.values())
     return latest.state != VerdictState.DECIDED or not (grown or warm_again)

@@ -356,6 +356,43 @@ def test_req_26_since_it_stands_nowhere_its_time_is_unknown(world: Any, start: i
     assert (reason["code"], reason["unknown_s"]) == ("unknown_exposure", 1)
 
 
+def test_req_25_a_release_of_a_batch_that_stands_nowhere_holds_until_it_is_placed_again(
+    world: Any, start: int
+) -> None:
+    """Its unknown time grows by itself and asks nobody; a marked hour of before, or the gap behind a new place, does."""
+    world.batch("B1")
+    world.alerts.start()
+    world.say(*world.temperatures(0, 4, "5.0"))
+    world.at(4)
+    world.records.end_placement("B1", start + 4 * HOUR, SARI, "to the session", world.clock.wall_ms)
+    world.at(6)
+    assert world.verdict("B1") == ("hold_and_inspect", ["unknown_exposure"])
+    world.at(7)
+
+    def released() -> int:
+        world.records.decide("B1", "released", SARI, "it was in a passive box", world.clock.wall_ms)
+        world.turn()
+        return len(world.records.verdict_history("B1"))
+
+    count = released()
+    for hour in (8, 12, 30):
+        world.at(hour)
+        world.again()
+        world.turn()
+        assert world.records.verdict("B1").state == VerdictState.DECIDED
+    assert len(world.records.verdict_history("B1")) == count
+    world.records.mark_readings(
+        "LOG-A/temperature_c", start + HOUR, start + 3 * HOUR, SARI, "the probe lay on the desk", world.clock.wall_ms
+    )
+    world.at(31)
+    assert world.records.verdict("B1").state == VerdictState.PROPOSED  # two hours of its history became unknown
+    released()
+    world.records.add_placement("B1", "F2", start + 32 * HOUR, SARI, "back", start + 32 * HOUR)
+    world.say(*world.temperatures(32, 33, "5.0", "LOG-B"))
+    world.at(33)
+    assert world.records.verdict("B1").state == VerdictState.PROPOSED  # the hours in between are its history now
+
+
 def test_a_batch_that_left_long_ago_is_not_judged_by_each_reading(
     world: Any, start: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
