@@ -325,6 +325,7 @@ def report_of(seen: EquipmentSeen, period: Period) -> EquipmentReport:
     temperatures = [s for s in seen.streams if _quantity(s) == TEMPERATURE and len(s.points)]
     all_lines = [s.line(period) for s in temperatures]
     wide = _merged([calibrated_only(made, s.gone) for made, s in zip(all_lines, temperatures, strict=True)], period)
+    wide = _shaded(wide, all_lines, temperatures)
     line = part_of(wide, from_ms, to_ms)
     uncalibrated = _merged(
         [_only_uncalibrated(made, s.gone) for made, s in zip(all_lines, temperatures, strict=True)], period
@@ -391,9 +392,18 @@ def _merged(lines: Sequence[Stretches], period: Period) -> Stretches:
     return merge([cut(line, from_ms, to_ms) for line in told]) if told else unknown(from_ms, to_ms)
 
 
-def _shade(line: Stretches, stream: StreamSeen, period: Period) -> Stretches:
-    spans = Amendments(marks={stream.stream_id: stream.marks}).marked[stream.stream_id]
-    return shade(line, line.reading & within(spans, line.from_ms), period.from_ms, period.to_ms)
+def _shaded(whole: Stretches, lines: Sequence[Stretches], streams: Sequence[StreamSeen]) -> Stretches:
+    """The same, nowhere in range where a reading of one of the streams is marked, whatever the others say."""
+    if not any(s.marks for s in streams):
+        return whole
+    spans = Amendments(marks={s.stream_id: s.marks for s in streams if s.marks}).marked
+    from_ms, to_ms = int(whole.from_ms[0]), int(whole.to_ms[-1])
+    shades = [
+        shade(line, line.reading & within(spans[s.stream_id], line.from_ms), from_ms, to_ms)
+        for line, s in zip(lines, streams, strict=True)
+        if s.marks
+    ]
+    return merge([whole, *shades], each_counts=True)
 
 
 def _only_uncalibrated(line: Stretches, gone: Sequence[Lapse]) -> Stretches:

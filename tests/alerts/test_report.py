@@ -12,6 +12,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alerts.amended import Mark
 from alerts.bulk import Points, points_of
 from alerts.bulk.stretches import Stretches, cut, stretches_of
 from alerts.counters import marks_of, midnight_ms, tally
@@ -231,6 +232,16 @@ def test_doors_power_and_compressor_by_ds01_records_and_by_switches() -> None:
     assert [(d.openings, d.open_s) for d in switch.doors] == [(1, 900)]
     assert (switch.power, switch.compressor_percent) == (None, None)
     assert report_of(seen(), days(1)).doors is None
+
+
+def test_req_12_marked_time_of_a_place_is_not_in_range_though_another_logger_says_so() -> None:
+    """LOG-B is marked from 02:00 to 05:00 and so has no value there; LOG-A reads 5.0 all day, and 9.0 from 04:00 to 04:30."""
+    calm = stream(["5"] * 16 + ["9"] * 2 + ["5"] * 78)
+    marked = stream(
+        ["5"] * 8 + [None] * 12 + ["5"] * 76, name="LOG-B/temperature_c", marks=(Mark(T0 + 2 * HOUR, T0 + 5 * HOUR),)
+    )
+    got = report_of(seen(calm, marked), days(1)).spent
+    assert (got.in_ms, got.out_ms, got.unknown_ms) == (21 * HOUR, 30 * MIN, 2 * HOUR + 30 * MIN)
 
 
 def test_time_is_judged_by_the_limits_that_held_then() -> None:
