@@ -54,6 +54,7 @@ class Chart:
     """What to draw. ``ticks`` are (time, label) on the site's clock, chosen by the caller who knows the zone.
 
     ``others``: the points of further streams. ``extents``: (span, lowest, highest) where no readings can be drawn any more.
+    ``bands``: (span, low, high) where the range was not one all along; they stand in place of ``low_c`` and ``high_c``.
     ``key`` tells the pictures of one page apart.
     """
 
@@ -72,6 +73,7 @@ class Chart:
     others: Sequence[Sequence[Point]] = ()
     extents: Sequence[tuple[Span, Decimal, Decimal]] = ()
     lanes: Sequence[Sequence[Piece]] = ()
+    bands: Sequence[tuple[Span, Decimal | None, Decimal | None]] = ()
     key: str = ""
 
 
@@ -129,7 +131,7 @@ def _bounds(chart: Chart) -> tuple[Decimal, Decimal]:
     """The axis: all values and both limits with a margin of one degree."""
     values = [p.value for points in (chart.points, *chart.others) for p in points if p.value is not None]
     values += [value for _, low, high in chart.extents for value in (low, high)]
-    values += [limit for limit in (chart.low_c, chart.high_c) if limit is not None]
+    values += [limit for _, *limits in _ranges(chart) for limit in limits if limit is not None]
     if not values:
         return Decimal(0), Decimal(10)
     low, high = min(values).__floor__() - 1, max(values).__ceil__() + 1
@@ -137,11 +139,19 @@ def _bounds(chart: Chart) -> tuple[Decimal, Decimal]:
 
 
 def _band(chart: Chart, frame: Frame) -> list[str]:
-    if chart.low_c is None and chart.high_c is None:
-        return []
-    top = frame.y(frame.high if chart.high_c is None else chart.high_c)
-    foot = frame.y(frame.low if chart.low_c is None else chart.low_c)
-    return [f'<rect class="band" x="{_LEFT}" y="{top}" width="{_PLOT_W}" height="{round(foot - top, 1)}"/>']
+    parts = []
+    for span, low_c, high_c in _ranges(chart):
+        if low_c is None and high_c is None:
+            continue
+        x, top = frame.x(span.from_ms), frame.y(frame.high if high_c is None else high_c)
+        foot = frame.y(frame.low if low_c is None else low_c)
+        width = round(frame.x(span.to_ms) - x, 1)
+        parts.append(f'<rect class="band" x="{x:g}" y="{top}" width="{width:g}" height="{round(foot - top, 1)}"/>')
+    return parts
+
+
+def _ranges(chart: Chart) -> Sequence[tuple[Span, Decimal | None, Decimal | None]]:
+    return chart.bands or [(Span(chart.from_ms, chart.to_ms), chart.low_c, chart.high_c)]
 
 
 def _grid(chart: Chart, frame: Frame) -> list[str]:
@@ -166,15 +176,15 @@ def _grid(chart: Chart, frame: Frame) -> list[str]:
 
 def _limits(chart: Chart, frame: Frame) -> list[str]:
     parts = []
-    for limit in (chart.low_c, chart.high_c):
-        if limit is None:
-            continue
-        y = frame.y(limit)
-        parts.append(f'<path class="limit" d="M{_LEFT} {y}H{WIDTH - _RIGHT}"/>')
-        label = f"{written(limit, comma=chart.decimal_comma)} °C"
-        parts.append(
-            f'<text class="limit-text" x="{WIDTH - _RIGHT - 4}" y="{y - 4}" text-anchor="end">{label}</text>'
-        )
+    for span, *limits in _ranges(chart):
+        x, end = frame.x(span.from_ms), frame.x(span.to_ms)
+        for limit in (limit for limit in limits if limit is not None):
+            y = frame.y(limit)
+            parts.append(f'<path class="limit" d="M{x:g} {y}H{end:g}"/>')
+            label = f"{written(limit, comma=chart.decimal_comma)} °C"
+            parts.append(
+                f'<text class="limit-text" x="{round(end - 4, 1):g}" y="{y - 4}" text-anchor="end">{label}</text>'
+            )
     return parts
 
 

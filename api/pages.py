@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -25,6 +26,7 @@ from api.desk import (
     words_for,
 )
 from api.equipment_words import availability, calibration, forecast_text, notes, silence_text
+from api.history import ms_of
 from api.limit_ends import with_changed_limits
 from api.present import (
     BatchItem,
@@ -285,12 +287,19 @@ def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -
             history_item(words, site, v, view.verdict) for v in reversed(desk.records.verdict_history(view.batch.id))
         ],
         lived=Told(words, site.zone, places, lived).exposure() if lived else [],
+        lived_title=_lived_title(words, site.zone, lived),
         sent=[attachment_item(words, a, places) for a in desk.questions.discards_sent(view)],
         places=[] if view.discarded else _places_for_vaccines(desk, site, now_at),
         stands=bool(now_at),
         now_local=local_time(now_ms, site.zone),
         zone_name=zone_name(site.zone, now_ms),
     )
+
+
+def _lived_title(words: Words, zone: str, lived: Mapping[str, Any] | None) -> str:
+    """Until when it was judged: what came since is not in it yet."""
+    until_ms = ms_of(((lived or {}).get("exposure") or {}).get("to"))
+    return words("batch.lived_first") if until_ms is None else words("batch.lived", time=words.time(until_ms, zone))
 
 
 @router.get("/sites/{site_id}/weighing")

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from alerts.rules import Comparator
+from alerts.verdicts import WRONG_STORAGE
 from api.alarm_words import is_late
 from api.chart import Chart, Span, draw
 from api.history import ms_of
@@ -199,13 +200,26 @@ def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchV
         (decision.reason or "") if decision is not None else "",
         view.settled,
         verdict is not None and not view.discarded,
-        tuple(reason_text(words, site.zone, places, r) for r in without_doubt(verdict.reasons)) if verdict else (),
+        _reasons(words, site, places, view),
         tuple(_exposure(item(words, site, places, f, None), words) for f in view.findings),
         tuple(_placement(places, p) for p in reversed(view.placements)),
         view.vvm,
         view.vvm_missing,
         view.discarded,
     )
+
+
+def _reasons(words: Words, site: Site, places: Mapping[str, str], view: BatchView) -> tuple[str, ...]:
+    if view.verdict is None:
+        return ()
+    ends = {p.from_ms: p.to_ms for p in view.placements}
+    spells = {
+        f.id: (f.episode_start_ms, ends.get(f.episode_start_ms, f.end_ms))
+        for f in view.findings
+        if f.code == WRONG_STORAGE
+    }
+    found = (over_by_now(r, spells) for r in without_doubt(view.verdict.reasons))
+    return tuple(reason_text(words, site.zone, places, r) for r in found)
 
 
 def _exposure(shown: Item, words: Words) -> Item:
@@ -251,6 +265,28 @@ def reason_text(words: Words, zone: str, places: Mapping[str, str], reason: Any)
         return shown["text"]
     details = ", ".join(f"{name} {value}" for name, value in shown.items())
     return f"{words.known('code', code)}: {details}" if details else words.known("code", code)
+
+
+def over_by_now(reason: Any, spells: Mapping[str, tuple[int, int | None]]) -> Any:
+    """A reason that asks to take a vaccine out, told as over once it was taken out of every such place.
+
+    ``spells``: finding's id -> (from, to) of those stays; to is None while it is still there.
+    """
+    if not isinstance(reason, Mapping) or str(reason.get("code")) not in _TAKE_OUT:
+        return reason
+    mine = [spells[name] for name in reason.get("findings") or spells if name in spells]
+    ends = [to_ms for _, to_ms in mine if to_ms is not None]
+    if not mine or len(ends) < len(mine):
+        return reason
+    return {
+        **reason,
+        "code": f"{reason['code']}_over",
+        "from_ms": min(from_ms for from_ms, _ in mine),
+        "to_ms": max(ends),
+    }
+
+
+_TAKE_OUT = frozenset({"wrong_storage_freezer", "wrong_storage_not_frozen"})
 
 
 def fact_text(words: Words, zone: str, places: Mapping[str, str], name: str, value: Any) -> str:

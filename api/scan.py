@@ -13,10 +13,12 @@ from enum import StrEnum
 from alerts.gs1 import Barcode, parse_barcode
 from alerts.products import Product, Products
 from alerts.scan import Kept, Scan, gtin_of, look_up, written_otherwise
+from alerts.storage import Allowed, range_in
+from alerts.told import place_of
 from alerts.use_first import Why
 from api.desk import Desk
 from api.use_first_pages import Place, places_of
-from gateway.records import Batch, Site
+from gateway.records import Batch, Placement, Site
 
 
 class Source(StrEnum):
@@ -75,7 +77,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """All that a scan came to. ``product``: the table's row, None where the table has none, or the links leave several."""
+    """All that a scan came to. ``product``: the table's row, None where the table has none, or the links leave several.
+
+    ``ranges``: (place, range) by which what was found is judged where it stands now.
+    """
 
     code: Barcode
     scan: Scan
@@ -84,6 +89,7 @@ class Scanned:
     namesakes: tuple[Batch, ...]
     near: tuple[Batch, ...]
     product: Product | None
+    ranges: tuple[tuple[str, Allowed], ...] = ()
 
     @property
     def gtin(self) -> str | None:
@@ -104,6 +110,7 @@ def scan_at(desk: Desk, site: Site, text: str) -> Scanned:
     batches = {p.view.batch.id: p.view.batch for p in places}
     kept = [Kept(b.id, b.product_kfa, b.batch_number, b.expires_on) for b in batches.values()]
     found = look_up(code, _by_source(links), kept)
+    row = _row(desk.products, found.product_kfa)
     answers = [_answer(code, p, places) for p in places if p.view.batch.id in {b.id for b in found.found}]
     return Scanned(
         code,
@@ -112,8 +119,27 @@ def scan_at(desk: Desk, site: Site, text: str) -> Scanned:
         tuple(answers),
         tuple(batches[b.id] for b in found.namesakes),
         tuple(batches[b.id] for b in found.near),
-        _row(desk.products, found.product_kfa),
+        row,
+        _ranges(desk, site, row, [a.batch.id for a in answers]),
     )
+
+
+def _ranges(desk: Desk, site: Site, row: Product | None, batches: Sequence[str]) -> tuple[tuple[str, Allowed], ...]:
+    """Each place that one of the batches stands in, and the range of the product there."""
+    if row is None or not batches:
+        return ()
+    now_ms, profiles = desk.clock.now_ms(), desk.questions.profiles
+    profile = desk.questions.profile(row.profile, now_ms) or profiles["refrigerator"]
+    stands = {p.equipment for p in desk.records.placements(site=site.id) if p.batch in batches and _holds(p, now_ms)}
+    return tuple(
+        (e.name, range_in(row, place_of(e, site, profiles), profile))
+        for e in desk.records.equipment_list(site.id)
+        if e.id in stands
+    )
+
+
+def _holds(stay: Placement, now_ms: int) -> bool:
+    return stay.from_ms <= now_ms and (stay.to_ms is None or now_ms < stay.to_ms)
 
 
 def links_of(desk: Desk, site: Site, gtin: str | None) -> tuple[Said, ...]:

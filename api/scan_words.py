@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alerts.rules.facts import milli
+from alerts.storage import Allowed
+from api.range_words import range_text
 from api.scan import Answer, Expiry, Scanned
 from api.words import Words
 from gateway.records import Site
@@ -57,15 +60,16 @@ def answer_item(words: Words, answer: Answer) -> AnswerItem:
 
 
 def product_line(words: Words, found: Scanned, site: Site) -> str:
-    """VVM type, freeze class and range of the vaccine at this level of store; "" where the product is not known."""
+    """VVM type, freeze class and range where it stands, else at this level of store; "" where the product is not known."""
     if not found.scan.product_kfa:
         return ""
     row = found.product
     if row is None:
         return words("scan.not_in_table")
     parts = [words(f"freeze_class.{row.freeze_class}"), *([row.vvm_type] if row.vvm_type else ())]
+    parts += [words("scan.range_at", place=name, range=range_text(words, allowed)) for name, allowed in found.ranges]
     at_level = row.range_at(str(site.level))
-    if at_level is not None:
-        low, high = words.number(at_level.low_c), words.number(at_level.high_c)
-        parts.append(words("scan.range", low=low, high=high))
+    if at_level is not None and not found.ranges:  # it stands nowhere yet
+        allowed = Allowed(milli(at_level.low_c), milli(at_level.high_c))
+        parts.append(words("scan.range", range=range_text(words, allowed)))
     return " · ".join(parts)

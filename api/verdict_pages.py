@@ -78,7 +78,8 @@ def verdict_page(request: Request, visitor: PageLooker, site_id: str, verdict_id
     made = desk.questions.document(found.id)
     past = desk.records.verdict_history(batch.id)
     places = {e.id: e.name for e in desk.records.equipment_list()}  # of other sites it came through, too
-    told = None if made is None else Told(words, site.zone, places, made)
+    ended_ms = {p.from_ms: p.to_ms for p in desk.records.placements(batch=batch.id) if p.to_ms is not None}
+    told = None if made is None else Told(words, site.zone, places, made, ended_ms)
     return page(
         request,
         "verdict.html",

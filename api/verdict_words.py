@@ -7,7 +7,7 @@ nothing of the document is left out because this page is older than the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,9 +15,12 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
+from alerts.rules.facts import degrees
+from alerts.verdicts import WRONG_STORAGE
 from api.chart import Chart, Piece, Point, Span, draw
 from api.history import Stay, Stretch, bounds_of, joined, ms_of, number_of, pixels, stays_of, stretches_of
-from api.present import VERDICT_KINDS, reason_text, ticks, without_doubt
+from api.present import VERDICT_KINDS, over_by_now, reason_text, ticks, without_doubt
+from api.range_words import JudgedBy, range_text, ranges_of
 from api.words import Words
 from gateway.records.model import Decision, Site, Verdict, VerdictState
 
@@ -71,12 +74,16 @@ def decided_line(words: Words, site: Site, verdict: Verdict) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A document ready to be shown. ``places`` names equipment by id, ``zone`` is the site's."""
+    """A document ready to be shown. ``places`` names equipment by id, ``zone`` is the site's.
+
+    ``ended_ms``: begin -> end of the stays that are over by now, though the document was made before.
+    """
 
     words: Words
     zone: str
     places: Mapping[str, str]
     document: Mapping[str, Any]
+    ended_ms: Mapping[int, int] = field(default_factory=dict)
 
     def when(self, text: Any) -> str:
         return self.words.time(ms_of(text), self.zone)
@@ -102,8 +109,11 @@ class Told:
         """Each reason in words, with what it asks for and the findings it rests on."""
         found = {row["id"]: row for row in self.findings()}
         made = []
+        spells = self._wrong_places()
         for reason in without_doubt(self.document.get("reasons", ())):
-            flat = {"code": reason.get("code"), **(reason.get("params") or {})}
+            now = over_by_now(reason, spells)
+            flat = {**now, **(now.get("params") or {})}
+            flat = {k: v for k, v in flat.items() if k not in ("params", "findings", "asks_for", "text")}
             made.append(
                 {
                     "text": reason_text(self.words, self.zone, self.places, flat),
@@ -112,6 +122,15 @@ class Told:
                 }
             )
         return made
+
+    def _wrong_places(self) -> dict[str, tuple[int, int | None]]:
+        """Finding's id -> (from, to) of the stays in a place that was wrong for the vaccine."""
+        found = {}
+        for row in self.document.get("findings", ()):
+            from_ms = ms_of(row.get("from"))
+            if row.get("code") == WRONG_STORAGE and from_ms is not None:
+                found[str(row.get("id"))] = (from_ms, self.ended_ms.get(from_ms, ms_of(row.get("to"))))
+        return found
 
     def findings(self) -> list[dict[str, Any]]:
         """The findings with limit, rule and version, and the readings they rest on."""
@@ -307,17 +326,30 @@ class Told:
             (words("verdict_page.shake_test"), self._yes_no(it.get("shake_test_valid"))),
             (words("verdict_page.diluent"), self._yes_no(it.get("has_diluent"))),
             (words("verdict_page.vvm_type"), str(it.get("vvm_type") or "–")),
-            (words("verdict_page.limits_used"), words.known("profile_name", it.get("profile") or "–")),
+            *self._limits_used(str(it.get("profile") or "–")),
         ]
         return rows if it else []
+
+    def _limits_used(self, profile: str) -> list[tuple[str, str]]:
+        """The product's limits by name; where other ones hold in a place, the range there."""
+        name = self.words("verdict_page.limits_used")
+        here = {(r.equipment, range_text(self.words, r.allowed)): None for r in self.ranges() if not r.plain}
+        rows = [(f"{name}, {self.place(equipment)}", text) for equipment, text in here]
+        if not rows or any(r.plain for r in self.ranges()):
+            rows.insert(0, (name, self.words.known("profile_name", profile)))
+        return rows
+
+    def ranges(self) -> list[JudgedBy]:
+        """The range of each stay; none where the document does not tell."""
+        return ranges_of(self.document)
 
     def _yes_no(self, value: Any) -> str:
         return self.words("verdict_page.yes" if value else "verdict_page.no") if isinstance(value, bool) else "–"
 
     def range_c(self) -> tuple[Decimal | None, Decimal | None] | None:
-        """(lowest, highest) of the limits it was judged by; None where the document does not hold them."""
+        """(lowest, highest) of the product's limits when it was judged; None where the document does not hold them."""
         wanted = (self.document.get("product") or {}).get("profile")
-        for profile in (self.document.get("rules") or {}).get("profiles") or ():
+        for profile in reversed((self.document.get("rules") or {}).get("profiles") or ()):
             limits = profile.get("limits")
             if limits and profile.get("id") == wanted:
                 return number_of(limits.get("low_c")), number_of(limits.get("high_c"))
@@ -362,6 +394,7 @@ def picture(
         to_ms=to_ms,
         low_c=low_c,
         high_c=high_c,
+        bands=_bands(told, to_ms),
         unknown=[Span(s.from_ms, s.to_ms, words("chart.unknown")) for s in spans if s.text == "unknown"],
         alarms=_alarms(told, to_ms),
         ticks=history_ticks(words, told.zone, from_ms, to_ms),
@@ -373,6 +406,21 @@ def picture(
         lanes=lanes,
     )
     return Markup(draw(chart)), summary  # noqa: S704  (every text in it is escaped by chart.draw)
+
+
+def _bands(told: Told, to_ms: int) -> list[tuple[Span, Decimal | None, Decimal | None]]:
+    """The range stay by stay, where it was not the product's own all along."""
+    ranges = told.ranges()
+    if all(r.plain for r in ranges):
+        return []
+    return [
+        (Span(r.from_ms, to_ms if r.to_ms is None else r.to_ms), _edge(r.allowed.low_m), _edge(r.allowed.high_m))
+        for r in ranges
+    ]
+
+
+def _edge(milli: int | None) -> Decimal | None:
+    return None if milli is None else degrees(milli)
 
 
 def _extents(stretches: Sequence[Stretch]) -> list[tuple[Span, Decimal, Decimal]]:

@@ -251,7 +251,9 @@ def test_a_batchs_page_says_what_it_lived_through_since_the_verdict_too(world: A
     later = documented | {"exposure": documented["exposure"] | {"max_c": "9.7", "above_s": 43_200}}
     world.records.save_history("B1", later, world.clock.now)
     page = text_of(world.log_in("operator").get("/sites/PKM-A/batches/B1").text)
-    assert "What it lived through until now" in page
+    assert "What it lived through until" in page
+    assert "not judged since" in page
+    assert "until now" not in page
     assert "Too warm 12 h" in page
     assert "Highest 9.7 °C" in page
 
@@ -280,3 +282,18 @@ def test_a_gtin_of_the_countrys_products_file_needs_no_persons_link(world: Any, 
         ["B2"],
         "VVM14",
     )
+
+
+def test_27_a_scan_names_the_range_of_the_place_the_vaccine_stands_in(pack: Any) -> None:
+    """OPV in a puskesmas's freezer: its cold side is not judged there, so the answer names none."""
+    r, now = pack.records, pack.clock.now
+    fridge = r.equipment("KULKAS-B")
+    r.upsert_equipment(replace(fridge, kind="freezer", name="Freezer"), BOSS, "it is one", now)
+    r.upsert_batch(replace(r.batch("P1"), product_kfa="93004968"), BOSS, "read again", now)
+    r.link_gtin(GtinLink(GTIN, "93004968", "bOPV", "PKM-A"), BOSS, "read again", now)
+    for language, wanted in (
+        ("id", "di Freezer sampai 8,0 °C; beku tidak merusak vaksin ini"),
+        ("en", "in Freezer up to 8.0 °C; frost does this vaccine no harm"),
+    ):
+        page = text_of(pack.log_in("operator", language).get(f"/sites/PKM-A/scan?code={quote(PRINTED)}").text)
+        assert wanted in page

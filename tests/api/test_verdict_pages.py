@@ -14,14 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.document import product_json, profile_json
+from alerts.products import builtin_table
+from alerts.profiles import builtin_profiles
 from api.history import Stay, Stretch, drawn, joined, ms_of, pixels, stays_of, windows
-from api.verdict_words import Told, history_ticks
+from api.verdict_words import Told, history_ticks, picture
 from api.words import LANGUAGES, Words
 from gateway.records import Verdict
 from gateway.records.canonical import canonical
 from telemetry.errors import NeighbourDownError
 
 HOUR, MINUTE = 3_600_000, 60_000
+OUT_MS = 1_795_161_600_000 - HOUR  # an hour before the clock of the world
 PAGE = "/sites/PKM-A/verdicts/B1.v1"
 
 
@@ -249,3 +253,53 @@ def test_out_of_range_too_shortly_for_an_alarm_is_not_called_no_exposure() -> No
 
     assert said(60) == "Suhu di luar batas, belum cukup lama untuk alarm; tetap diawasi."
     assert said(0) == "Tidak ada paparan di luar batas."
+
+
+# --- found by a new user in the demo --------------------------------------------------------------------------------
+
+
+def stood_in_a_freezer(document: dict[str, Any], kfa: str) -> dict[str, Any]:
+    """The document as it would be of this product, which stood in KULKAS-A, a freezer of a puskesmas."""
+    product = product_json(builtin_table().by_kfa[kfa])
+    limits = profile_json(builtin_profiles()["refrigerator"])
+    return document | {
+        "product": product,
+        "places": {"KULKAS-A": {"level": "puskesmas", "freezes": True, "chills": False}},
+        "rules": document["rules"] | {"profiles": [limits]},
+    }
+
+
+def test_27_the_limits_shown_are_those_of_the_place_where_frost_does_no_harm(documented: Any) -> None:
+    """cold-chain.md 6, 27: OPV in a puskesmas's freezer is judged by its high side alone; the picture's band agrees."""
+    for language, wanted in (
+        ("id", ("Batas yang dipakai, Freezer", "sampai 8,0 °C; beku tidak merusak vaksin ini")),
+        ("en", ("Limits used, Freezer", "up to 8.0 °C; frost does this vaccine no harm")),
+    ):
+        told = Told(
+            Words(language), "Asia/Jakarta", {"KULKAS-A": "Freezer"}, stood_in_a_freezer(documented, "93004968")
+        )
+        assert told.product()[-1] == wanted
+        made = picture(told, "OPV", [], Decimal(2), Decimal(8))
+        assert made is not None
+        assert re.findall(r'limit-text"[^>]*>([^<]*)<', made[0]) == ["8 °C"]
+
+
+def test_a_vaccine_that_must_never_freeze_keeps_its_own_limits_in_a_freezer(documented: Any) -> None:
+    told = Told(Words("en"), "Asia/Jakarta", {}, stood_in_a_freezer(documented, "93001284"))
+    assert told.product()[-1] == ("Limits used", "Refrigerator +2 to +8 °C")
+
+
+@pytest.mark.parametrize(("to_ms", "wanted"), [(None, "Take it out now"), (OUT_MS, "stood in a freezer from")])
+def test_what_was_taken_out_is_told_in_the_past_with_its_times(
+    documented: Any, to_ms: int | None, wanted: str
+) -> None:
+    """By the records of now: the document was made while it still stood there."""
+    start = documented["placements"][0]["from"]
+    wrong = documented["findings"][0] | {"id": "W-1", "code": "WRONG_STORAGE", "from": start, "to": None}
+    reason = {"code": "wrong_storage_freezer", "asks_for": "hold_and_inspect", "findings": ["W-1"], "params": {}}
+    made = documented | {"findings": [wrong], "reasons": [reason]}
+    ended = {} if to_ms is None else {ms_of(start): to_ms}
+    told = Told(Words("en"), "Asia/Jakarta", {}, made, ended)  # type: ignore[arg-type]
+    (said,) = told.reasons()
+    assert wanted in said["text"]
+    assert (to_ms is None) == ("Take it out" in said["text"])
