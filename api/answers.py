@@ -591,6 +591,9 @@ def _batch(view: BatchView) -> BatchOut:
         verdict=None if view.verdict is None else verdict_out(view.verdict),
         placements=[PlacementOut.model_validate(p) for p in view.placements],
         vvm=None if view.vvm is None else VvmOut.model_validate(view.vvm),
+        vvm_worst=None if view.worst is None else VvmOut.model_validate(view.worst),
+        answer=str(view.decision.decision) if view.settled and view.decision else view.word or None,
+        judged_anew=view.unjudged is not None,
     )
 
 

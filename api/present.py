@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from alerts.rules import Comparator
-from alerts.verdicts import WRONG_STORAGE
+from alerts.verdicts import WENT_ON, WRONG_STORAGE
 from api.alarm_words import is_late
 from api.chart import Chart, Span, draw
 from api.history import ms_of
@@ -27,6 +27,7 @@ from api.questions import (
     LedgerLine,
     Shown,
     finding_state,
+    reason_codes,
 )
 from api.replies import reply_of
 from api.words import Words, catalogue
@@ -149,7 +150,11 @@ def when_text(words: Words, zone: str, finding: Finding) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """A batch as it is shown. ``may_decide``: there is a verdict, and the batch was not discarded."""
+    """A batch as it is shown. ``may_decide``: there is a verdict, and the batch was not discarded.
+
+    ``word``: the verdict's word that holds now (``BatchView.word``); ``anew``: which VVM reading waits to be judged, or "";
+    ``over``: the release does not hold any more, ``decision_line`` says since when and why.
+    """
 
     batch: Batch
     verdict: Verdict | None
@@ -165,6 +170,10 @@ class BatchItem:
     vvm: VvmObservation | None
     vvm_missing: bool
     discarded: bool
+    worst: VvmObservation | None
+    word: str
+    anew: str
+    over: bool
 
     @property
     def was_out(self) -> bool:
@@ -178,13 +187,16 @@ def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchV
     if view.settled and decision is not None:
         kind = "ok" if decision.decision == Decision.RELEASED else "gone"
         text = words.known("decision", decision.decision)
-    elif verdict is not None:
-        kind = VERDICT_KINDS.get(str(verdict.verdict), "unknown")
-        text = words.known("verdict", verdict.verdict)
+    elif view.word:
+        kind = VERDICT_KINDS.get(view.word, "unknown")
+        text = words.known("verdict", view.word)
     else:
         kind, text = "unknown", words("verdict.none")
-    line = ""
-    if decision is not None:
+    line, anew = "", _anew(words, site, view)
+    over = decision is not None and not view.discarded and view.waits
+    if decision is not None and over:
+        line = _release_over(words, site, places, view, decision, anew)
+    elif decision is not None:
         line = words(
             "batch.decided",
             decision=words.known("decision", decision.decision),
@@ -206,6 +218,10 @@ def batch_item(words: Words, site: Site, places: Mapping[str, str], view: BatchV
         view.vvm,
         view.vvm_missing,
         view.discarded,
+        view.worst,
+        view.word,
+        anew,
+        over,
     )
 
 
@@ -220,6 +236,36 @@ def _reasons(words: Words, site: Site, places: Mapping[str, str], view: BatchVie
     }
     found = (over_by_now(r, spells) for r in without_doubt(view.verdict.reasons))
     return tuple(reason_text(words, site.zone, places, r) for r in found)
+
+
+def _anew(words: Words, site: Site, view: BatchView) -> str:
+    """The VVM reading that is newer than the verdict; "" where there is none."""
+    if view.unjudged is None or view.worst is None:
+        return ""
+    when = words.time(view.worst.at_ms, site.zone)
+    return words("batch.anew", stage=view.worst.stage, by=view.worst.by, time=when)
+
+
+def _release_over(
+    words: Words, site: Site, places: Mapping[str, str], view: BatchView, decision: Verdict, anew: str
+) -> str:
+    """Who released it, since when that does not hold any more, and why: what is new since then comes first."""
+    since_ms, why = decision.decided_ms, ""
+    if anew and view.worst is not None:
+        since_ms, why = view.worst.at_ms, anew
+    elif view.verdict is not None:
+        known = set(reason_codes(decision)) - {WENT_ON}
+        rows = list(zip(reason_codes(view.verdict), view.verdict.reasons, strict=True))
+        first = next((r for code, r in rows if code not in known), rows[0][1] if rows else None)
+        since_ms = view.verdict.judged_ms
+        why = "" if first is None else reason_text(words, site.zone, places, first)
+    return words(
+        "batch.release_over",
+        name=decision.decided_by or "–",
+        time=words.time(decision.decided_ms, site.zone),
+        since=words.time(since_ms, site.zone),
+        why=why,
+    ).rstrip(" :")
 
 
 def _exposure(shown: Item, words: Words) -> Item:

@@ -21,7 +21,9 @@ from alerts.rules.facts import degrees, plain_points
 from alerts.rules.interval import max_gap_ms
 from alerts.rules.limits import SILENCE_INTERVALS, TEMPERATURE, quantity_of
 from alerts.rules.spans import Segment, Span, cut, merge, shade
+from alerts.standing import not_judged_yet, standing
 from alerts.told import read_amendments
+from alerts.verdicts import VerdictWord, VvmStage
 from api import roles
 from api.chart import Point
 from api.limits import profile_now
@@ -172,7 +174,10 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class BatchView:
-    """A batch with what one must know of it. ``decision`` is what a person last decided, ``verdict`` the latest."""
+    """A batch with what one must know of it. ``decision`` is what a person last decided, ``verdict`` the latest.
+
+    ``vvm``: the last reading; ``worst``: the one that counts, the first of the worst stage ever read.
+    """
 
     batch: Batch
     verdict: Verdict | None
@@ -180,6 +185,7 @@ class BatchView:
     placements: tuple[Placement, ...] = ()
     vvm: VvmObservation | None = None
     findings: tuple[Finding, ...] = ()
+    worst: VvmObservation | None = None
 
     @property
     def discarded(self) -> bool:
@@ -187,9 +193,22 @@ class BatchView:
 
     @property
     def settled(self) -> bool:
-        """Whether the person's decision still answers the latest verdict."""
+        """Whether the person's decision still answers the latest verdict, and no VVM reading waits to be judged."""
         newer = self.verdict is not None and self.verdict.state != VerdictState.DECIDED
-        return self.discarded or (self.decision is not None and not newer)
+        return self.discarded or (self.decision is not None and not newer and self.unjudged is None)
+
+    @property
+    def unjudged(self) -> VerdictWord | None:
+        """What a VVM reading asks for that the verdict does not know of yet (requirement 22)."""
+        if self.discarded or self.worst is None:
+            return None
+        return not_judged_yet(VvmStage(str(self.worst.stage)), reason_codes(self.verdict))
+
+    @property
+    def word(self) -> str:
+        """The verdict's word as it holds now, never better than the VVM; "" where nothing is known."""
+        judged = None if self.verdict is None else VerdictWord(str(self.verdict.verdict))
+        return str(standing(judged, self.unjudged) or "")
 
     @property
     def kept_here(self) -> str:
@@ -198,9 +217,7 @@ class BatchView:
             return ""
         if self.settled and self.decision is not None:
             return str(self.decision.decision)
-        return (
-            "" if self.verdict is None or self.verdict.verdict == VerdictKind.NO_ACTION else str(self.verdict.verdict)
-        )
+        return "" if self.word == VerdictKind.NO_ACTION else self.word
 
     @property
     def vvm_missing(self) -> bool:
@@ -210,7 +227,7 @@ class BatchView:
     @property
     def waits(self) -> bool:
         """Whether a person has to look at it."""
-        return not self.settled and self.verdict is not None and self.verdict.verdict != VerdictKind.NO_ACTION
+        return not self.settled and self.word not in ("", VerdictKind.NO_ACTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -445,15 +462,21 @@ class Questions:
     def batch_views(self, site: Site) -> list[BatchView]:
         """All batches of a site with their latest verdict; what waits for a person comes first."""
         latest = {v.batch: v for v in self.records.verdicts(site.id)}
-        views = [self._short(batch, latest.get(batch.id)) for batch in self.records.batches(site.id)]
+        seen: dict[str, list[VvmObservation]] = {}
+        for observed in self.records.vvm_observations(site=site.id):
+            seen.setdefault(observed.batch, []).append(observed)
+        views = [
+            self._short(batch, latest.get(batch.id), seen.get(batch.id, []))
+            for batch in self.records.batches(site.id)
+        ]
         return sorted(views, key=lambda v: (not v.waits, v.batch.expires_on, v.batch.id))
 
-    def _short(self, batch: Batch, verdict: Verdict | None) -> BatchView:
+    def _short(self, batch: Batch, verdict: Verdict | None, seen: Sequence[VvmObservation]) -> BatchView:
         # Only a batch judged anew after a decision needs the second look.
         decided = verdict if verdict is not None and verdict.state == VerdictState.DECIDED else None
         if verdict is not None and decided is None and verdict.number > 1:
             decided = self.records.decision(batch.id)
-        return BatchView(batch, verdict, decided)
+        return BatchView(batch, verdict, decided, worst=_worst(seen))
 
     def batch_view(self, site: Site, batch_id: str) -> BatchView:
         """One batch with all that led to its verdict."""
@@ -467,6 +490,7 @@ class Questions:
             tuple(self.records.placements(batch=batch.id)),
             observed[-1] if observed else None,
             tuple(self._findings(verdict)),
+            _worst(observed),
         )
 
     def verdict(self, site: Site, verdict_id: str) -> Verdict:
@@ -550,6 +574,17 @@ class Questions:
 
 
 # --- pure answers ---------------------------------------------------------------------------------------------
+
+
+def reason_codes(verdict: Verdict | None) -> list[str]:
+    """The codes of a verdict's reasons."""
+    reasons = () if verdict is None else verdict.reasons
+    return [str(r.get("code", "")) if isinstance(r, Mapping) else str(r) for r in reasons]
+
+
+def _worst(seen: Iterable[VvmObservation]) -> VvmObservation | None:
+    """The first reading of the worst stage: a VVM only darkens."""
+    return max(seen, key=lambda v: (str(v.stage), -v.at_ms), default=None)
 
 
 def _is_temperature_of(stream_id: str, serials: set[str]) -> bool:

@@ -38,9 +38,8 @@ class AnswerItem:
 
 def answer_item(words: Words, answer: Answer) -> AnswerItem:
     """``May be given`` or ``Do not give``, and why."""
-    verdict = answer.place.view.verdict
-    if answer.why == "waits" and verdict is not None:
-        why = words.known("verdict_means", verdict.verdict)
+    if answer.why == "waits":
+        why = words.known("verdict_means", answer.place.view.word)
     elif answer.why == "not_first" and answer.first is not None:
         why = words("give_why.not_first", number=answer.first.batch_number)
     else:

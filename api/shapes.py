@@ -313,6 +313,11 @@ class VvmOut(Out):
 
 
 class BatchOut(Out):
+    """``answer``: what holds now: released, discarded, or a verdict's word, never better than ``vvm_worst``; null: not judged.
+
+    ``judged_anew``: that reading is newer than the verdict, which is judged anew. ``vvm``: the last one (single batch only).
+    """
+
     id: str
     site: str
     product_kfa: str
@@ -323,6 +328,9 @@ class BatchOut(Out):
     verdict: VerdictOut | None = None
     placements: list[PlacementOut] = []
     vvm: VvmOut | None = None
+    vvm_worst: VvmOut | None = None
+    answer: str | None = None
+    judged_anew: bool = False
 
 
 class TurnOut(Out):

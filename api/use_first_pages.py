@@ -75,10 +75,6 @@ def use_first_page(
 def places_of(desk: Desk, site: Site) -> list[Place]:
     """Every batch of the site with its turn."""
     views = {v.batch.id: v for v in desk.questions.batch_views(site)}
-    worst: dict[str, VvmStage] = {}
-    for seen in desk.records.vvm_observations(site=site.id):
-        stage = VvmStage(str(seen.stage))
-        worst[seen.batch] = max(stage, worst.get(seen.batch, stage))  # a VVM only darkens
     names = {e.id: e.name for e in desk.records.equipment_list(site.id)}
     stands: dict[str, list[str]] = {}
     now_ms = desk.clock.now_ms()
@@ -86,12 +82,13 @@ def places_of(desk: Desk, site: Site) -> list[Place]:
         if stay.from_ms <= now_ms and (stay.to_ms is None or now_ms < stay.to_ms):
             stands.setdefault(stay.batch, []).append(names.get(stay.equipment, stay.equipment))
     today = datetime.fromtimestamp(now_ms // 1000, UTC).astimezone(ZoneInfo(site.zone)).date()
-    turns = order_of_use([_stock(v, worst.get(name), name in stands) for name, v in views.items()], today)
+    turns = order_of_use([_stock(v, name in stands) for name, v in views.items()], today)
     return [Place(t, views[t.stock.batch], tuple(stands.get(t.stock.batch, ()))) for t in turns]
 
 
-def _stock(view: BatchView, stage: VvmStage | None, stands: bool) -> Stock:
-    word = None if view.verdict is None else VerdictWord(str(view.verdict.verdict))
+def _stock(view: BatchView, stands: bool) -> Stock:
+    word = None if view.verdict is None else VerdictWord(view.word)
+    stage = None if view.worst is None else VvmStage(str(view.worst.stage))
     released = view.settled and not view.discarded
     batch = view.batch
     return Stock(batch.id, batch.product_kfa, batch.expires_on, stage, word, released, view.discarded, stands)
