@@ -4,6 +4,9 @@
     ]d2 01 08991234000015 17 271130 10 PB2411A <GS> 21 000123 as a scanner sends it, FNC1 as ASCII 29 (no spaces)
 
 Element strings: an application identifier (AI), then its value, of fixed length (01, 17, 11, ...) or up to a GS (10, 21).
+    8991234000012, ]E08991234000012                             a plain barcode (EAN-13 and its kin): a GTIN and no batch number
+    https://id.gs1.org/01/08991234000015/10/PB2411A?17=271130   a GS1 Digital Link: parts in its path, and after the "?"
+
 Many scanners that type cannot type ASCII 29 and are set to send something readable for it, which is read as it.
 AI list from memory, data content confirmed by [S68]; day 00 of a date is the last day of its month (from memory).
 """
@@ -15,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from telemetry.gtin import key_problem
+from telemetry.gtin import check_digit, key_problem
 
 GS = "\x1d"
 MAX_SIGNS = 200
@@ -24,6 +27,12 @@ _STAND_INS = re.compile(r"\u241d|<GS>|\{GS\}|\[GS\]|\^\]")
 """How scanners and clipboards write a GS (from memory): but for <GS> in signs that no batch number can hold."""
 _SYMBOLOGY = re.compile(r"^\](?:d2|C1|Q3|e0|J1)")
 """What scanners put before: GS1 DataMatrix, GS1-128, GS1 QR, GS1 DataBar, GS1 DotCode."""
+
+_PLAIN = re.compile(r"(?:\](?:E[0-4]|I1|C0|X0))?(\d{12,14}|(?<=\]E4)\d{8})")
+"""EAN-13, UPC-A, ITF-14 (EAN-8 only where the scanner names it: eight digits may be an element too)."""
+_LINK = re.compile(r"https?://[^/?#]+(?:/[^?#]*?)??/01/([^?#]*)(?:\?([^#]*))?", re.IGNORECASE)
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+_PERCENT = re.compile(r"%([0-7][0-9A-Fa-f])")
 
 _SPACES = " \t\r\n"
 
@@ -77,12 +86,15 @@ def starts_an_element(text: str) -> bool:
 
 
 def parse_barcode(text: str) -> Barcode:
-    """The parts of a barcode; raises BarcodeError (too_long, unknown_ai, twice, check_digit, bad_date, bad_value, empty)."""
+    """The parts of a barcode; raises BarcodeError.
+
+    Its reasons: too_long, unknown_ai, twice, check_digit, bad_date, bad_value, empty, no_link.
+    """
     if len(text) > MAX_SIGNS:
         raise BarcodeError("too_long", f"{len(text)} signs, a pack's code has at most {MAX_SIGNS}")
     found: dict[str, str] = {}
     plain = _SYMBOLOGY.sub("", _STAND_INS.sub(GS, text).strip(_SPACES), count=1).lstrip(_SPACES + GS)
-    for ai, value in _bracketed(plain) if plain.startswith("(") else _raw(plain):
+    for ai, value in _elements(plain):
         if ai in found and found[ai] != value:
             raise BarcodeError("twice", f"({ai}) stands twice, as {found[ai]} and as {value}", f"({ai})")
         found[ai] = _checked(ai, value)
@@ -99,6 +111,31 @@ def parse_barcode(text: str) -> Barcode:
         dates.get("11"),
         {ai: value for ai, value in found.items() if ai not in named},
     )
+
+
+def _elements(text: str) -> Iterator[tuple[str, str]]:
+    if (bare := _PLAIN.fullmatch(text)) and (text.startswith("]") or check_digit(bare[1][:-1]) == int(bare[1][-1])):
+        return iter([("01", bare[1].zfill(14))])
+    if _WEB.match(text):
+        return _linked(text)
+    return _bracketed(text) if text.startswith("(") else _raw(text)
+
+
+def _linked(text: str) -> Iterator[tuple[str, str]]:
+    """A Digital Link: ``/01/GTIN`` and further AIs with their values in the path, more as ``AI=value`` behind it.
+
+    What else an address holds (``linkType=``, an AI that is not known here) says nothing of the pack.
+    """
+    link = _LINK.match(text)
+    if link is None:
+        raise BarcodeError("no_link", "a web address without /01/ and a GTIN")
+    path = ["01", *link[1].rstrip("/").split("/")]
+    pairs = [*zip(path[::2], path[1::2], strict=False)]
+    pairs += [(ai, value) for ai, _, value in (part.partition("=") for part in re.split("[&;]", link[2] or ""))]
+    for ai, value in pairs:
+        if ai in _AIS:
+            plain = _PERCENT.sub(lambda m: chr(int(m[1], 16)), value)
+            yield ai, plain.zfill(14) if ai == "01" and len(plain) in (8, 12, 13) else plain
 
 
 _BRACKET = re.compile(r"\((\d{2,4})\)")

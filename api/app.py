@@ -40,6 +40,7 @@ from api.questions import Questions, ReadLedger
 from api.roles import ForbiddenError
 from api.security import Gate, Visitor
 from api.shapes import HealthOut
+from api.words import catalogue
 from gateway.broker_accounts import BrokerAccounts
 from gateway.records import Code, Records, Refused, UnknownRecord
 from ingest.store import Store
@@ -198,7 +199,28 @@ def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)  # noqa: S101
     status = _REFUSED_AS.get(error.code, 409)
     fields = [{"field": error.field, "problem": error.message}] if error.field else []
-    return _answer(request, ProblemBody(status, str(error.code), error.message, error.advice, fields=fields))
+    wrong = _wrong_field(request, error) if error.code is Code.BAD_VALUE else None
+    return _answer(
+        request, ProblemBody(status, str(error.code), error.message, error.advice, fields=fields, wrong=wrong)
+    )
+
+
+_ASKED_AS = {
+    "from_ms": ("first", "since"),
+    "to_ms": ("last",),
+    **dict.fromkeys(("since_ms", "damaged_ms", "destroyed_ms"), ("since",)),
+}
+"""Which field of a form asks for what the records name."""
+
+
+def _wrong_field(request: Request, error: Refused) -> Wrong | None:
+    """The field as the person's form names it, and the rule it broke; None where no page asks for it."""
+    form: Form | None = getattr(request.state, "form", None)
+    fields = form.fields if form else {}
+    name = next((n for n in (*_ASKED_AS.get(error.field, ()), error.field) if n in fields), "")
+    if f"field.{name}" not in catalogue():
+        return None
+    return Wrong(error.rule or "not_right", name)
 
 
 def _unknown(request: Request, error: Exception) -> Response:

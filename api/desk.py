@@ -240,8 +240,12 @@ class Form:
 
     @property
     def typed(self) -> dict[str, str]:
-        """What a person wrote, for the page of an error: nothing that was typed is lost."""
-        return {name: self.fields[name] for name in _TYPED if self.fields.get(name)}
+        """The fields that a person writes into, for the page of an error: nothing that was typed is lost.
+
+        Those left empty too, for they may be what is missing; none where nothing at all was typed.
+        """
+        asked = {name: self.fields[name] for name in _TYPED if name in self.fields}
+        return asked if any(asked.values()) else {}
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -323,6 +327,7 @@ def page(
         "languages": LANGUAGES,
         "language_names": _LANGUAGE_NAMES,
         "language_path": request.url.path if request.method in _SAFE else "/",
+        "language_query": _asked(request),
         "style_url": stylesheet()[1],
         "person": person,
         "csrf": csrf,
@@ -338,6 +343,13 @@ def page(
     if request.query_params.get("lang") in LANGUAGES:
         desk.gate.set_cookie(response, LANGUAGE_COOKIE, words.language, 365 * 86_400)
     return response
+
+
+def _asked(request: Request) -> str:
+    """What the page's address asks for, to go along when the language is changed; not what was just done."""
+    if request.method not in _SAFE:
+        return ""
+    return urlencode([(k, v) for k, v in request.query_params.multi_items() if k not in ("lang", "done")])
 
 
 class _Can:

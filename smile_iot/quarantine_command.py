@@ -15,10 +15,11 @@ from telemetry.contract import iso_utc_seconds
 from telemetry.errors import ConfigError, ContractError
 
 if TYPE_CHECKING:
+    from api.words import Words
     from gateway.records import QuarantineItem, Records
 
 _REPAIRS = ("as_is", "undated", "readdress", "import", "supplied")
-_HEAD = ("id", "site", "edge", "received", "bytes", "state", "reason")
+_HEAD = ("id", "site", "edge", "received", "bytes", "state", "reason")  # columns; quarantine_list has their words
 _SHOWN = 12
 
 
@@ -28,9 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed.add_argument("--site", default=None, help="this site's only")
     listed.add_argument("--all", action="store_true", help="also what was sent through or put aside")
     show = actions.add_parser("show", help="one message: why it waits, what to do, what it holds, what was done")
-    show.add_argument(
-        "--language", choices=("id", "en"), default="en", help="language of the explanation (default en)"
-    )
     correct = actions.add_parser("correct", help="keep a correction beside the original, which stays as it came")
     how = correct.add_mutually_exclusive_group(required=True)
     how.add_argument("--repair", choices=_REPAIRS[:-1], help="a repair that fits its reason (show lists them)")
@@ -43,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser_.add_argument("--reason", required=True, help="why; it stays in the audit")
         parser_.add_argument("--actor", default=getpass.getuser(), help="who does it (default: the user name)")
     for parser_ in (listed, show, correct, replay, discard):
+        parser_.add_argument("--language", choices=("id", "en"), default="id", help="language of the answer (id)")
         add_config_argument(parser_)
 
 
@@ -56,38 +55,49 @@ def run(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace, records: Records) -> list[str]:
     from gateway.records import QuarantineState
 
+    words = _words(args)
     items = records.quarantine_items(args.site, None if args.all else QuarantineState.WAITING)
     if not items:
-        return ["Nothing waits."]
-    rows = [_HEAD, *(_row(item) for item in items)]
+        return [words("quarantine.none")]
+    rows = [tuple(words(f"quarantine_list.{name}") for name in _HEAD), *(_row(item, words) for item in items)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _row(item: QuarantineItem) -> tuple[str, ...]:
-    state = "asked for" if item.asked_ms is not None else "corrected" if item.repair else str(item.state)
+def _words(args: argparse.Namespace) -> Words:
+    from api.words import Words
+
+    return Words(args.language)
+
+
+def _row(item: QuarantineItem, words: Words) -> tuple[str, ...]:
+    if item.asked_ms is not None:
+        state = words("quarantine_list.asked_for")
+    else:
+        state = words("quarantine_list.corrected") if item.repair else words.known("quarantine_state", item.state)
     place = (item.site or "-", item.edge or "-")
     return (item.id[:_SHOWN], *place, iso_utc_seconds(item.received_ms), str(len(item.payload)), state, item.reason)
 
 
 def _show(args: argparse.Namespace, records: Records) -> list[str]:
     from api.quarantine_words import explained, shown_payload
-    from api.words import Words
 
-    item = _find(records, args.item)
-    said = explained(Words(args.language), item.reason)
+    words, item = _words(args), _find(records, args.item)
+    said = explained(words, item.reason)
+    received = words("quarantine_list.received_at", time=iso_utc_seconds(item.received_ms))
     lines = [
-        f"{item.id}  {said.title} ({item.reason}), {item.state}",
+        f"{item.id}  {said.title} ({item.reason}), {words.known('quarantine_state', item.state)}",
         f"  {said.means}",
         f"  {said.todo}",
-        f"  {item.topic}, received {iso_utc_seconds(item.received_ms)}: {item.detail}",
-        *(f"  repair {word}: {text}" for word, text in said.repairs),
-        "  it can never be sent through: nobody can sign in the edge's place" if not said.repairs else "",
-        f"as it came, {len(item.payload)} bytes:",
+        f"  {item.topic}, {received}: {item.detail}",
+        *(f"  --repair {word}: {text}" for word, text in said.repairs),
+        "" if said.repairs else f"  {words('quarantine_list.never')}",
+        words("quarantine_list.came", n=len(item.payload)),
         shown_payload(item.payload)[0],
     ]
     if item.corrected is not None:
-        lines += [f"corrected ({item.repair}), for {item.corrected_topic}:", shown_payload(item.corrected)[0]]
+        head = words("quarantine_list.corrected_as", repair=item.repair, topic=item.corrected_topic)
+        lines += [head, shown_payload(item.corrected)[0]]
     lines += [
         f"{iso_utc_seconds(r.at_ms)} {r.actor} {r.action}: {r.reason}"
         for r in records.audit_of(f"quarantine:{item.id}")
@@ -116,17 +126,17 @@ def _correct(args: argparse.Namespace, records: Records) -> list[str]:
             "--repair" if args.repair else "--file", str(error), advice="show lists what fits"
         ) from error
     records.correct_quarantine(item.id, repair, topic, payload, *_act(args))
-    return [f"corrected: {item.id} ({repair}); smile-iot quarantine replay sends it through"]
+    return [_words(args)("quarantine_list.did_correct", id=item.id, repair=repair)]
 
 
 def _replay(args: argparse.Namespace, records: Records) -> list[str]:
     item = records.ask_replay(_find(records, args.item).id, *_act(args))
-    return [f"asked for: {item.id}; ingest tries it within seconds, and where it is refused again it waits on"]
+    return [_words(args)("quarantine_list.did_ask", id=item.id)]
 
 
 def _discard(args: argparse.Namespace, records: Records) -> list[str]:
     item = records.settle_quarantine(_find(records, args.item).id, "discarded", *_act(args))
-    return [f"put aside: {item.id}"]
+    return [_words(args)("quarantine_list.did_aside", id=item.id)]
 
 
 def _act(args: argparse.Namespace) -> tuple[Any, str, int]:

@@ -354,7 +354,11 @@ def _verdict_json(judged: Judged) -> dict[str, Any]:
 
 def as_text(made: Outcome, words: Words) -> str:
     """A line an equipment, then each difference in words, then the verdicts."""
-    days, until = (made.now_ms - made.from_ms) // _DAY_MS, iso_utc(made.now_ms)
+    zones = {made.registry.sites[r.site].zone for r in made.equipment}
+    days, until = (
+        (made.now_ms - made.from_ms) // _DAY_MS,
+        words.time(made.now_ms, zones.pop() if len(zones) == 1 else "UTC"),
+    )
     head = "replay.head_asked" if made.question else "replay.head"
     lines = [words(head, days=days, time=until, question=made.question)]
     lines += [_equipment_line(r, made, words) for r in made.equipment] or [words("replay.no_equipment")]

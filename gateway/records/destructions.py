@@ -110,7 +110,9 @@ class DestructionsPart(Part):
             if case.damaged_by:
                 return case
             if damaged_ms is not None and damaged_ms > at_ms:
-                raise Refused(Code.BAD_VALUE, "it was not made unusable in the future", field="damaged_ms")
+                raise Refused(
+                    Code.BAD_VALUE, "it was not made unusable in the future", field="damaged_ms", rule="to_come"
+                )
             confirmed = replace(case, damaged_by=actor.name, damaged_ms=at_ms if damaged_ms is None else damaged_ms)
             return _changed(tx, confirmed, _act(actor, reason, at_ms), "destruction_damaged")
 
@@ -136,6 +138,7 @@ class DestructionsPart(Part):
                     Code.BAD_VALUE,
                     "it was destroyed after it was weighed and confirmed unusable, and not in the future",
                     field="destroyed_ms",
+                    rule="not_in_order",
                 )
             new = replace(held, destroyed_ms=destroyed_ms, destroyed_by=actor.name)
             tx.put(DESTRUCTION_BAG, new, _act(actor, reason, at_ms), action="destruction_bag_destroyed")

@@ -65,9 +65,13 @@ class UnknownRecord(SmileIotError):  # noqa: N818  (the name the architecture pi
 
 
 class Refused(SmileIotError):  # noqa: N818  (the name the architecture pins)
-    """The records keep what they had; ``code`` says why, ``field`` what is wrong (or "")."""
+    """The records keep what they had; ``code`` says why, ``field`` what is wrong (or "").
 
-    def __init__(self, code: Code, message: str, *, field: str = "", advice: str = "") -> None:
+    ``rule``: of a BAD_VALUE the rule that was broken, as a page words it (api's ``wrong.``), or "".
+    """
+
+    def __init__(self, code: Code, message: str, *, field: str = "", advice: str = "", rule: str = "") -> None:
         super().__init__(f"{code}: {message}", advice=advice)
         self.code = code
         self.field = field
+        self.rule = rule

@@ -49,7 +49,7 @@ class ProbesPart(Part):
         if not certificate.strip():
             raise Refused(Code.BAD_VALUE, "a correction has the number of its certificate", field="certificate")
         if not 0 <= from_ms <= at_ms + MOST_AHEAD_MS:
-            raise Refused(Code.BAD_VALUE, "from when? At most a year ahead", field="from_ms")
+            raise Refused(Code.BAD_VALUE, "from when? At most a year ahead", field="from_ms", rule="year_ahead")
         with self._write() as tx:
             site = _site_of(tx, stream)
             rows = tx.all(PROBE_CORRECTION, *equal(PROBE_CORRECTION, stream=stream))
@@ -98,6 +98,7 @@ class ProbesPart(Part):
                     Code.BAD_VALUE,
                     f"{MOST_MARKS} marks of {stream} stand already",
                     field="stream",
+                    rule="many_marks",
                     advice="take marks back and make a longer one, or replace the sensor",
                 )
             new = ReadingMark(stream, len(rows) + 1, from_ms, to_ms, actor.name, at_ms, site)
@@ -130,16 +131,19 @@ class ProbesPart(Part):
 
 def _check_span(from_ms: int, to_ms: int, at_ms: int) -> None:
     if not 0 <= from_ms < to_ms:
-        raise Refused(Code.BAD_VALUE, "the end of a mark lies after its beginning", field="to_ms")
+        raise Refused(
+            Code.BAD_VALUE, "the end of a mark lies after its beginning", field="to_ms", rule="before_first"
+        )
     if to_ms - from_ms > MOST_MARKED_MS:
         raise Refused(
             Code.BAD_VALUE,
             "a mark holds for a day at most",
             field="to_ms",
+            rule="a_day",
             advice="take a sensor that is wrong for longer out of its equipment",
         )
     if to_ms > at_ms + CLOCK_AHEAD_MS:
-        raise Refused(Code.BAD_VALUE, "readings that did not come yet are not marked", field="to_ms")
+        raise Refused(Code.BAD_VALUE, "readings that did not come yet are not marked", field="to_ms", rule="to_come")
 
 
 def _check_offset(offset_c: Decimal) -> None:
@@ -189,6 +193,7 @@ def _stood_in(tx: Tx, stream: str, from_ms: int, to_ms: int, site: str | None) -
             Code.BAD_VALUE,
             f"{serial} did not stand at one site, or at another than this, in that time",
             field="from_ms",
+            rule="not_here_then",
             advice="mark only the time in which the sensor stood at your site",
         )
     (here,) = seen

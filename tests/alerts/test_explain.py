@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import alerts.document
 import alerts.explain as explain_module
 from alerts.config import Config
-from alerts.explain import Explanation, Outcome, explain
+from alerts.explain import Difference, Explanation, Outcome, explain
 from alerts.homes import EVER_MS, FOREVER_MS
 from alerts.memory import Memory
 from alerts.profiles import table_of
@@ -171,10 +171,10 @@ def test_a_changed_rule_version_is_named_and_the_old_verdict_still_comes_out_by_
     found = ask(rules=replace(rules, catalogue=other))
     (rule,) = found.rule_changes
     assert (rule.part, rule.subject) == ("rule", "refrigerator")
-    text = f"version {fridge.version} then, 2027.1 now; HEAT: limit_c was 8.0, is 9.5"
-    assert difference_text(rule, Words("en")) == text
-    text = f"versi {fridge.version} saat itu, 2027.1 sekarang; HEAT: limit_c dulu 8.0, sekarang 9.5"
-    assert difference_text(rule, Words("id")) == text
+    text = f"version {fridge.version} then, 2027.1 now; HEAT: limit (°C) was 8.0, is 9.5"
+    assert difference_text(rule, Words("en"), "Asia/Jakarta") == text
+    text = f"versi {fridge.version} saat itu, 2027.1 sekarang; HEAT: batas (°C) dulu 8.0, sekarang 9.5"
+    assert difference_text(rule, Words("id"), "Asia/Jakarta") == text
     assert (found.same, found.rebuilt) == (True, found.document)
     assert found.today is not None
     assert found.today.word == "use_first"
@@ -213,7 +213,7 @@ def test_a_changed_product_row_is_named(hot: Any, ask: Ask) -> None:
     (rule,) = found.rule_changes
     assert found.same
     assert rule.subject == f"product {kfa}"
-    assert difference_text(rule, Words("en")).endswith("; vvm_type was VVM7, is VVM30")
+    assert difference_text(rule, Words("en"), "Asia/Jakarta").endswith("; VVM type was VVM7, is VVM30")
 
 
 def test_a_footnote_in_the_product_table_is_a_change_of_rules_and_no_difference(hot: Any, ask: Ask) -> None:
@@ -402,3 +402,18 @@ def test_whatever_happened_every_verdict_of_a_batch_comes_out_the_same(
         found = explain(world.records, memory, rules_of(Config()), verdict.id, world.clock.now_ms())
         assert found.same, found.differences
     memory.close()
+
+
+def test_differences_name_fields_in_words_and_times_on_the_sites_clock_with_its_zone() -> None:
+    """Of a day of UTC it is said from when to when it is at the site; nothing of the document's own spelling is left."""
+    ended = Difference("placement", "to", "was", {"old": None, "new": "2026-11-28T12:29:04.017Z"})
+    place = Difference("placement", "P1", "within", within=(ended,))
+    day = Difference("fact", "2026-11-28", "day_count", {"was": 3, "now": 4})
+    assert (
+        difference_text(place, Words("id"), "Asia/Jakarta") == "sampai dulu tidak ada, sekarang 28 Nov 2026 19.29 WIB"
+    )
+    assert difference_text(place, Words("en"), "Asia/Jakarta") == "to was nothing, is 28 Nov 2026 19:29 WIB"
+    said = difference_text(Difference("fact", "LOG-1", "within", within=(day,)), Words("id"), "Asia/Makassar")
+    assert "28 Nov 2026 08.00 WITA" in said
+    assert "29 Nov 2026 08.00 WITA" in said
+    assert "3 data saat itu, 4 sekarang" in said

@@ -103,3 +103,42 @@ def test_what_is_written_is_read_again_in_both_forms(number: int, day: date, bat
     wanted = Barcode(gtin, day, batch, serial)
     assert parse_barcode(f"(01){gtin}(17){day:%y%m%d}(10){batch}(21){serial}") == wanted
     assert parse_barcode(f"01{gtin}17{day:%y%m%d}10{batch}\x1d21{serial}") == wanted
+
+
+@pytest.mark.parametrize("text", ["8991234000015", "08991234000015", "]E08991234000015", "]I108991234000015"])
+def test_a_plain_barcode_is_a_gtin_and_names_no_batch(text: str) -> None:
+    assert parse_barcode(text) == Barcode(gtin="08991234000015")
+
+
+def test_a_plain_barcode_that_begins_like_an_element_is_no_batch_number() -> None:
+    """An EAN-13 of 10... would else be read as the batch number of what follows."""
+    code = "1012345678901"[:-1]
+    assert parse_barcode(f"{code}{check_digit(code)}").batch_number is None
+
+
+def test_a_misread_plain_barcode_is_told_by_its_check_digit() -> None:
+    with pytest.raises(BarcodeError) as error:
+        parse_barcode("]E08991234000016")
+    assert error.value.reason == "check_digit"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://id.gs1.org/01/08991234000015/10/PB2411A/21/000123?17=271130",
+        "https://id.gs1.org/01/08991234000015/10/PB2411A/21/000123/17/271130",
+        "HTTPS://pabrik.example/id/vaksin/01/08991234000015/10/PB2411A/21/000123?linkType=gs1:pip&17=271130#top",
+        "https://id.gs1.org/01/8991234000015/10/PB%32411A/21/000123?17=271130",
+    ],
+)
+def test_req_40_a_digital_link_holds_the_same_parts(text: str) -> None:
+    assert parse_barcode(text) == parse_barcode(PRINTED)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("https://example.org/vaksin", "no_link"), ("https://x/01/", "bad_value")]
+)
+def test_an_address_without_a_gtin_is_told_as_one(text: str, reason: str) -> None:
+    with pytest.raises(BarcodeError) as error:
+        parse_barcode(text)
+    assert error.value.reason == reason

@@ -569,3 +569,45 @@ def test_full_pages_stay_small(world: Any) -> None:
     asker = world.log_in("manager", "id")
     sizes = {p: len(asker.get(f"/sites/PKM-A/{p}").content) for p in ("weighing", "batches", "smile", "audit", "")}
     assert {p: size for p, size in sizes.items() if size >= 30_000} == {}
+
+
+# --- found in the demo: fields of refusals, the language link ---
+
+MARK = "/sites/PKM-A/equipment/KULKAS-A/marks"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        ("2026-11-20T10:00:00", "2026-11-20T09:00:00", "Sampai: harus sesudah waktu mulai."),
+        ("2026-11-20T10:00:00", "2026-11-20T18:00:00", "Sampai: waktu itu belum terjadi."),
+        ("2026-11-18T10:00:00", "2026-11-20T09:00:00", "Sampai: paling lama satu hari"),
+    ],
+)
+def test_what_the_records_refuse_names_the_field_of_the_form_and_why(
+    world: Any, first: str, last: str, words: str
+) -> None:
+    """The form to send again has all its fields, with the inputs they have on their own page."""
+    form = {"stream": "LOG-1/temperature_c", "first": first, "last": last, "reason": "the cable was loose"}
+    answer = world.log_in("manager", "id").post(MARK, form)
+    assert answer.status_code == 422
+    assert words in answer.text
+    for name, value in (("first", first), ("last", last)):
+        assert re.search(rf'name="{name}" type="datetime-local"[^>]* required value="{value}"', answer.text)
+
+
+def test_a_field_that_came_empty_is_in_the_form_to_send_again(world: Any) -> None:
+    form = {
+        "stream": "LOG-1/temperature_c",
+        "first": "2026-11-20T10:00:00",
+        "last": "2026-11-20T11:00:00",
+        "reason": "",
+    }
+    answer = world.log_in("manager", "id").post(MARK, form)
+    assert "Alasan: wajib diisi." in answer.text
+    assert '<textarea id="typed-reason" name="reason"' in answer.text
+
+
+def test_the_link_to_the_other_language_keeps_what_the_page_was_asked(world: Any) -> None:
+    html = world.log_in("operator", "id").get("/sites/PKM-A/scan", params={"code": "(10)A&B", "done": "placed"}).text
+    assert 'href="/sites/PKM-A/scan?code=%2810%29A%26B&amp;lang=en"' in html

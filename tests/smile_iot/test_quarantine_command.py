@@ -39,26 +39,26 @@ def item(config: str, key: str) -> QuarantineItem:
 
 
 def test_what_waits_is_listed(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["quarantine", "list", "--config", config]) == 0
+    assert main(["quarantine", "list", "--language", "en", "--config", config]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["id", "aaa1", "aaa2"]
-    assert main(["quarantine", "list", "--site", "S9", "--config", config]) == 0
-    assert "Nothing waits" in capsys.readouterr().out
+    assert main(["quarantine", "list", "--site", "S9", "--language", "en", "--config", config]) == 0
+    assert "No message waits" in capsys.readouterr().out
 
 
 def test_a_message_is_explained_in_both_languages(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["quarantine", "show", "aaa1", "--config", config]) == 0
+    assert main(["quarantine", "show", "aaa1", "--language", "en", "--config", config]) == 0
     said = capsys.readouterr().out
-    for words in ("ahead of the server's clock", "repair undated", "repair supplied", "LOG-1/temperature_c"):
+    for words in ("ahead of the server's clock", "--repair undated", "--repair supplied", "LOG-1/temperature_c"):
         assert words in said
     assert main(["quarantine", "show", "aaa2", "--language", "id", "--config", config]) == 0
     said = capsys.readouterr().out
     assert "berubah di jalan" in said
-    assert "never be sent through" in said
+    assert "tidak pernah dapat dikirim ulang" in said
 
 
 def test_correct_then_replay(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    act = ["--reason", "clock was wrong", "--config", config]
+    act = ["--reason", "clock was wrong", "--language", "en", "--config", config]
     assert main(["quarantine", "correct", "aaa1", "--repair", "undated", *act]) == 0
     assert main(["quarantine", "replay", "aaa1", *act]) == 0
     kept = item(config, "aaa1")
@@ -67,14 +67,14 @@ def test_correct_then_replay(config: str, capsys: pytest.CaptureFixture[str]) ->
     assert kept.payload == GOOD
     assert kept.asked_by == getpass.getuser()
     capsys.readouterr()
-    assert main(["quarantine", "list", "--config", config]) == 0
+    assert main(["quarantine", "list", "--language", "en", "--config", config]) == 0
     assert "asked for" in capsys.readouterr().out
 
 
 def test_a_corrected_message_may_come_from_a_file(config: str, tmp_path: Path) -> None:
     file = tmp_path / "right.json"
     file.write_bytes(GOOD.replace(b"4.6", b"4.7"))
-    act = ["--reason", "read again", "--config", config]
+    act = ["--reason", "read again", "--language", "en", "--config", config]
     assert main(["quarantine", "correct", "aaa1", "--file", str(file), *act]) == 0
     assert item(config, "aaa1").corrected == file.read_bytes()
     file.write_text("{oops")
@@ -83,11 +83,22 @@ def test_a_corrected_message_may_come_from_a_file(config: str, tmp_path: Path) -
 
 
 def test_what_cannot_be_done_is_said(config: str, capsys: pytest.CaptureFixture[str]) -> None:
-    act = ["--reason", "please", "--config", config]
+    act = ["--reason", "please", "--language", "en", "--config", config]
     assert main(["quarantine", "replay", "aaa2", *act]) == 2
     assert main(["quarantine", "correct", "aaa2", "--repair", "as_is", *act]) == 2
     assert main(["quarantine", "correct", "aaa1", "--repair", "import", *act]) == 2
-    assert main(["quarantine", "show", "aaa", "--config", config]) == 2
+    assert main(["quarantine", "show", "aaa", "--language", "en", "--config", config]) == 2
     assert "2 messages have an id" in capsys.readouterr().err
     assert main(["quarantine", "discard", "aaa2", *act]) == 0
     assert item(config, "aaa2").state == "discarded"
+
+
+def test_every_action_answers_in_the_language_asked_for(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    act = ["--reason", "please", "--config", config]
+    for language, wanted in (("id", "keadaan"), ("en", "state")):
+        assert main(["quarantine", "list", "--language", language, "--config", config]) == 0
+        assert wanted in capsys.readouterr().out.splitlines()[0]
+    assert main(["quarantine", "discard", "aaa2", "--language", "en", *act]) == 0
+    assert "put aside" in capsys.readouterr().out
+    assert main(["quarantine", "discard", "aaa1", *act]) == 0
+    assert "disisihkan" in capsys.readouterr().out
