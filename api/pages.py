@@ -57,7 +57,7 @@ from api.security import (
 )
 from api.verdict_words import Told, history_item
 from api.words import Words
-from gateway.records import Bag, Decision, Equipment, EquipmentKind, FindingKind, Site, SmileState
+from gateway.records import Alarm, AlarmState, Bag, Decision, Equipment, EquipmentKind, FindingKind, Site, SmileState
 from gateway.records.waste import waste_classes
 
 router = APIRouter(include_in_schema=False)
@@ -218,12 +218,21 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
         counters=counter_rows(words, counted),
         availability=availability(words, counted.last_24h) if view.streams else "",
         forecast=forecast_text(words, site.zone, desk.records.forecast(equipment_id), now_ms),
+        foretold=view.equipment.kind != EquipmentKind.WASTE_STORE and not any(map(_too_cold, alarms)),
         silence=silence_text(words, site.zone, desk.records.forecast_silence(equipment_id), heard=heard),
         notes=notes(words, site, said, now_ms)[:_FEW],
         alarms=with_changed_limits(desk, site, words, items[:10], now_ms),
         calibration={d.serial: calibration(words, site, d, now_ms) for d in view.devices},
         zone_name=zone_name(site.zone, now_ms),
     )
+
+
+def _too_cold(alarm: Alarm) -> bool:
+    """Whether cold is the alarm that goes on: nobody waits for a forecast of warmth there."""
+    return alarm.state != AlarmState.CLOSED and alarm.finding.end_ms is None and alarm.finding.code in _COLD_CODES
+
+
+_COLD_CODES = frozenset({"FRZE", "FREEZE_POSSIBLE", "LOW", "COLD"})
 
 
 @router.get("/sites/{site_id}/alarms")

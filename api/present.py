@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -404,7 +404,7 @@ def day_picture(
     )
     hours = [
         {
-            "label": f"{words.clock(h.from_ms, site.zone)}",
+            "label": f"{words.day_month(_day_of(h.from_ms, site.zone))} {words.clock(h.from_ms, site.zone)}",
             "low_c": h.low_c,
             "high_c": h.high_c,
             "state": h.state.value,
@@ -414,6 +414,10 @@ def day_picture(
         for h in reversed(day.hours)
     ]
     return Markup(draw(chart)), summary, hours  # noqa: S704  (every text in it is escaped by chart.draw)
+
+
+def _day_of(ms: int, zone: str) -> date:
+    return datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone)).date()
 
 
 _COMPARED = {Comparator.GT: "gt", Comparator.GE: "ge", Comparator.LT: "lt", Comparator.LE: "le"}

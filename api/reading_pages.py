@@ -248,7 +248,8 @@ def _row(words: Words, zone: str, row: Row, amended: Amendments, gone: Sequence[
     """One reading: as it came, what counts of it, and what is to be known of it."""
     counted_c = amended.value_c(row.stream_id, row.t_ms, row.value)
     notes = [words("readings.uncalibrated")] if mark(row.t_ms, gone) else []
-    if row.value is not None and counted_c is None:
+    marked = row.value is not None and counted_c is None
+    if marked:
         notes.insert(0, words("readings.marked"))
     return {
         "t_ms": row.t_ms,
@@ -256,6 +257,7 @@ def _row(words: Words, zone: str, row: Row, amended: Amendments, gone: Sequence[
         "said": words.number(row.value),
         "counted": words.number(counted_c),
         "notes": ", ".join(notes),
+        "marked": marked,
     }
 
 

@@ -151,16 +151,16 @@ def as_csv(report: SiteReport) -> str:
 def _rows(told: dict[str, Any]) -> Iterator[list[str]]:
     site, span = told["site"], [told["first_day"], told["last_day"]]
     for figure, part, value in _lines({k: v for k, v in told.items() if k not in _NAMES and k != "equipment"}):
-        yield [site, "", told["name"], *span, figure, part, *_with_unit(figure, value)]
+        yield [site, "", told["name"], *span, *_with_unit(figure, part, value)]
     for e in told["equipment"]:
         head = [site, e["id"], e["name"]]
         days, doors = e.pop("days"), e.pop("doors")
         for figure, part, value in _lines({k: v for k, v in e.items() if k not in _NAMES}):
-            yield [*head, *span, figure, part, *_with_unit(figure, value)]
+            yield [*head, *span, *_with_unit(figure, part, value)]
         for before, day in [*(("", d) for d in days), *(("door.", d) for d in doors or ())]:
             at = day.pop("day")
             for figure, part, value in _lines(day, before):
-                yield [*head, at, at, figure, part, *_with_unit(figure, value)]
+                yield [*head, at, at, *_with_unit(figure, part, value)]
 
 
 _NAMES = frozenset({"site", "id", "name", "first_day", "last_day"})
@@ -190,12 +190,12 @@ def _lines(told: dict[str, Any], before: str = "") -> Iterator[Line]:
             yield (figure, "", "" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def _with_unit(figure: str, value: str) -> tuple[str, str]:
-    """Durations in minutes to a tenth: what people add up in a sheet."""
+def _with_unit(figure: str, part: str, value: str) -> tuple[str, str, str, str]:
+    """(figure, part, value, unit). Durations in minutes to a tenth, and so named: what people add up in a sheet."""
     unit = next((unit for end, unit in _UNITS.items() if figure.endswith(end)), "")
     if unit == "min" and value:
-        return str((Decimal(value) / 60_000).quantize(Decimal("0.1"), ROUND_HALF_UP)), unit
-    return value, unit if value else ""
+        value = str((Decimal(value) / 60_000).quantize(Decimal("0.1"), ROUND_HALF_UP))
+    return f"{figure.removesuffix('_ms')}_min" if unit == "min" else figure, part, value, unit if value else ""
 
 
 def _plain(cell: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 from alerts.equipment.kpis import Extremes, percent
@@ -63,7 +64,7 @@ def _named(words: Words, names: tuple[str, ...] | list[str]) -> str:
 def section(words: Words, e: EquipmentReport, zone: str) -> Section:
     """One equipment's part of the page."""
     sign, state = _state(words, e)
-    notable = [d for d in e.days if d.spent.out_ms or not d.said]
+    notable = _notable(words, e)
     return Section(
         e.id,
         e.name,
@@ -72,9 +73,29 @@ def section(words: Words, e: EquipmentReport, zone: str) -> Section:
         state,
         tuple(_lines(words, e, zone)),
         tuple((_degrees(words, b.label), b.counts) for b in e.bands),
-        tuple((words.date(d.day), _day(words, d, e.profile)) for d in notable[:MOST_DAY_LINES]),
-        max(0, len(notable) - MOST_DAY_LINES),
+        tuple((when, text) for when, text, _ in notable[:MOST_DAY_LINES]),
+        sum(n for _, _, n in notable[MOST_DAY_LINES:]),
     )
+
+
+def _notable(words: Words, e: EquipmentReport) -> list[tuple[str, str, int]]:
+    """(when, what, how many days): first the days out of range, then those of too few data, neighbours as one."""
+    found = [(words.date(d.day), _day(words, d, e.profile), 1) for d in e.days if d.spent.out_ms]
+    runs: list[list[DayLine]] = []
+    for d in e.days:
+        if d.said or d.spent.out_ms:
+            continue
+        if runs and runs[-1][-1].day + timedelta(days=1) == d.day:
+            runs[-1].append(d)
+        else:
+            runs.append([d])
+    for run in runs:
+        first, last = words.date(run[0].day), words.date(run[-1].day)
+        when = first if len(run) == 1 else words("report.days_run", first=first, last=last, n=len(run))
+        unknown_ms = sum(d.spent.unknown_ms for d in run)
+        text = words("chart.unknown_part", span=words.span(unknown_ms)) if unknown_ms else words("report.too_little")
+        found.append((when, text, len(run)))
+    return found
 
 
 def _state(words: Words, e: EquipmentReport) -> tuple[str, str]:
@@ -220,8 +241,8 @@ def as_text(words: Words, report: SiteReport) -> str:
     for s in (section(words, e, report.zone) for e in report.equipment):
         lines += ["", f"{s.name}: {s.state}", *(f"  {what}: {much}" for what, much in s.lines)]
         for label, counts in s.bands:
-            told = ", ".join(
-                f"{n} {words(f'finding_reason.{name}')}" for n, name in zip(counts, CLASSES, strict=True)
+            told = "; ".join(
+                f"{words(f'finding_reason.{name}')}: {n}" for n, name in zip(counts, CLASSES, strict=True)
             )
             lines.append(f"  SMILE {label}: {told}")
         lines += [f"  {day}: {text}" for day, text in s.days]

@@ -61,6 +61,28 @@ def test_the_page_says_why_nothing_is_forecast_in_both_languages(world: Any) -> 
     assert silence_text(Words("en"), "Asia/Jakarta", {"why": "later", "since_ms": 0}, heard=True) == ""
 
 
+@pytest.mark.parametrize("what", ["waste", "frozen"])
+def test_no_forecast_is_spoken_of_in_a_waste_store_or_where_cold_is_the_alarm(world: Any, what: str) -> None:
+    asker = world.log_in("operator", "en")
+    assert "No forecast now" in text_of(asker.get(PAGE).text)
+    if what == "waste":
+        store = replace(world.records.equipment("KULKAS-A"), kind="waste_store")
+        world.records.upsert_equipment(store, Actor("boss", "super_admin"), "waste is kept there", world.clock.now)
+    else:
+        frozen = replace(
+            world.records.finding("HEAT-1"), id="FRZE-1", code="FRZE", rule="refrigerator/FRZE", end_ms=None
+        )
+        world.records.save_findings([frozen], world.clock.now)
+    assert "No forecast now" not in text_of(asker.get(PAGE).text)
+
+
+def test_the_hours_of_a_day_are_told_with_their_dates(world: Any) -> None:
+    """Twenty-four hours lie in two days: an hour alone does not say which."""
+    page = text_of(world.log_in("operator", "en").get(PAGE).text)
+    assert "19 Nov 18:00" in page
+    assert "20 Nov 16:00" in page
+
+
 def test_an_old_forecast_tells_nothing_of_now(world: Any) -> None:
     now = world.clock.now
     made = forecast(now)

@@ -133,6 +133,9 @@ def test_12_an_operator_marks_a_reading_and_it_is_unknown_until_the_mark_is_take
     assert (now["latest"]["value"], now["latest"]["counted"], now["range_state"]) == (9.3, None, "unknown")
     shown = text_of(asker.get(PAGE).text)
     assert "9.3 – marked: not counted" in shown
+    rows = asker.get(f"{PAGE}?stream={STREAM}").text
+    assert "#mark" in rows
+    assert f"at={last_ms}#mark" not in rows  # what is marked is not offered to be marked again
     assert "the cable was loose" in shown
     equipment = text_of(asker.get(PAGE.rpartition("/")[0]).text)
     assert "The sensor said 9.3 °C; a person marked it as not counted" in equipment

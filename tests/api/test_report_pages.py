@@ -59,8 +59,8 @@ def test_req_14_a_month_of_one_days_data_is_never_called_in_range(world: Any) ->
     assert "Less than half of the data: cannot be called in range" in page
     assert "of the known time in range" not in page
     rows = csv_of(world, "month=2026-11")
-    assert rows["KULKAS-B", "time.in_range_ms", "", "2026-11-01/2026-11-30"] == ("", "")
-    assert rows["KULKAS-A", "time.above_ms", "", "2026-11-01/2026-11-30"] == ("655.0", "min")
+    assert rows["KULKAS-B", "time.in_range_min", "", "2026-11-01/2026-11-30"] == ("", "")
+    assert rows["KULKAS-A", "time.above_min", "", "2026-11-01/2026-11-30"] == ("655.0", "min")
     assert rows["KULKAS-A", "alarms.confirmed", "HEAT", "2026-11-01/2026-11-30"] == ("1", "")
 
 
@@ -161,7 +161,7 @@ def test_req_38_a_correction_applies_from_its_date_and_the_report_names_it(world
     assert "Values corrected by certificate LOG-1/temperature_c: −2.0 °C, since 20 Nov 2026 06:00 WIT" in page
     rows = csv_of(world, TWO_DAYS)
     at = "LOG-1/temperature_c 2026-11-19T21:00:00.000Z"
-    assert rows["KULKAS-A", "time.above_ms", "", "2026-11-20/2026-11-20"] == ("0.0", "min")
+    assert rows["KULKAS-A", "time.above_min", "", "2026-11-20/2026-11-20"] == ("0.0", "min")
     assert rows["KULKAS-A", "corrected.offset_c", at, "2026-11-19/2026-11-20"] == ("-2.0", "Cel")
     assert equipment(world, "KULKAS-A", "from=2026-11-18&to=2026-11-18")["corrected"] == []
 
@@ -290,3 +290,16 @@ def test_a_name_that_begins_like_a_formula_does_none(world: Any) -> None:
     answer = world.as_role("manager").get(f"{JSON}.csv?{TWO_DAYS}").text
     assert ",'=1+1," in answer
     assert ",=1+1," not in answer
+
+
+def test_the_days_to_look_at_begin_with_those_out_of_range_and_join_the_unknown_ones(world: Any) -> None:
+    """Nineteen days without enough data are one line, behind the one day that was too warm."""
+    page = text_of(world.log_in("manager", "en").get(f"{PAGE}?month=2026-11").text)
+    days = page[page.index("Days to look at") :]
+    assert days.index("20 Nov 2026 Above 8.0 °C 10 h 55 min") < days.index("1 Nov 2026 to 19 Nov 2026 (19 days)")
+
+
+def test_every_duration_of_the_csv_is_named_by_the_unit_it_is_written_in(world: Any) -> None:
+    rows = list(csv.DictReader(io.StringIO(world.as_role("manager").get(f"{JSON}.csv?{TWO_DAYS}").text)))
+    assert {row["unit"] for row in rows if row["figure"].endswith("_min")} == {"min", ""}
+    assert [row for row in rows if row["figure"].endswith("_ms")] == []

@@ -57,11 +57,11 @@ def test_text_json_and_csv_say_the_same(
     (fridge,) = json.loads(told(*DAY, "--json"))["equipment"]
     assert (fridge["time"]["above_ms"], fridge["in_range_percent"]) == (240 * MIN, "83.3")
     rows = {(r["equipment"], r["figure"], r["from"]): r for r in csv.DictReader(io.StringIO(told(*DAY, "--csv")))}
-    assert rows["F1", "time.above_ms", "2026-10-02"]["value"] == "240.0"
+    assert rows["F1", "time.above_min", "2026-10-02"]["value"] == "240.0"
     text = told(*DAY, "--language", "en")
     assert "Kulkas 1: 83.3 % of the known time in range" in text
     assert "Above 8.0 °C: 4 h" in text
-    assert "SMILE >8 °C: 0 less than 1 hour, 1 1 to 10 hours, 0 more than 10 hours" in text
+    assert "SMILE >8 °C: less than 1 hour: 0; 1 to 10 hours: 1; more than 10 hours: 0" in text
     assert "Data kurang dari separuh" in told("--month", "2026-10")  # one day of 31
 
 
