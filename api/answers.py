@@ -357,8 +357,10 @@ def acknowledge(
 def decide(
     request: Request, visitor: Annotated[Visitor, Depends(need(Right.DECIDE))], batch_id: Key, body: DecisionIn
 ) -> VerdictOut:
-    """Release or discard a batch, with a reason."""
-    return verdict_out(commands.decide(desk_of(request), visitor.person, batch_id, body.decision, body.reason))
+    """Release or discard a batch, with a reason. A release while its excursion or its place's alarm goes on needs ``knowing``."""
+    desk, person = desk_of(request), visitor.person
+    done = commands.decide(desk, person, batch_id, body.decision, body.reason, knowing=body.knowing)
+    return verdict_out(done)
 
 
 @router.post("/batches/{batch_id}/placements", tags=["batches"], status_code=201)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from api.desk import Desk, actor_of
+from api.places import against_release
 from api.problems import ProblemError, Wrong, not_found
 from api.questions import EquipmentView, Questions
 from api.roles import Person
@@ -80,9 +81,23 @@ def acknowledge(desk: Desk, person: Person, alarm_id: str, comment: str) -> Alar
     return desk.records.acknowledge(alarm_id, actor_of(person), comment, desk.clock.now_ms())
 
 
-def decide(desk: Desk, person: Person, batch_id: str, decision: str, reason: str) -> Verdict:
-    """Release or discard a batch."""
-    batch_of(desk.questions, person, batch_id)
+def decide(
+    desk: Desk, person: Person, batch_id: str, decision: str, reason: str, *, knowing: bool = False
+) -> Verdict:
+    """Release or discard a batch. ``knowing``: the person knows that its excursion goes on or its place is in alarm; a
+    release without is refused then.
+    """
+    batch, site = batch_of(desk.questions, person, batch_id)
+    if decision == Decision.RELEASED and not knowing:
+        still = against_release(desk.questions, site, desk.questions.batch_view(site, batch.id), desk.clock.now_ms())
+        if still:
+            named = ", ".join([*(f.code for f in still.findings), *(p.id for p in still.places)])
+            raise ProblemError(
+                409,
+                "still_in_alarm",
+                f"it goes on while {batch_id} would be released: {named}",
+                "Move the batch first, or say that you know it (knowing).",
+            )
     return desk.records.decide(batch_id, decision, actor_of(person), reason, desk.clock.now_ms())
 
 

@@ -28,6 +28,7 @@ from api.desk import (
 from api.equipment_words import availability, calibration, forecast_text, notes, silence_text
 from api.history import ms_of
 from api.limit_ends import with_changed_limits
+from api.places import against_release, places_now
 from api.present import (
     BatchItem,
     attachment_item,
@@ -39,7 +40,9 @@ from api.present import (
     ledger_item,
     ledger_notes,
     local_time,
+    place_text,
     smile_sign,
+    still_lines,
     zone_name,
 )
 from api.quarantine_words import detail_text
@@ -57,7 +60,7 @@ from api.security import (
 )
 from api.verdict_words import Told, history_item
 from api.words import Words
-from gateway.records import Alarm, AlarmState, Bag, Decision, Equipment, EquipmentKind, FindingKind, Site, SmileState
+from gateway.records import Alarm, AlarmState, Bag, Decision, EquipmentKind, FindingKind, Site, SmileState
 from gateway.records.waste import waste_classes
 
 router = APIRouter(include_in_schema=False)
@@ -298,7 +301,8 @@ def batch_page(request: Request, visitor: Looker, site_id: str, batch_id: str) -
         lived=Told(words, site.zone, places, lived).exposure() if lived else [],
         lived_title=_lived_title(words, site.zone, lived),
         sent=[attachment_item(words, a, places) for a in desk.questions.discards_sent(view)],
-        places=[] if view.discarded else _places_for_vaccines(desk, site, now_at),
+        places=[] if view.discarded else _places_for_vaccines(desk, site, words, now_at),
+        still=still_lines(words, site, places, against_release(desk.questions, site, view, desk.clock.now_ms())),
         stands=bool(now_at),
         now_local=local_time(now_ms, site.zone),
         zone_name=zone_name(site.zone, now_ms),
@@ -445,7 +449,9 @@ def acknowledge(
 def decide(
     request: Request, sent: Annotated[Sent, Depends(need_form(Right.DECIDE))], site_id: str, batch_id: str
 ) -> Response:
-    """Release or discard a batch, with a reason. A discard is asked once more: it cannot be undone."""
+    """Release or discard a batch, with a reason. A discard is asked once more: it cannot be undone; so is a release
+    while its excursion or its place's alarm goes on.
+    """
     visitor, form = sent
     decision, reason = form.choice("decision", "released", "discarded"), form.text("reason", 3)
     if decision == Decision.DISCARDED and form.fields.get("sure") != "yes":
@@ -454,7 +460,17 @@ def decide(
         if not view.discarded:
             shown = batch_item(words, site, _places(desk, site), view)
             return page(request, "discard.html", visitor=visitor, site=site, here="batches", b=shown, reason=reason)
-    commands.decide(desk_of(request), visitor.person, batch_id, decision, reason)
+    knowing = form.fields.get("knowing") == "yes"
+    if decision == Decision.RELEASED and not knowing:
+        desk, site, words = _here(request, visitor, site_id)
+        view, places = desk.questions.batch_view(site, batch_id), _places(desk, site)
+        still = still_lines(words, site, places, against_release(desk.questions, site, view, desk.clock.now_ms()))
+        if still:
+            b = batch_item(words, site, places, view)
+            return page(
+                request, "release.html", visitor=visitor, site=site, here="batches", b=b, reason=reason, still=still
+            )
+    commands.decide(desk_of(request), visitor.person, batch_id, decision, reason, knowing=knowing)
     return back_to(f"/sites/{site_id}/batches/{batch_id}", "decided")
 
 
@@ -484,7 +500,9 @@ def place(
         commands.take_out(desk, visitor.person, batch_id, reason, since_ms)
         return back_to(f"/sites/{site_id}/batches/{batch_id}", "taken_out")
     commands.place(desk, visitor.person, batch_id, commands.Move(where, reason, since_ms))
-    return back_to(f"/sites/{site_id}/batches/{batch_id}", "placed")
+    put = next(p for p in places_now(desk.questions, home, desk.clock.now_ms()) if p.id == where)
+    done = "placed_bad" if put.is_bad else "placed" if put.word == "in" else "placed_unknown"
+    return back_to(f"/sites/{site_id}/batches/{batch_id}", done)
 
 
 @router.post("/sites/{site_id}/weighings/{weighing_id}/tie")
@@ -563,11 +581,12 @@ def _batches(desk: Desk, site: Site, words: Words) -> tuple[list[BatchItem], lis
     return [b for b in items if not b.discarded], [b for b in items if b.discarded]
 
 
-def _places_for_vaccines(desk: Desk, site: Site, now_at: set[str]) -> list[tuple[str, list[Equipment]]]:
-    """Where a batch may be moved, by kind of equipment: never a waste store, and not where it stands."""
-    here = [e for e in desk.records.equipment_list(site.id) if e.id not in now_at]
-    kinds = [k for k in EquipmentKind if k != EquipmentKind.WASTE_STORE]
-    grouped = [(k.value, [e for e in here if e.kind == k]) for k in kinds]
+def _places_for_vaccines(
+    desk: Desk, site: Site, words: Words, now_at: set[str]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Where a batch may be moved, by kind of equipment, as (id, name and how it is there now); not where it stands."""
+    here = [p for p in places_now(desk.questions, site, desk.clock.now_ms()) if p.id not in now_at]
+    grouped = [(k.value, [(p.id, place_text(words, p)) for p in here if p.kind == k]) for k in EquipmentKind]
     return [(kind, found) for kind, found in grouped if found]
 
 

@@ -17,6 +17,7 @@ from alerts.verdicts import WENT_ON, WRONG_STORAGE
 from api.alarm_words import is_late
 from api.chart import Chart, Span, draw
 from api.history import ms_of
+from api.places import GoesOn, PlaceNow
 from api.questions import (
     HOUR_MS,
     BatchView,
@@ -266,6 +267,20 @@ def _release_over(
         since=words.time(since_ms, site.zone),
         why=why,
     ).rstrip(" :")
+
+
+def still_lines(words: Words, site: Site, places: Mapping[str, str], still: GoesOn) -> list[str]:
+    """What speaks against a release, each in a sentence."""
+    found = [f"{x.words}: {x.when}" for x in (item(words, site, places, f, None) for f in still.findings)]
+    return [*(words("decide.still_place", place=place_text(words, p)) for p in still.places), *found]
+
+
+def place_text(words: Words, place: PlaceNow) -> str:
+    """``Kulkas A: alarm, 9.3 °C``."""
+    state = words(f"state.{place.word}")
+    if place.view is None or place.view.counted_c is None:
+        return words("place.now", name=place.name, state=state)
+    return words("place.now_value", name=place.name, state=state, value=words.number(place.view.counted_c, 1))
 
 
 def _exposure(shown: Item, words: Words) -> Item:

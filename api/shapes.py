@@ -695,8 +695,11 @@ class MarkOut(Out):
 
 
 class DecisionIn(In):
+    """``knowing``: the person knows that the batch's excursion goes on, or that its place is in alarm (asked of a release)."""
+
     decision: Literal["released", "discarded"]
     reason: Reason
+    knowing: bool = False
 
 
 class PlacementIn(In):

@@ -512,6 +512,10 @@ def test_a_discard_is_asked_once_more(world: Any) -> None:
 
 
 def test_a_release_is_not_asked_twice(world: Any) -> None:
+    """Where nothing goes on any more (else: test_release.py): its refrigerator's alarm is over, and it stands in another."""
+    now = world.clock.now
+    world.records.save_findings([replace(world.records.finding("HEAT-1"), end_ms=now)], now)
+    world.records.move_batch("B1", "KULKAS-B", now, BOSS, "moved", now)
     done = world.log_in("manager").post(f"{BATCH}/decision", {"decision": "released", "reason": "VVM at stage A"})
     assert done.status_code == 303
 

@@ -132,7 +132,7 @@ JSON: dict[tuple[str, str], tuple[frozenset[str], str, dict[str, Any] | None]] =
     ("POST", "/api/v1/batches/{batch_id}/decision"): (
         DECIDERS,
         "/api/v1/batches/{batch}/decision",
-        {"decision": "released", **WHY},
+        {"decision": "released", "knowing": True, **WHY},
     ),
     ("POST", "/api/v1/batches/{batch_id}/placements"): (
         PEOPLE,

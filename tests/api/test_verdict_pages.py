@@ -106,7 +106,7 @@ def test_a_withdrawn_verdict_says_so_and_points_to_the_latest(world: Any) -> Non
     reasons = ({"code": "freeze_shake_test", "asks_for": "shake_test", "text": "x"},)
     world.records.save_verdicts([Verdict("", "B1", "shake_test", reasons, (), world.clock.now)], world.clock.now)
     world.as_role("manager").post(
-        "/api/v1/batches/B1/decision", json={"decision": "released", "reason": "shake test passed"}
+        "/api/v1/batches/B1/decision", json={"decision": "released", "reason": "shake test passed", "knowing": True}
     )
     old = text_of(world.log_in("manager").get(PAGE).text)
     assert "This verdict was withdrawn" in old
