@@ -2,6 +2,7 @@
 
     make properties                       prints the table and writes benchmarks/properties.md
     make properties EXAMPLES=100000       more of them
+    python -m benchmarks.properties --others 0.1      the first property in full, of the others a tenth
 
 Each suite runs in processes of its own with seeds that are printed, so that a failure can be had again
 (``SMILE_IOT_EXAMPLES=N pytest TEST --hypothesis-seed=S``). The counts are Hypothesis' own: examples that passed, and
@@ -156,11 +157,12 @@ class Outcome:
     output: str
 
 
-def runs(examples: int, first_seed: int) -> Iterator[Run]:
-    """Every run of every suite, the longest suite first."""
+def runs(examples: int, first_seed: int, others: float = 1.0) -> Iterator[Run]:
+    """Every run of every suite, the longest suite first; of all but that one the part ``others``."""
     for suite in SUITES:
+        wanted = examples * suite.share * (1.0 if suite is SUITES[0] else others)
         for i in range(suite.runs):
-            yield Run(suite, max(1, round(examples * suite.share / suite.runs)), first_seed + i)
+            yield Run(suite, max(1, round(wanted / suite.runs)), first_seed + i)
 
 
 def do(run: Run) -> Outcome:
@@ -178,14 +180,16 @@ def do(run: Run) -> Outcome:
     return Outcome(run, passed, failed, invalid, time.perf_counter() - began, done.stdout + done.stderr)
 
 
-def page(outcomes: list[Outcome], workers: int) -> str:
+def page(outcomes: list[Outcome], workers: int, command: str) -> str:
     """The table as Markdown."""
     now = datetime.now(UTC)  # noqa: TID251  (the date of a measurement)
+    asked = ("git", "rev-parse", "--short", "HEAD")
+    commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     lines = [
         "# Property suites of the rules, long form",
         "",
-        f"{now:%d %B %Y}, {workers} processes on 2 cores (shared with other work), Python {sys.version.split()[0]}."
-        " Command: `make properties`.",
+        f"{now:%d %B %Y}, {workers} at a time on 2 cores (shared with other work), Python {sys.version.split()[0]},"
+        f" commit {commit}. Command: `{command}`.",
         "Passed and thrown away (drawn, but not valid) are Hypothesis' own counts.",
         "",
         "| property | examples passed | failed | thrown away | seeds | CPU-wall seconds |",
@@ -207,16 +211,18 @@ def page(outcomes: list[Outcome], workers: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, default=20_000, help="of the largest suites (default 20000)")
+    parser.add_argument("--others", type=float, default=1.0, help="part of it for all suites but the first")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--write", action="store_true", help="write benchmarks/properties.md")
     args = parser.parse_args()
     with ThreadPoolExecutor(args.workers) as pool:
-        outcomes = list(pool.map(do, runs(args.examples, args.seed)))
+        outcomes = list(pool.map(do, runs(args.examples, args.seed, args.others)))
     for o in outcomes:
         if o.failed:
             print(o.output, file=sys.stderr)
-    text = page(outcomes, args.workers)
+    told = " ".join(sys.argv[1:])
+    text = page(outcomes, args.workers, f"python -m benchmarks.properties {told}".strip())
     print(text)
     if args.write:
         (HERE / "properties.md").write_text(text, encoding="utf-8")
