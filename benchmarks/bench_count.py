@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from benchmarks.bench_line import Line
@@ -30,10 +32,10 @@ class Count:
         return not (self.lost or self.doubled or self.wrong)
 
 
-def sent(messages: Path) -> Said:
-    """{stream: [(time, value as text), ...]} of a file of messages."""
+def sent(files: Iterable[Path]) -> Said:
+    """{stream: [(time, value as text), ...]} of files of messages."""
     found: Said = {}
-    for payload, _ in read_messages(messages):
+    for payload, _ in chain.from_iterable(map(read_messages, files)):
         for numbered in decode_upload(payload).facts:
             fact = numbered.fact
             assert isinstance(fact, Reading)
@@ -42,9 +44,9 @@ def sent(messages: Path) -> Said:
     return found
 
 
-def counted(line: Line, messages: Path) -> Count:
-    """Every stream's count; of some streams every time and value."""
-    said = sent(messages)
+def counted(line: Line, files: Iterable[Path]) -> Count:
+    """Every stream's count after all of ``files`` were sent; of some streams every time and value."""
+    said = sent(files)
     config = store_config(load_settings(line.settings_file, {}))
     store = open_store(config, read_only=True)
     lost = doubled = wrong = 0

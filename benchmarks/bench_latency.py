@@ -17,10 +17,7 @@ from benchmarks.bench_client import Client
 from benchmarks.bench_cpu import spent
 from benchmarks.bench_line import Line
 from benchmarks.bench_memory import Peak
-from benchmarks.bench_messages import MINUTE_MS, SENSORS, Fleet, Shape, read_messages, write_messages
-
-# Before the first reading of any file that is measured, and within a few hours: in the same span of readers' books.
-_EARLIER_MS = 120 * MINUTE_MS
+from benchmarks.bench_messages import Fleet, read_messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +33,12 @@ class Latency:
     store_commits_per_s: float
 
 
-def introduce(line: Line, client: Client, fleet: Fleet, shape: Shape, now_ms: int) -> None:
-    """A first upload of every stream, two hours old and of another epoch, until it is stored: the first readings of a
-    stream ever make its books in the store, which is done once in its life and is not what a live reading waits for.
-    """
-    path = line.folder / "first"
-    count = -(-fleet.edges * SENSORS // shape.readings)
-    write_messages(path, fleet, shape, count, now_ms, epoch="first", end_ms=now_ms - _EARLIER_MS)
-    client.send(path)
-    line.wait_stored()
-
-
 def measure(
     line: Line, client: Client, fleet: Fleet, messages: Path, readings_per_s: float, warm_up_s: float
 ) -> Latency:
     """Publish a file at a rate and look at p50 and p99 of what was due after ``warm_up_s``.
 
-    (The first readings of a process load libraries; of new streams ``introduce`` tells the store before.)
+    (The first readings of a process load libraries; ``bench_line.introduce`` has told the store of the streams before.)
     """
     folder = line.folder
     sizes = [readings for _, readings in read_messages(messages)]
@@ -76,8 +62,8 @@ def measure(
     return Latency(
         said["readings"] / max(seconds, 1e-9),
         len(sizes) - first,
-        _p50_p99(_receipt_ms(due_ns, sizes, fleet, folder / "receipts")[first:]),
-        _p50_p99(_stored_ms(due_ns, messages, folder / "journal.db", noted)[first:]),
+        p50_p99(_receipt_ms(due_ns, sizes, fleet, folder / "receipts")[first:]),
+        p50_p99(_stored_ms(due_ns, messages, folder / "journal.db", noted)[first:]),
         peak.rss,
         sum(spent(before, after).values()) / max(seconds, 1e-9),
         sum(at_ns >= due_ns[0] for at_ns, _ in noted["stored"]) / max(seconds, 1e-9),
@@ -124,7 +110,7 @@ def _stored_ms(due_ns: Sequence[int], messages: Path, journal: Path, noted: dict
     ]
 
 
-def _p50_p99(values: Sequence[float]) -> tuple[float, float]:
+def p50_p99(values: Sequence[float]) -> tuple[float, float]:
     ordered = sorted(values)
     last = len(ordered) - 1
     return ordered[round(last * 0.5)], ordered[round(last * 0.99)]

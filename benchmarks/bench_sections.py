@@ -11,6 +11,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks import bench_broker, bench_edge, bench_influx, bench_latency, bench_rows, bench_throughput
+from benchmarks.bench_disk import commits_ms
+from benchmarks.bench_introduce import introduce
 from benchmarks.bench_line import client_of, open_line
 from benchmarks.bench_memory import import_baseline
 from benchmarks.bench_messages import COMPACT_50, COMPACT_500, JSON_50, SINGLE, Fleet, Shape, write_messages
@@ -38,6 +40,7 @@ class Sizes:
     readings: int = 600_000
     live_s: float = 7.0
     warm_up_s: float = 2.0
+    disk_s: float = 5.0
     month: int = 430_000
     rates: tuple[int, ...] = RATES
 
@@ -62,6 +65,7 @@ TINY = Sizes(
     readings=2_000,
     live_s=1.0,
     warm_up_s=0.2,
+    disk_s=0.2,
     month=2_000,
     rates=(100,),
 )
@@ -169,7 +173,9 @@ def throughput(bench: Bench) -> list[Row]:
 def _run(bench: Bench, shape: Shape, readings: int, store: str, name: str) -> Result:
     bench.say(name)
     folder = bench.folder / name.replace(" ", "-").replace("->", "to")
-    result = bench_throughput.run(folder, bench.records, bench.program, shape, bench.messages(shape, readings), store)
+    result = bench_throughput.run(
+        folder, bench.records, bench.program, bench.fleet, shape, bench.messages(shape, readings), store
+    )
     shutil.rmtree(folder)
     return result
 
@@ -225,6 +231,21 @@ def _limit(parts: Mapping[str, float]) -> str:
     )
 
 
+def disk_floor(bench: Bench) -> list[Row]:
+    """One synced append by itself, at the messages a second of the live runs."""
+    rows: list[Row] = []
+    for shape, per_s in ((SINGLE, 100), (JSON_50, 20), (JSON_50, 100)):
+        bench.say(f"disk: {per_s} commits a second")
+        size = bench.messages(shape, 100 * shape.readings).stat().st_size // 100
+        found = commits_ms(bench.folder / f"disk-{shape.readings}-{per_s}", size, per_s, bench.sizes.disk_s)
+        bench.raw[f"disk, {size} B, {per_s}/s"] = found
+        p50, p99 = bench_latency.p50_p99(found)
+        what = f"disk: {size} B appended and synced, {per_s} a second, p50 / p99"
+        note = f"{len(found)} commits; a lone reading waits for two before it is stored"
+        rows.append(Row("Ceilings", what, f"{p50:.1f} / {p99:.1f} ms", note=note))
+    return rows
+
+
 def live(bench: Bench) -> list[Row]:
     """Latencies and memory at fixed rates."""
     rows: list[Row] = []
@@ -248,7 +269,7 @@ def _live(bench: Bench, shape: Shape, rate: int, linger_s: float, what: str) -> 
     messages = bench.messages(shape, max(round(rate * bench.sizes.live_s), shape.readings * bench.sizes.edges))
     with open_line(folder, bench.records, "influx", settings) as line:
         client = client_of(bench.program, line.broker)
-        bench_latency.introduce(line, client, bench.fleet, shape, bench.now_ms)
+        introduce(line, client, bench.fleet, shape, messages)
         found = bench_latency.measure(line, client, bench.fleet, messages, rate, bench.sizes.warm_up_s)
         modules = line.watched()["modules"]
     shutil.rmtree(folder)
@@ -295,13 +316,12 @@ def backlog(bench: Bench) -> list[Row]:
             continue
         bench.say(f"a month's backlog as {shape.name}")
         path = bench.folder / f"month-{shape.readings}"
-        readings = write_messages(
-            path, bench.fleet.first(1), shape, max(1, bench.sizes.month // shape.readings), bench.now_ms
-        )
+        one = bench.fleet.first(1)
+        readings = write_messages(path, one, shape, max(1, bench.sizes.month // shape.readings), bench.now_ms)
         seconds = []
         for store in ("sqlite", "influx"):
             folder = bench.folder / f"month-{store}"
-            result = bench_throughput.run(folder, bench.records, bench.program, shape, path, store)
+            result = bench_throughput.run(folder, bench.records, bench.program, one, shape, path, store)
             shutil.rmtree(folder)
             bench.raw[f"backlog, {shape.name} -> {store}"] = asdict(result)
             seconds.append(max(result.stored_s, result.receipted_s))
@@ -314,6 +334,7 @@ def backlog(bench: Bench) -> list[Row]:
 SECTIONS: dict[str, Callable[[Bench], list[Row]]] = {
     "broker": broker_ceiling,
     "influx": influx_ceiling,
+    "disk": disk_floor,
     "throughput": throughput,
     "live": live,
     "edge": edge_memory,

@@ -11,13 +11,17 @@ from typing import Any
 from benchmarks.bench_client import Client
 from benchmarks.bench_count import Count, counted
 from benchmarks.bench_cpu import spent
+from benchmarks.bench_introduce import introduce
 from benchmarks.bench_line import Line, client_of, open_line
-from benchmarks.bench_messages import Shape
+from benchmarks.bench_messages import Fleet, Shape, read_messages
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run. ``us`` is CPU microseconds a reading by part; rates are readings a second."""
+    """One run. ``us`` is CPU microseconds a reading by part; rates are readings a second.
+
+    ``introduced``: the readings that were sent before the run, not in any figure but the count.
+    """
 
     shape: str
     store: str
@@ -30,6 +34,7 @@ class Result:
     journal_commits: int = 0
     store_commits: int = 0
     receipts: int = 0
+    introduced: int = 0
 
     @property
     def per_s(self) -> float:
@@ -41,14 +46,23 @@ class Result:
 
 
 def run(
-    folder: Path, records: Path, program: Path, shape: Shape, messages: Path, store: str, **settings: Any
+    folder: Path,
+    records: Path,
+    program: Path,
+    fleet: Fleet,
+    shape: Shape,
+    messages: Path,
+    store: str,
+    **settings: Any,
 ) -> Result:
-    """One run of one shape, in a fresh folder with a fresh broker, ingest and store."""
+    """One run of one shape, in a fresh folder with a fresh broker, ingest and store that know the fleet's streams."""
     with open_line(folder, records, store, settings) as line:
-        return measure(line, client_of(program, line.broker), shape, messages, store)
+        client = client_of(program, line.broker)
+        first = introduce(line, client, fleet, shape, messages)
+        return measure(line, client, shape, messages, first, store)
 
 
-def measure(line: Line, client: Client, shape: Shape, messages: Path, store: str) -> Result:
+def measure(line: Line, client: Client, shape: Shape, messages: Path, first: Path, store: str) -> Result:
     before = line.cpu()
     said = client.send(messages, window=1000, ahead=max(50_000, 1000 * shape.readings))
     if said["receipted"] != said["readings"]:
@@ -66,11 +80,12 @@ def measure(line: Line, client: Client, shape: Shape, messages: Path, store: str
         said["messages"],
         (said["last_receipt_ns"] - start_ns) / 1e9,
         (noted["stored"][-1][0] - start_ns) / 1e9,
-        counted(line, messages),
+        counted(line, (first, messages)),
         us,
-        journal_commits=len(noted["journaled"]),
-        store_commits=len(noted["stored"]),
+        journal_commits=sum(at_ns >= start_ns for at_ns, _ in noted["journaled"]),
+        store_commits=sum(at_ns >= start_ns for at_ns, _ in noted["stored"]),
         receipts=said["receipts"],
+        introduced=sum(readings for _, readings in read_messages(first)),
     )
 
 
