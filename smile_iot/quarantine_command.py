@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import getpass
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smile_iot.parts import open_kept_records
 from smile_iot.service import add_config_argument, settings_of
 from telemetry.clock import clock_from_environment
-from telemetry.contract import iso_utc_seconds
 from telemetry.errors import ConfigError, ContractError
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def _list(args: argparse.Namespace, records: Records) -> list[str]:
     items = records.quarantine_items(args.site, None if args.all else QuarantineState.WAITING)
     if not items:
         return [words("quarantine.none")]
-    rows = [tuple(words(f"quarantine_list.{name}") for name in _HEAD), *(_row(item, words) for item in items)]
+    zones = _zones(records)
+    rows = [tuple(words(f"quarantine_list.{name}") for name in _HEAD), *(_row(item, words, zones) for item in items)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
     return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -70,21 +71,28 @@ def _words(args: argparse.Namespace) -> Words:
     return Words(args.language)
 
 
-def _row(item: QuarantineItem, words: Words) -> tuple[str, ...]:
+def _zones(records: Records) -> dict[str, str]:
+    """The zone of each site's clock. What names no site that we know came at a time of UTC, and is told so."""
+    return defaultdict(lambda: "UTC", {site.id: site.zone for site in records.registry().sites.values()})
+
+
+def _row(item: QuarantineItem, words: Words, zones: Mapping[str, str]) -> tuple[str, ...]:
     if item.asked_ms is not None:
         state = words("quarantine_list.asked_for")
     else:
         state = words("quarantine_list.corrected") if item.repair else words.known("quarantine_state", item.state)
     place = (item.site or "-", item.edge or "-")
-    return (item.id[:_SHOWN], *place, iso_utc_seconds(item.received_ms), str(len(item.payload)), state, item.reason)
+    received = words.time(item.received_ms, zones[item.site])
+    return (item.id[:_SHOWN], *place, received, str(len(item.payload)), state, item.reason)
 
 
 def _show(args: argparse.Namespace, records: Records) -> list[str]:
     from api.quarantine_words import explained, shown_payload
 
     words, item = _words(args), _find(records, args.item)
+    zone = _zones(records)[item.site]
     said = explained(words, item.reason)
-    received = words("quarantine_list.received_at", time=iso_utc_seconds(item.received_ms))
+    received = words("quarantine_list.received_at", time=words.time(item.received_ms, zone))
     lines = [
         f"{item.id}  {said.title} ({item.reason}), {words.known('quarantine_state', item.state)}",
         f"  {said.means}",
@@ -99,7 +107,7 @@ def _show(args: argparse.Namespace, records: Records) -> list[str]:
         head = words("quarantine_list.corrected_as", repair=item.repair, topic=item.corrected_topic)
         lines += [head, shown_payload(item.corrected)[0]]
     lines += [
-        f"{iso_utc_seconds(r.at_ms)} {r.actor} {r.action}: {r.reason}"
+        f"{words.time(r.at_ms, zone)} {r.actor}, {words.known('action', r.action)}: {r.reason}"
         for r in records.audit_of(f"quarantine:{item.id}")
     ]
     return [line for line in lines if line]

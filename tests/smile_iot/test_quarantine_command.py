@@ -102,3 +102,15 @@ def test_every_action_answers_in_the_language_asked_for(config: str, capsys: pyt
     assert "put aside" in capsys.readouterr().out
     assert main(["quarantine", "discard", "aaa1", *act]) == 0
     assert "disisihkan" in capsys.readouterr().out
+
+
+def test_times_are_told_on_the_sites_clock_with_its_zone(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """T0 is 14:13:20 UTC: 21:13 WIB at the site; a message that names no site we know is told in UTC, and says so."""
+    with open_records(Path(config).parent / "records.db") as records:
+        records.quarantine(QuarantineItem("bbb1", "S9", "E1", "ep1", TOPIC, "bad_mac", "d", T0, GOOD))
+    assert main(["quarantine", "list", "--language", "en", "--config", config]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert ["21 Sep 2026 21:13 WIB" in line for line in said[1:]] == [True, False, True]
+    assert "21 Sep 2026 14:13 UTC" in said[2]
+    assert main(["quarantine", "show", "aaa1", "--config", config]) == 0
+    assert "diterima 21 Sep 2026 21.13 WIB" in capsys.readouterr().out
