@@ -25,6 +25,7 @@ from alerts.manners import Asked, Manners, by_day, due, may_be_one_trouble, reco
 from gateway.records import Alarm, FindingKind, Notification, Records, UnknownRecord, User
 from telemetry.clock import Clock
 from telemetry.errors import NeighbourDownError
+from telemetry.numbers import written
 from telemetry.quantities import parse_stream_id
 
 log = logging.getLogger(__name__)
@@ -309,7 +310,7 @@ class Notifier:
             "site": site.name,
             "equipment": self._subject(alarm, say),
             "code": code,
-            "extreme": _number(finding.extreme_c, language),
+            "extreme": "–" if finding.extreme_c is None else written(finding.extreme_c, comma=language == "id"),
             "since": time(finding.episode_start_ms),
             "until": say("message.goes_on") if finding.end_ms is None else time(finding.end_ms),
             "at": time(finding.event_ms),
@@ -340,11 +341,3 @@ def _known(say: Say, key: str, otherwise: str) -> str:
         return say(key)
     except KeyError:
         return otherwise
-
-
-def _number(value: Decimal | None, language: str) -> str:
-    """``4,25`` in Bahasa Indonesia, ``4.25`` in English."""
-    if value is None:
-        return "–"
-    text = f"{value:f}".replace("-", "−")
-    return text.replace(".", ",") if language == "id" else text

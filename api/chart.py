@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 
+from telemetry.numbers import written
+
 WIDTH, HEIGHT = 480, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 6, 8, 42
 _PLOT_W, _PLOT_H = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
@@ -162,7 +164,7 @@ def _grid(chart: Chart, frame: Frame) -> list[str]:
         y = frame.y(value)
         parts.append(f'<path class="grid" d="M{_LEFT} {y}H{WIDTH - _RIGHT}"/>')
         parts.append(
-            f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{written(value, comma=chart.decimal_comma)}</text>'
+            f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{written(value.normalize(), comma=chart.decimal_comma)}</text>'
         )
         value += step
     for t_ms, label in chart.ticks:
@@ -181,7 +183,7 @@ def _limits(chart: Chart, frame: Frame) -> list[str]:
         for limit in (limit for limit in limits if limit is not None):
             y = frame.y(limit)
             parts.append(f'<path class="limit" d="M{x:g} {y}H{end:g}"/>')
-            label = f"{written(limit, comma=chart.decimal_comma)} °C"
+            label = f"{written(limit.normalize(), comma=chart.decimal_comma)} °C"
             parts.append(
                 f'<text class="limit-text" x="{round(end - 4, 1):g}" y="{y - 4}" text-anchor="end">{label}</text>'
             )
@@ -297,8 +299,3 @@ def thinned(points: Sequence[Point], frame: Frame) -> list[Point]:
         bucket.append(point)
     flush()
     return kept
-
-
-def written(value: Decimal, *, comma: bool) -> str:
-    text = f"{value.normalize():f}".replace("-", "−")
-    return text.replace(".", ",") if comma else text

@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from alerts.products import Products
 from api.config import Enrolment, Settings
-from api.present import badge
+from api.present import badge, wrong_text
 from api.problems import ProblemError, Wrong
 from api.questions import Questions
 from api.roles import RIGHTS, Person, Right, require
@@ -287,6 +287,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.globals["badge"] = badge
+    made.globals["wrong_text"] = wrong_text
     made.globals["badge_for"] = lambda shown: (
         badge(shown["kind"], shown["badge"]) if isinstance(shown, dict) else badge(shown.kind, shown.badge)
     )

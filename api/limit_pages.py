@@ -21,7 +21,7 @@ from api.desk import Desk, Form, actor_of, back_to, desk_of, need, need_form, ne
 from api.heavy import one_at_a_time
 from api.limit_words import answer_lines, assignment_item, limit_text, source_text, version_item
 from api.limits import MOST_DAYS, LimitBook
-from api.present import local_time, zone_name
+from api.present import local_time, wrong_text, zone_name
 from api.problems import ProblemError, Wrong, not_found
 from api.questions import DAY_MS, EquipmentView
 from api.roles import Person, Right
@@ -317,7 +317,7 @@ def _trouble(words: Words, error: ProblemError) -> str:
     """What is wrong with a question, by its field where there is one."""
     wrong = error.wrong
     if wrong is not None:
-        return words(f"wrong.{wrong.rule}", field=words.known("field", wrong.name), **wrong.facts)
+        return wrong_text(words, wrong)
     said, known = f"problem.{error.reason}", catalogue()
     parts = [words(said) if said in known else words("problem.title")]
     if f"help.{error.reason}" in known:

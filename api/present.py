@@ -18,6 +18,7 @@ from api.alarm_words import is_late
 from api.chart import Chart, Span, draw
 from api.history import ms_of
 from api.places import GoesOn, PlaceNow
+from api.problems import Wrong
 from api.questions import (
     HOUR_MS,
     BatchView,
@@ -326,6 +327,12 @@ def reason_text(words: Words, zone: str, places: Mapping[str, str], reason: Any)
         return shown["text"]
     details = ", ".join(f"{name} {value}" for name, value in shown.items())
     return f"{words.known('code', code)}: {details}" if details else words.known("code", code)
+
+
+def wrong_text(words: Words, wrong: Wrong) -> str:
+    """What is wrong with a field, by its name as on the form; its bounds written as numbers are."""
+    facts = {k: words.number(v) if isinstance(v, Decimal) else v for k, v in wrong.facts.items()}
+    return words(f"wrong.{wrong.rule}", field=words.known("field", wrong.name), **facts)
 
 
 def over_by_now(reason: Any, spells: Mapping[str, tuple[int, int | None]]) -> Any:

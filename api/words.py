@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from telemetry.numbers import written
+
 LANGUAGES = ("id", "en")
 DEFAULT_LANGUAGE = "id"
 _CATALOGUE = Path(__file__).parent / "texts.toml"
@@ -49,8 +51,7 @@ class Words:
         if value is None:
             return "–"
         shown = value if places is None else value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
-        text = f"{shown:f}".replace("-", "−")
-        return text.replace(".", ",") if self.language == "id" else text
+        return written(shown, comma=self.language == "id")
 
     def signed(self, offset: Decimal) -> str:
         """A difference with its sign: ``+0,2``."""

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from smile_iot.service import add_config_argument, settings_of
-from telemetry.contract import parse_iso_utc
 from telemetry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from api.words import Words
     from gateway.records import Records
 
-
-_DAY_MS = 86_400_000
 _EXIT = {"same": 0, "differs": 1, "other_rules": 3, "unknowable": 4}
 
 
@@ -94,6 +90,8 @@ def as_json(found: Explanation) -> dict[str, Any]:
 
 def as_text(found: Explanation, records: Records, words: Words) -> str:
     """For a person: what was judged and why, whether it comes out the same, and what today's facts say."""
+    from api.explain_words import difference_line
+
     verdict, document = found.verdict, found.document
     site = records.site(verdict.site)
     places = {e.id: e.name for e in records.equipment_list(verdict.site)}
@@ -112,58 +110,16 @@ def as_text(found: Explanation, records: Records, words: Words) -> str:
     if found.engines is not None:
         word = "" if found.rebuilt is None else words.known("verdict", found.rebuilt["word"])
         lines.append(words("explain.engines", then=found.engines[0], now=found.engines[1], verdict=word))
-    lines += [_difference("explain.difference", d, words, site.zone) for d in found.comes_out]
-    lines += [_difference("explain.difference", d, words, site.zone) for d in found.differences]
+    lines += [difference_line("explain.difference", d, words, site.zone) for d in found.comes_out]
+    lines += [difference_line("explain.difference", d, words, site.zone) for d in found.differences]
     if found.rule_changes:
         lines.append(words("explain.rules_changed"))
-        lines += [_difference("explain.difference", d, words, site.zone) for d in found.rule_changes]
+        lines += [difference_line("explain.difference", d, words, site.zone) for d in found.rule_changes]
     if found.today is not None:
         lines.append(words("explain.today", verdict=words.known("verdict", found.today.word)))
         lines += _reasons(found.today.reasons, site.zone, places, words)
-        lines += [_difference("explain.since_then", d, words, site.zone) for d in found.today.changes]
+        lines += [difference_line("explain.since_then", d, words, site.zone) for d in found.today.changes]
     return "\n".join(lines)
-
-
-def _difference(key: str, d: Difference, words: Words, zone: str) -> str:
-    subject, text = _plain(d.subject, words, zone), difference_text(d, words, zone)
-    return words(key, part=words.known("explain_part", d.part), subject=subject, text=text)
-
-
-def difference_text(d: Difference, words: Words, zone: str) -> str:
-    """What differs of a subject, in one line: its own sentence, then what differs inside of it."""
-    own = {name: _value(value, words, zone) for name, value in d.values.items()}
-    said = [] if d.says == "within" else [words(f"explain_says.{d.says}", **own)]
-    for inner in d.within:
-        text = difference_text(inner, words, zone)
-        between = "" if not inner.subject else " " if inner.says == "was" else ": "
-        said.append(f"{_plain(inner.subject, words, zone)}{between}{text}")
-    return "; ".join(said)
-
-
-def _value(value: object, words: Words, zone: str) -> object:
-    if value is None:
-        return words("explain_says.nothing")
-    if isinstance(value, bool):
-        return words("verdict_page.yes" if value else "verdict_page.no")
-    return _plain(value, words, zone) if isinstance(value, str) else value
-
-
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_BEFORE_TIME = re.compile(r"\b(from|to) (?=\d{4}-)")
-
-
-def _plain(text: str, words: Words, zone: str) -> str:
-    """A name or value of the document for a person: a field by its word, times on the site's clock.
-
-    A day of readings is one of UTC (``alerts.document.facts_json``): it is told from when to when it is at the site.
-    """
-    if _DAY.fullmatch(text):
-        began_ms = parse_iso_utc(f"{text}T00:00:00.000Z")
-        span = (words.time(ms, zone) for ms in (began_ms, began_ms + _DAY_MS))
-        return words("alarms.from_to", **dict(zip(("start", "end"), span, strict=True)))
-    named = _BEFORE_TIME.sub(lambda m: f"{words.known('explain_field', m[1])} ", words.known("explain_field", text))
-    return _TIME.sub(lambda m: words.time(parse_iso_utc(m[0]), zone), named)
 
 
 def _reasons(reasons: Any, zone: str, places: dict[str, str], words: Words) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,16 +18,18 @@ from hypothesis import strategies as st
 import alerts.document
 import alerts.explain as explain_module
 from alerts.config import Config
+from alerts.document import product_json
 from alerts.explain import Difference, Explanation, Outcome, explain
 from alerts.homes import EVER_MS, FOREVER_MS
 from alerts.memory import Memory
+from alerts.products import builtin_table
 from alerts.profiles import table_of
 from alerts.rulebook import Rules, rules_of
 from alerts.rules import ReadingFact
+from api.explain_words import difference_text, value_text
 from api.words import Words
 from gateway.journal import SqliteJournal
 from gateway.records import Actor, Batch, Role
-from smile_iot.explain_command import difference_text
 
 HOUR = 3_600_000
 SARI = Actor("Sari", Role.MANAGER)
@@ -173,7 +176,7 @@ def test_a_changed_rule_version_is_named_and_the_old_verdict_still_comes_out_by_
     assert (rule.part, rule.subject) == ("rule", "refrigerator")
     text = f"version {fridge.version} then, 2027.1 now; HEAT: limit (°C) was 8.0, is 9.5"
     assert difference_text(rule, Words("en"), "Asia/Jakarta") == text
-    text = f"versi {fridge.version} saat itu, 2027.1 sekarang; HEAT: batas (°C) dulu 8.0, sekarang 9.5"
+    text = f"versi {fridge.version} saat itu, 2027.1 sekarang; HEAT: batas (°C) dulu 8,0, sekarang 9,5"
     assert difference_text(rule, Words("id"), "Asia/Jakarta") == text
     assert (found.same, found.rebuilt) == (True, found.document)
     assert found.today is not None
@@ -417,3 +420,38 @@ def test_differences_name_fields_in_words_and_times_on_the_sites_clock_with_its_
     assert "28 Nov 2026 08.00 WITA" in said
     assert "29 Nov 2026 08.00 WITA" in said
     assert "3 data saat itu, 4 sekarang" in said
+
+
+@pytest.mark.parametrize("language", ["id", "en"])
+def test_rows_of_the_product_table_are_told_in_words_and_never_as_json(language: str) -> None:
+    """Of every row of the table, against no row at all: ranges, opened vials, budgets, sources."""
+    words, nothing = Words(language), product_json(None)
+    for product in builtin_table().rows:
+        row = product_json(product)
+        inner = tuple(Difference("rule", k, "was", {"old": nothing[k], "new": v}) for k, v in row.items())
+        said = difference_text(Difference("rule", "product", "within", within=inner), words, "Asia/Jakarta")
+        assert not re.search(r"[{}]|': |\bNone\b|\bTrue\b|\bFalse\b|_c\b|_s\b", said), said
+
+
+def test_a_range_a_vial_and_a_budget_read_as_sentences() -> None:
+    levels = [{"levels": ["puskesmas", "hospital"], "low_c": "-25.0", "high_c": "-15.5", "source": "label"}]
+    vial = [{"hours": 6, "by": "WHO", "source": "[S7]", "verified": False}]
+    budget = [
+        {"code": "WARM", "allowed_s": 14400, "above_c": "8.0", "to_c": "30.0", "source": "SmPC", "verified": True}
+    ]
+    told = [value_text(Words("id"), "Asia/Jakarta", name, value) for name, value in
+            (("ranges", levels), ("opened_vial", vial), ("budgets", budget), ("freezer_at", []))]  # fmt: skip
+    assert told == [
+        "−25,0 sampai −15,5 °C pada Puskesmas, Rumah sakit (label)",
+        "6 jam menurut WHO ([S7]) (belum diperiksa dengan dokumen resmi)",
+        "paling lama 4 jam pada Di atas 8,0 °C, 30,0 °C atau kurang (SmPC)",
+        "tidak ada",
+    ]
+
+
+def test_numbers_of_a_difference_are_written_as_the_language_writes_them() -> None:
+    """Found by a reader: a correction stood as -0.3 in a Bahasa sentence."""
+    inner = (Difference("correction", "offset_c", "was", {"old": None, "new": "-0.3"}),)
+    correction = Difference("correction", "LOG-1/temperature_c", "within", within=inner)
+    assert difference_text(correction, Words("id"), "Asia/Jakarta") == "koreksi (°C) dulu tidak ada, sekarang −0,3"
+    assert difference_text(correction, Words("en"), "Asia/Jakarta") == "correction (°C) was nothing, is −0.3"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from api.present import wrong_text
+from api.problems import Wrong
 from api.words import LANGUAGES, Words, catalogue, pick_language
 from gateway.records.errors import Code
 from gateway.records.waste import waste_classes
@@ -112,6 +114,12 @@ def test_numbers_and_days_are_written_as_each_language_does() -> None:
     assert [Words("en").span(ms) for ms in (0, 59_000, 60_000, 3_600_000, 5_400_000, 86_400_000)] == [
         "0 s", "59 s", "1 min", "1 h", "1 h 30 min", "1 d",
     ]  # fmt: skip
+
+
+def test_bounds_of_a_refused_number_are_written_as_the_language_writes_them() -> None:
+    wrong = Wrong("number", "offset_c", {"low": Decimal("-0.5"), "high": Decimal("0.5")})
+    assert wrong_text(Words("id"), wrong).endswith("angka dari −0,5 sampai 0,5.")
+    assert wrong_text(Words("en"), wrong).endswith("a number from −0.5 to 0.5.")
 
 
 @pytest.mark.parametrize(
