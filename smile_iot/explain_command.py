@@ -90,7 +90,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
 
 def as_text(found: Explanation, records: Records, words: Words) -> str:
     """For a person: what was judged and why, whether it comes out the same, and what today's facts say."""
-    from api.explain_words import difference_line
+    from smile_iot.explain_words import difference_line
 
     verdict, document = found.verdict, found.document
     site = records.site(verdict.site)

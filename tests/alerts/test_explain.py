@@ -26,10 +26,10 @@ from alerts.products import builtin_table
 from alerts.profiles import table_of
 from alerts.rulebook import Rules, rules_of
 from alerts.rules import ReadingFact
-from api.explain_words import difference_text, value_text
 from api.words import Words
 from gateway.journal import SqliteJournal
 from gateway.records import Actor, Batch, Role
+from smile_iot.explain_words import difference_text, value_text
 
 HOUR = 3_600_000
 SARI = Actor("Sari", Role.MANAGER)
