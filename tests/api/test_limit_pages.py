@@ -66,7 +66,7 @@ def test_a_form_with_a_number_that_is_none_says_so_and_keeps_what_was_typed(worl
     asker = world.log_in("super_admin", "id")
     sent = asker.post(PAGE, {"rule": "HEAT", "limit_c": "sembilan", "after_min": "5", "reason": "alasan"})
     assert sent.status_code == 422
-    assert "Batas dalam °C: angka dari -120 sampai 80." in sent.text
+    assert "Batas dalam °C: angka dari −120 sampai 80." in sent.text
     assert 'value="sembilan"' in sent.text
     assert 'name="rule" value="HEAT"' in sent.text
 
@@ -174,7 +174,7 @@ def test_the_time_of_a_change_is_empty_until_somebody_gives_one(world: Any) -> N
     ("asked", "said"),
     [
         ("limit_c=9&after_min=600&days=99", "Berapa hari terakhir: angka dari 1 sampai 31."),
-        ("limit_c=hangat&after_min=600&days=3", "Batas dalam °C: angka dari -120 sampai 80."),
+        ("limit_c=hangat&after_min=600&days=3", "Batas dalam °C: angka dari −120 sampai 80."),
         ("limit_c=-3&after_min=600&days=3", "Batas ini tidak cocok dengan batas lain."),
     ],
 )
