@@ -27,13 +27,10 @@ from dataclasses import dataclass, fields
 from itertools import accumulate, chain, islice
 from math import gcd
 from operator import lt, sub
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from ingest.store.model import Said
 from telemetry.readings import Origin, Quality, Sync
-
-if TYPE_CHECKING:
-    import numpy as np
 
 VERSION = 1
 QUALITIES = tuple(Quality)
@@ -41,17 +38,15 @@ ORIGINS = tuple(Origin)
 SYNCS = tuple(Sync)
 NO_NUMBER = -1
 _USUAL_KIND = len(SYNCS) * ORIGINS.index(Origin.LIVE) + SYNCS.index(Sync.SYNCED)
-# All good, without numbers of the device, variant 0: ``flags``, ``number`` and ``variant`` of nearly every block.
-_USUAL_REST = bytes.fromhex("00 00  00 01  00 00")
 _LEVEL = 6
 # A part of a day that will be joined soon is stored as it is.
 _WORTH_DEFLATING = 100
 _UNSIGNED = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_SIGNED = {1: "b", 2: "h", 4: "i", 8: "q"}
+SIGNED = {1: "b", 2: "h", 4: "i", 8: "q"}
 # From so many values on, both forms of a column are tried, on so many of them.
 _WORTH_TRYING = 64
 _SAMPLE = 256
-_PLAIN = 2
+PLAIN = 2
 # No block of ours has more entries (a writer cuts at 4,096).
 _MOST = 1 << 20
 # A column as it is read: one number stands for a column of nothing else.
@@ -74,25 +69,6 @@ class Front:
 
     def said(self, i: int) -> Said:
         return said_of(self.milli[i], at(self.flags, i))
-
-
-class Part(NamedTuple):
-    """What a block says of its entries beside times and values; they begin at ``start`` of the whole."""
-
-    start: int
-    n: int
-    flags: Column
-    number: Column
-    variant: Column
-
-
-@dataclass(slots=True)
-class Fronts:
-    """The fronts of several pieces, one after the other in order of time."""
-
-    t_ms: array[int]
-    milli: array[int]
-    parts: Sequence[Part]
 
 
 @dataclass(slots=True)
@@ -178,59 +154,30 @@ def encode(columns: Columns) -> bytes:
     level = _LEVEL if len(columns) >= _WORTH_DEFLATING else 0
     front = zlib.compress(b"".join(packed[:_IN_FRONT]), level)
     rest = zlib.compress(b"".join(packed[_IN_FRONT:]), level)
-    return bytes([VERSION]) + _varint(len(columns)) + _varint(len(front)) + front + rest
+    return bytes([VERSION]) + varint(len(columns)) + varint(len(front)) + front + rest
 
 
 def decode_front(body: bytes) -> Front:
     """Raises DamagedError for a body that is none of ours."""
-    n, start, end = _head(body)
+    n, start, end = head(body)
     t_ms, milli, flags, number, variant = _columns(body[start:end], n, _IN_FRONT)
     return Front(_spread(t_ms, n), _spread(milli, n), flags, number, variant)
 
 
-def decode_fronts(bodies: Sequence[bytes]) -> Fronts:
-    """``decode_front`` of blocks in a row, through numpy and into one array: for who reads months (api, alerts)."""
-    import numpy as np  # loaded by who reads months, not by ingest
-
-    heads = [_head(body) for body in bodies]
-    # Filled where it stays: to copy this much costs as much as to decode it.
-    t_ms, milli = (array("q", [0]) * sum(n for n, _, _ in heads) for _ in range(2))
-    columns = np.frombuffer(t_ms, np.int64), np.frombuffer(milli, np.int64)
-    parts: list[Part] = []
-    start = 0
-    for body, (n, front, end) in zip(bodies, heads, strict=True):
-        raw = _inflated(body[front:end])
-        try:
-            place = 0
-            for column in columns:
-                place = _unpack_into(column[start : start + n], raw, place)
-            if raw[place:] == _USUAL_REST:
-                parts.append(Part(start, n, 0, NO_NUMBER, 0))
-            else:
-                flags, place = _unpack_quick(raw, place, n)
-                number, place = _unpack_quick(raw, place, n)
-                variant, place = _unpack_quick(raw, place, n)
-                parts.append(Part(start, n, flags, number, variant))
-        except (IndexError, KeyError):
-            raise DamagedError("a column cut short") from None
-        start += n
-    return Fronts(t_ms, milli, parts)
-
-
 def decode(body: bytes) -> Columns:
     """Raises DamagedError for a body that is none of ours."""
-    n, start, end = _head(body)
+    n, start, end = head(body)
     found = _columns(body[start:end], n, _IN_FRONT) + _columns(body[end:], n, len(_NAMES) - _IN_FRONT)
     return Columns(*(_spread(column, n) for column in found))
 
 
-def _head(body: bytes) -> tuple[int, int, int]:
+def head(body: bytes) -> tuple[int, int, int]:
     """(entries, where the front starts, where it ends)."""
     if not body or body[0] != VERSION:
         raise DamagedError("not a block of version 1")
     try:
-        n, start = _read_varint(body, 1)
-        length, start = _read_varint(body, start)
+        n, start = read_varint(body, 1)
+        length, start = read_varint(body, start)
     except IndexError:
         raise DamagedError("a block cut short") from None
     if not 0 < n <= _MOST:
@@ -238,7 +185,7 @@ def _head(body: bytes) -> tuple[int, int, int]:
     return n, start, start + length
 
 
-def _inflated(deflated: bytes) -> bytes:
+def inflated(deflated: bytes) -> bytes:
     try:
         return zlib.decompress(deflated)
     except zlib.error as error:
@@ -246,7 +193,7 @@ def _inflated(deflated: bytes) -> bytes:
 
 
 def _columns(deflated: bytes, n: int, count: int) -> list[Column]:
-    raw = _inflated(deflated)
+    raw = inflated(deflated)
     place, found = 0, []
     try:
         for _ in range(count):
@@ -274,8 +221,8 @@ def pack(values: Sequence[int]) -> bytes:
     width = _unsigned_width(high) if low >= 0 else _width(low, high)
     if width is None or width > plain.width:
         return plain.bytes(values)
-    kind, code = (b"\x04", _UNSIGNED[width]) if low >= 0 else (b"\x03", _SIGNED[width])
-    if width == plain.width and n > 2 * _SAMPLE and pack(values[:_SAMPLE])[0] == _PLAIN:
+    kind, code = (b"\x04", _UNSIGNED[width]) if low >= 0 else (b"\x03", SIGNED[width])
+    if width == plain.width and n > 2 * _SAMPLE and pack(values[:_SAMPLE])[0] == PLAIN:
         return plain.bytes(values)
     stepped = kind + _zigzag(first) + bytes([width]) + _planes(array(code, differences))
     if width < plain.width or n < _WORTH_TRYING or n > 2 * _SAMPLE:
@@ -292,7 +239,7 @@ class _Plain(NamedTuple):
 
     def bytes(self, values: Sequence[int]) -> bytes:
         base, scale, width = self
-        head = bytes([_PLAIN]) + _zigzag(base) + _varint(scale) + bytes([width])
+        head = bytes([PLAIN]) + _zigzag(base) + varint(scale) + bytes([width])
         shifted = values if (base, scale) == (0, 1) else [(value - base) // scale for value in values]
         return head + _planes(array(_UNSIGNED[width], shifted))
 
@@ -312,76 +259,23 @@ def _plain(values: Sequence[int]) -> _Plain:
 def unpack(raw: bytes, place: int, n: int) -> tuple[Column, int]:
     """(the column, where the next one starts)."""
     kind = raw[place]
-    first, place = _read_zigzag(raw, place + 1)
+    first, place = read_zigzag(raw, place + 1)
     if kind == 0:
         return first, place
     if kind == 1:
-        step, place = _read_zigzag(raw, place)
+        step, place = read_zigzag(raw, place)
         return list(range(first, first + n * step, step)), place
-    if kind == _PLAIN:
-        scale, place = _read_varint(raw, place)
+    if kind == PLAIN:
+        scale, place = read_varint(raw, place)
         numbers = _unplaned(raw, place + 1, n, _UNSIGNED[raw[place]])
         end = place + 1 + n * raw[place]
         if first == 0 and scale == 1:
             return numbers.tolist(), end
         return [first + scale * number for number in numbers], end
     if kind in (3, 4):
-        differences = _unplaned(raw, place + 1, n - 1, (_SIGNED if kind == 3 else _UNSIGNED)[raw[place]])
+        differences = _unplaned(raw, place + 1, n - 1, (SIGNED if kind == 3 else _UNSIGNED)[raw[place]])
         return list(accumulate(differences, initial=first)), place + 1 + (n - 1) * raw[place]
     raise DamagedError(f"a column of kind {kind}")
-
-
-def _unpack_quick(raw: bytes, place: int, n: int) -> tuple[Column, int]:
-    """``unpack``, through numpy for the kinds that have something for every entry."""
-    import numpy as np
-
-    if raw[place] < _PLAIN or n < _WORTH_TRYING:
-        return unpack(raw, place, n)
-    column = np.empty(n, np.int64)
-    end = _unpack_into(column, raw, place)
-    return array("q", column.tobytes()), end
-
-
-def _unpack_into(column: np.ndarray[Any, np.dtype[np.int64]], raw: bytes, place: int) -> int:
-    """``unpack`` into an array of as many entries; where the next column starts."""
-    kind, n = raw[place], len(column)
-    first, place = _read_zigzag(raw, place + 1)
-    if kind == 0:
-        column.fill(first)
-    elif kind == 1:
-        step, place = _read_zigzag(raw, place)
-        column[:] = range(first, first + n * step, step)
-    elif kind == _PLAIN:
-        scale, place = _read_varint(raw, place)
-        column[:], place = _numbers(raw, place, n, "u")
-        if scale != 1:
-            column *= scale
-        if first:
-            column += first
-    elif kind in (3, 4):
-        differences, place = _numbers(raw, place, n - 1, "i" if kind == 3 else "u")
-        differences.cumsum(dtype=column.dtype, out=column[1:])
-        column[0] = 0
-        column += first
-    else:
-        raise DamagedError(f"a column of kind {kind}")
-    return place
-
-
-def _numbers(raw: bytes, place: int, count: int, sign: str) -> tuple[np.ndarray[Any, Any], int]:
-    """Numbers written plane by plane (their width stands first), and where they end."""
-    import numpy as np
-
-    width = raw[place]
-    end = place + 1 + width * count
-    if end > len(raw) or width not in _SIGNED:
-        raise DamagedError("a column cut short")
-    if width == 1:
-        return np.frombuffer(raw, f"{sign}1", count, place + 1), end
-    whole = np.empty((count, width), np.uint8)
-    for k in range(width):
-        whole[:, k] = np.frombuffer(raw, np.uint8, count, place + 1 + k * count)
-    return whole.reshape(-1).view(f"<{sign}{width}"), end
 
 
 def _planes(numbers: array[int]) -> bytes:
@@ -410,14 +304,14 @@ def _unplaned(raw: bytes, place: int, n: int, code: str) -> array[int]:
 
 def _width(low: int, high: int) -> int | None:
     """Bytes for a signed number; None where 8 do not do."""
-    return next((w for w in _SIGNED if -(1 << 8 * w - 1) <= low and high < 1 << 8 * w - 1), None)
+    return next((w for w in SIGNED if -(1 << 8 * w - 1) <= low and high < 1 << 8 * w - 1), None)
 
 
 def _unsigned_width(high: int) -> int:
     return next(w for w in _UNSIGNED if high < 1 << 8 * w)
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     made = bytearray()
     while number > 0x7F:
         made.append(number & 0x7F | 0x80)
@@ -427,10 +321,10 @@ def _varint(number: int) -> bytes:
 
 
 def _zigzag(number: int) -> bytes:
-    return _varint(number << 1 if number >= 0 else (-number << 1) - 1)
+    return varint(number << 1 if number >= 0 else (-number << 1) - 1)
 
 
-def _read_varint(raw: bytes, place: int) -> tuple[int, int]:
+def read_varint(raw: bytes, place: int) -> tuple[int, int]:
     number = shift = 0
     while True:
         byte = raw[place]
@@ -440,6 +334,6 @@ def _read_varint(raw: bytes, place: int) -> tuple[int, int]:
             return number, place
 
 
-def _read_zigzag(raw: bytes, place: int) -> tuple[int, int]:
-    number, place = _read_varint(raw, place)
+def read_zigzag(raw: bytes, place: int) -> tuple[int, int]:
+    number, place = read_varint(raw, place)
     return (number >> 1) ^ -(number & 1), place

@@ -25,16 +25,14 @@ from ingest.store.blocks import (
     Columns,
     DamagedError,
     Front,
-    Fronts,
-    Part,
     at,
     decode,
     decode_front,
-    decode_fronts,
     joined,
     origin_of,
     said_of,
 )
+from ingest.store.fronts import Fronts, Part, decode_fronts
 from ingest.store.hot import HotList, Piece
 from ingest.store.identity import Fresh, append_rows, divide
 from ingest.store.model import AppendResult, Cursor, Page, Row, Said, Series, StreamBatch, from_thousandths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from typing import Any
 
 import pytest
@@ -12,17 +13,16 @@ from hypothesis import strategies as st
 from ingest.store.blocks import (
     Columns,
     Front,
-    Fronts,
-    _unpack_quick,
     at,
     decode,
     decode_front,
-    decode_fronts,
     encode,
     joined,
     pack,
     unpack,
+    varint,
 )
+from ingest.store.fronts import Fronts, decode_fronts, unpack_quick
 
 SMALL = st.integers(-5, 5)
 ANY = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -104,8 +104,36 @@ def test_a_block_comes_back_whatever_is_in_it(entries: list[Any]) -> None:
 def test_numpy_reads_the_same(values: list[int]) -> None:
     if max(values) < 1 << 63 and min(values) >= -(1 << 63):
         packed = pack(values)
-        found, end = _unpack_quick(packed, 0, len(values))
+        found, end = unpack_quick(packed, 0, len(values))
         assert ([at(found, i) for i in range(len(values))], end) == (values, len(packed))
+
+
+@given(st.lists(st.lists(st.tuples(*INTS.values()), min_size=1, max_size=9), min_size=1, max_size=6), st.data())
+def test_blocks_read_together_say_what_each_says_alone(blocks: list[list[Any]], data: st.DataObject) -> None:
+    """Runs of one form, forms that change from block to block, and blocks of one entry."""
+    wholes = [Columns(*(list(column) for column in zip(*entries, strict=True))) for entries in blocks]
+    wholes += [columns(data.draw(st.integers(1, 300)), seed) for seed in range(data.draw(st.integers(0, 4)))]
+    bodies = data.draw(st.permutations([encode(whole) for whole in wholes]))
+    together, alone = decode_fronts(bodies), [decode_front(body) for body in bodies]
+    assert list(together.t_ms) == [t for front in alone for t in front.t_ms]
+    assert list(together.milli) == [value for front in alone for value in front.milli]
+    for part, front in zip(together.parts, alone, strict=True):
+        assert part.n == len(front.t_ms)
+        for mine, theirs in zip(part[2:], (front.flags, front.number, front.variant), strict=True):
+            assert [at(mine, i) for i in range(part.n)] == [at(theirs, i) for i in range(part.n)]
+
+
+@given(st.lists(LISTS, min_size=1, max_size=5))
+def test_columns_of_any_numbers_are_spread_as_they_are_unpacked(lists: list[list[int]]) -> None:
+    """Also where the numbers on the way (step times scale, differences) need more than 64 bits."""
+    lists = [v for v in lists if max(v) < 1 << 63 and min(v) >= -(1 << 63)]
+    usual = bytes.fromhex("0000 0001 0000")
+    bodies = []
+    for values in lists:
+        front = zlib.compress(pack(values) + pack(values) + usual, 0)
+        bodies.append(bytes([1]) + varint(len(values)) + varint(len(front)) + front)
+    found = decode_fronts(bodies)
+    assert list(found.t_ms) == list(found.milli) == [v for values in lists for v in values]
 
 
 def test_a_day_of_minutes_takes_about_two_bytes_a_reading() -> None:
