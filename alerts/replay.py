@@ -1,7 +1,7 @@
 """Stored readings judged again: what the limits that held would say, and what other limits would have said. Pure.
 
-    readings (all there are) ─▶ alerts.bulk under the limits as they are ─┐
-                             └▶ alerts.bulk under the changed ones ───────┤
+    readings (all there are) ─▶ judge_amended under the limits as they are ┐
+                             └▶ judge_amended under the changed ones ─────┤
     facts since LOOK_BACK before the span ─▶ the rules over sensors ──────┴▶ what_if.compared, within the span asked for
     batches ─▶ judgement.judge_told with both catalogues ─▶ two verdicts
     alarms ─▶ manners.due, rung by rung: a message of its own, or one of a list by day
@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 
-from alerts.bulk import Points, judge_points
+from alerts.amended import NOTHING_SAID, Amendments
+from alerts.amended_points import AmendedPoints, judge_amended
+from alerts.bulk import Points
 from alerts.equipment import Settings, new_track
 from alerts.equipment.track import MARKS_MS
 from alerts.judgement import Judged
@@ -106,27 +108,32 @@ def changed_profiles(
 def replay(
     equipment: str,
     site: str,
-    streams: Mapping[str, Points],
+    streams: Mapping[str, AmendedPoints],
     profiles: tuple[Profiles, Profiles],
     span: tuple[int, int],
     people: People,
     sensors: tuple[Sequence[RuleFinding], Sequence[RuleFinding]] = ((), ()),
+    amended: Amendments = NOTHING_SAID,
 ) -> Replayed:
-    """``profiles``, ``sensors`` (what the rules over sensors say): as they are, as changed. ``span``: [from, now]."""
+    """``profiles``, ``sensors`` (what the rules over sensors say): as they are, as changed. ``span``: [from, now].
+
+    ``amended``: what people said of readings; ``streams`` are made with it.
+    """
     from_ms, now_ms = span
     seen = {stream: points.before(now_ms + 1) for stream, points in streams.items()}
-    both = [[*_findings(equipment, seen, p, now_ms), *s] for p, s in zip(profiles, sensors, strict=True)]
+    both = [[*_findings(equipment, seen, p, now_ms, amended), *s] for p, s in zip(profiles, sensors, strict=True)]
     inside = [[f for f in found if f.event_ms >= from_ms] for found in both]
-    readings = sum(int((points.t_ms >= from_ms).sum()) for points in seen.values())
-    told = tuple(_told(found, seen, people, now_ms) for found in inside)
+    counted = {stream: points.counted for stream, points in seen.items()}
+    readings = sum(int((points.t_ms >= from_ms).sum()) for points in counted.values())
+    told = tuple(_told(found, counted, people, now_ms) for found in inside)
     return Replayed(equipment, site, readings, compared(*inside), (told[0], told[1]))
 
 
 def _findings(
-    equipment: str, streams: Mapping[str, Points], profiles: Profiles, now_ms: int
+    equipment: str, streams: Mapping[str, AmendedPoints], profiles: Profiles, now_ms: int, amended: Amendments
 ) -> Iterator[RuleFinding]:
     for stream, points in streams.items():
-        yield from judge_points(points, profiles.plan(equipment, stream), now_ms)
+        yield from judge_amended(points, profiles.plan(equipment, stream), now_ms, amended)
 
 
 def judge_sensors(facts: Iterable[ReadingFact], settings: Settings, now_ms: int) -> list[RuleFinding]:

@@ -55,7 +55,9 @@ def replay_site(task: SiteTask) -> SiteAnswer:
         for name in task.equipment:
             streams = {s: source.points(name, s) for place, s in task.stored.homes if place == name}
             sensors = _sensors(task, name, source)
-            done.append(replay(name, task.site, streams, task.profiles, task.span, task.people, sensors))
+            done.append(
+                replay(name, task.site, streams, task.profiles, task.span, task.people, sensors, task.stored.amended)
+            )
         batches = []
         for told in task.batches:
             facts = source.facts(told.stays)

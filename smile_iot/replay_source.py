@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from alerts.amended import NOTHING_SAID, Amendments
+from alerts.amended_points import AmendedPoints
 from alerts.bulk import Points, points_of
 from alerts.equipment import watched_quantities
 from alerts.homes import Homes
@@ -28,7 +29,7 @@ _TEMPERATURE = "temperature_c"
 class Source(Protocol):
     """All that is stored of an equipment."""
 
-    def points(self, equipment: str, stream: str) -> Points:
+    def points(self, equipment: str, stream: str) -> AmendedPoints:
         """As they count, by what people said of them."""
         ...
 
@@ -97,6 +98,11 @@ def in_store(config: StoreConfig, since: Mapping[str, Sequence[tuple[int, str]]]
         store.close()
 
 
+def _both(made: Callable[[Amendments], Points], stream: str, amended: Amendments) -> AmendedPoints:
+    """A stream by what people said of it, and where something is marked as if nothing were."""
+    return AmendedPoints(made(amended), made(amended.unmarked) if stream in amended.marks else None)
+
+
 class FromMemory:
     """Each reading in the equipment its device stood in at its time, as alerts house it."""
 
@@ -104,10 +110,14 @@ class FromMemory:
         self._memory = memory
         self._amended = amended
 
-    def points(self, equipment: str, stream: str) -> Points:
+    def points(self, equipment: str, stream: str) -> AmendedPoints:
         kept = self._memory.columns(equipment, stream)
-        value_m, missing = self._amended.columns(stream, kept.t_ms, kept.value_m, kept.missing)
-        return points_of(kept.t_ms, value_m, missing, kept.device_seq)
+
+        def made(amended: Amendments) -> Points:
+            value_m, missing = amended.columns(stream, kept.t_ms, kept.value_m, kept.missing)
+            return points_of(kept.t_ms, value_m, missing, kept.device_seq)
+
+        return _both(made, stream, self._amended)
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         from alerts.batch_facts import KnownThen
@@ -130,11 +140,12 @@ class FromStore:
         self._homes = list(homes)
         self._stood = stood
 
-    def points(self, equipment: str, stream: str) -> Points:
+    def points(self, equipment: str, stream: str) -> AmendedPoints:
         from api.series import points_at_home
 
         series = self._store.read_columns(stream, 0, _FOREVER_MS)
-        return points_at_home(series, stream, self._stood.spans(stream), equipment, self._amended)
+        stays = self._stood.spans(stream)
+        return _both(lambda amended: points_at_home(series, stream, stays, equipment, amended), stream, self._amended)
 
     def facts(self, stays: Iterable[Placement]) -> list[ReadingFact]:
         from alerts.judgement import spans_of

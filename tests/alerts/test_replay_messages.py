@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alerts.amended_points import AmendedPoints
 from alerts.bulk import points_of
 from alerts.manners import Manners
 from alerts.profiles import builtin_profiles
@@ -29,7 +30,7 @@ def ladder(
 ) -> tuple[Told, ...]:
     """For spans of quarter hours at 9 degrees among others at ``between_m``; the night is all day but noon."""
     values = [9000 if any(a <= i < b for a, b in hot) else between_m for i in range(quarters)]
-    points = points_of([i * QUARTER_MS for i in range(quarters)], values)
+    points = AmendedPoints(points_of([i * QUARTER_MS for i in range(quarters)], values))
     people = People(Manners(night_from_h=13, night_to_h=12, **manners), "UTC", contacts)
     return replay("F1", "S", {STREAM: points}, (PROFILES, PROFILES), (0, quarters * QUARTER_MS), people).told[0]
 

@@ -15,11 +15,11 @@ from alerts.config import Config
 from alerts.memory import Memory
 from alerts.service import Alerts
 from gateway.journal import Entry, SqliteJournal
-from gateway.records import Actor, Batch, Device, Equipment, Role, Site, User, open_records
+from gateway.records import Actor, Batch, Device, Equipment, Records, Role, Site, User, open_records
 from ingest.store import Row, SqliteStore
 from smile_iot.__main__ import main
 from telemetry.clock import SystemClock
-from telemetry.contract import Upload, encode_upload
+from telemetry.contract import Upload, encode_upload, iso_utc
 from telemetry.readings import Numbered, Origin, Quality, Reading, Stamp, Sync
 
 SARI = Actor("Sari", Role.MANAGER)
@@ -50,19 +50,26 @@ def readings(now_ms: int) -> list[tuple[int, Decimal]]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made once: replay only reads."""
-    tmp_path = tmp_path_factory.mktemp("replay")
-    clock = SystemClock()
-    now_ms = clock.now_ms()
+    now_ms = SystemClock().now_ms()
     made = [(STREAM, t, value) for t, value in readings(now_ms)]
     made += [(BATTERY, now_ms - 2 * DAY + i * HOUR, Decimal(percent)) for i, percent in enumerate((30, 15, 30))]
+    return served(tmp_path_factory.mktemp("replay"), made, now_ms)
+
+
+def served(
+    tmp_path: Path, made: list[tuple[str, int, Decimal]], now_ms: int, people: Callable[[Records], None] | None = None
+) -> Path:
+    """A data folder in which the service has judged the readings, and again after what ``people`` say then."""
+    clock = SystemClock()
     journal = SqliteJournal(tmp_path / "journal.db")
     with open_records(tmp_path / "records.db") as records:
         records.upsert_site(Site("S1", "Abepura", "jayapura", "Asia/Jayapura", "s0", "puskesmas"), SARI, "", 0)
         for name in ("F1", "F2"):
             fridge = Equipment(name, "S1", f"Kulkas {name}", "refrigerator", "refrigerator")
             records.upsert_equipment(fridge, SARI, "", 0)
-        device = Device("LOG-A", "S1", "E1", "ble", "F1", 900, calibrated_until_ms=now_ms - DAY)
-        records.upsert_device(device, SARI, "", 0)
+        for serial in sorted({stream.partition("/")[0] for stream, *_ in made}):
+            device = Device(serial, "S1", "E1", "ble", "F1", 900, calibrated_until_ms=now_ms - DAY)
+            records.upsert_device(device, SARI, "", 0)
         contacts = ("json://127.0.0.1:1/a", "json://127.0.0.1:1/b")
         records.upsert_user(User("Nur", Role.OPERATOR, "S1", None, "id", "$argon2id$x", contacts), SARI, "", 0)
         head = User("Kepala", Role.MANAGER, None, "jayapura", "id", "$argon2id$x", ("json://127.0.0.1:1/c",))
@@ -81,6 +88,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         alerts.start()
         while alerts.turn():
             pass
+        if people is not None:
+            people(records)
+            while alerts.turn():
+                pass
         memory.close()
     journal.close()
     store = SqliteStore(tmp_path / "store.db")
@@ -235,3 +246,69 @@ def test_progress_is_a_line_that_a_terminal_overwrites(
     told = capsys.readouterr().err
     assert "1 dari 1 lokasi: S1" in told
     assert told.endswith("\r\x1b[K")
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two loggers of one place. Marked: all of a short excursion, the end of a HEAT, the middle of a second one that goes
+    on; the second logger is corrected into an excursion of its own.
+    """
+    now_ms = SystemClock().now_ms()
+    hot = ((96, 94), (72, 58), (14, 0))
+    made = []
+    for i, t_ms in enumerate(range(now_ms - 6 * DAY, now_ms, 15 * MIN)):
+        ago_h = (now_ms - t_ms) / HOUR
+        value = "9.0" if any(to < ago_h <= since for since, to in hot) else "5.0"
+        made += [(STREAM, t_ms, Decimal(value) + Decimal(i % 3) / 10), ("LOG-B/temperature_c", t_ms, Decimal("7.9"))]
+
+    def people(records: Records) -> None:
+        for since, to in ((97, 93), (60, 57), (9, 6)):
+            records.mark_readings(
+                STREAM, now_ms - since * HOUR, now_ms - to * HOUR, SARI, "the cable was loose", now_ms, "S1"
+            )
+        records.correct_probe(
+            "LOG-B/temperature_c", now_ms - 30 * HOUR, Decimal("0.3"), "KAL-17", SARI, "by its certificate", now_ms
+        )
+
+    return served(tmp_path_factory.mktemp("marked"), made, now_ms, people)
+
+
+@pytest.mark.parametrize("source", ["alerts", "store"])
+def test_req_12_req_38_unchanged_limits_say_of_marked_and_corrected_streams_what_the_service_says(
+    marked: Path, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Decision 0029: what only marked readings say stays said as possible, in a replay too, and nothing changes."""
+    words = ["replay", "--json", "--from", source, "--config", str(marked / "server.toml")]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    of = told["equipment"][0]
+    assert (of["new"], of["gone"], of["other"]) == ([], [], [])
+    with open_records(marked / "records.db") as records:
+        kept = [f for f in records.findings(equipment="F1", standing=True) if f.profile != "sensor_rules"]
+        verdict = records.verdict("B1")
+    named = [f for f in kept if f.evidence.get("details")]
+    assert {str(f.kind) for f in named} == {"confirmed", "possible"}  # so that it is a question at all
+    assert {
+        (
+            f.id,
+            str(f.kind),
+            iso_utc(f.event_ms),
+            f.end_ms and iso_utc(f.end_ms),
+            str(f.extreme_c),
+            f.evidence["reason"],
+        )
+        for f in kept
+        if f.batch is None
+    } == {
+        (f["id"], f["kind"], f["fired"], f["to"], str(f["extreme_c"]), f["reason"])
+        for f in of["as_is"]
+        if f["profile"] != "sensor_rules"
+    }
+    assert verdict is not None
+    for which in ("as_is", "then"):
+        assert told["batches"][0][which]["verdict"] == str(verdict.verdict)
+        codes = {r["code"] for r in told["batches"][0][which]["reasons"]}
+        assert codes == {r["code"] for r in verdict.reasons}
+    shown = [*words[:1], *words[2:], "--language", "en", "--profile", "refrigerator"]
+    assert main(shown) == 0
+    assert "No finding differs." in capsys.readouterr().out
