@@ -46,7 +46,7 @@ from alerts.rules.interval import interval_ms as learned
 from alerts.rules.limits import TEMPERATURE
 from alerts.rules.spans import state_of
 from edge.decoders.files import DeviceAlarm, FileReading, LoggerFile, LoggerFileError, decode_file
-from smile_iot.evaluate_report import picture, table
+from smile_iot.evaluate_report import picture, printable, table
 from smile_iot.evaluate_zone import local_date, parse_zone, rfc3339, utc_ms
 from telemetry.errors import ConfigError
 
@@ -80,10 +80,17 @@ def run(args: argparse.Namespace) -> int:
         decode_file(data), args.profile, args.zone, product_kfa=args.product, profiles=load_profiles(*args.profiles)
     )
     if args.json:
-        print(json.dumps(report.to_json(), ensure_ascii=False, indent=2, allow_nan=False))
+        print(
+            json.dumps(report.to_json(), ensure_ascii=not _speaks_utf(sys.stdout.encoding), indent=2, allow_nan=False)
+        )
     else:
-        sys.stdout.write(table(report.to_json()) + "\n" + picture(report.chart, report.to_json()) + "\n")
+        text = table(report.to_json()) + "\n" + picture(report.chart, report.to_json()) + "\n"
+        sys.stdout.write(printable(text, sys.stdout.encoding))
     return 0
+
+
+def _speaks_utf(encoding: str | None) -> bool:
+    return (encoding or "").casefold().startswith("utf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +383,15 @@ def _notes(file: LoggerFile, without: int, profile: Profile, zone: tzinfo) -> li
 
 def _interval_notes(declared_ms: int | None, differences: Sequence[int]) -> list[str]:
     """Of one or two differences nobody can say whether they are the pace of the logger or a hole."""
-    if declared_ms is not None or len(differences) > 2:
+    if declared_ms is not None:
+        usual_ms = sorted(differences)[len(differences) // 2] if len(differences) > 2 else declared_ms
+        if abs(usual_ms - declared_ms) * 10 <= declared_ms:
+            return []
+        stated, rows = declared_ms // 60_000, round(usual_ms / 60_000, 1)
+        return [
+            f"the file states an interval of {stated} min, its rows lie {rows} min apart: judged by the stated one"
+        ]
+    if len(differences) > 2:
         return []
     how = "from the distance of so few rows" if differences else "as 15 minutes, for a single row"
     return [f"the logging interval is not stated: it was taken {how}"]
@@ -453,6 +468,7 @@ def _device_days(file: LoggerFile) -> list[dict[str, Any]]:
 def _head(file: LoggerFile, profile: Profile, zone_text: str) -> dict[str, Any]:
     return {
         "source": {"format": file.format, "device": file.device, "serial": file.serial},
+        "signature": file.signature,
         "zone": zone_text,
         "profile": profile.id,
         "profile_version": profile.version,

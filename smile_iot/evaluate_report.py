@@ -18,6 +18,7 @@ def table(report: dict[str, Any]) -> str:
         f"{source['device']}  {source['serial'] or ''}  ({source['format']})",
         f"profile {report['profile']} {report['profile_version']}, range {_or(low)} to {_or(high)} C",
         f"zone {report['zone']}",
+        *([f"signature {_SIGNATURES[report['signature']]}"] if report["signature"] else []),
         "",
         f"readings        {report['readings']}",
         f"known time      {_span(report['known_s'])}",
@@ -35,6 +36,15 @@ def table(report: dict[str, Any]) -> str:
     lines += _section("VVM life used (an estimate; the label decides)", _vvm(report["vvm"]))
     lines += _section("notes", report["notes"])
     return "\n".join(lines)
+
+
+_SIGNATURES = {
+    "valid": "fits",
+    "valid_key_not_checked": "fits the key in the file; who issued that key could not be checked",
+    "broken": "DOES NOT FIT: the file was changed",
+    "not_checkable": "cannot be checked",
+    "none": "none",
+}
 
 
 def _section(title: str, rows: Sequence[str]) -> list[str]:
@@ -105,6 +115,20 @@ def picture(chart: Sequence[Stretch], report: dict[str, Any]) -> str:
     if not report["readings"]:
         legend += "  (one column a day, from the day's minimum to its maximum)"
     return "\n" + "\n".join([*rows, f"{bottom:8.1f} └{foot}", f"          {legend}"])
+
+
+_PLAIN = str.maketrans({"█": "#", "▲": "^", "▼": "v", "┄": "-", "─": "-", "│": "|", "└": "+"})
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """The text for a terminal of that encoding: one without the blocks gets plain signs, never a traceback."""
+    try:
+        text.encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        return (
+            text.translate(_PLAIN).encode(encoding or "ascii", errors="backslashreplace").decode(encoding or "ascii")
+        )
+    return text
 
 
 def _columns(chart: Sequence[Stretch]) -> list[tuple[float, float] | None]:

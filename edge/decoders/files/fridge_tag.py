@@ -12,8 +12,8 @@
     Data:                                   2 L and Ultra Low only
      <TAB>2022-05-02 04:44<TAB>26.3<TAB>x   --.- where there was no value
 
-Slot 0 is the low limit, slot 1 the high one; a further slot is high when its limit lies above slot 0's. Source: real
-files (``facts/cold-chain.md`` section 5).
+Slot 0 is the low limit, slot 1 the high one (the other way round where their values say so); a further slot is high
+when its limit lies above slot 0's. Source: real files (``facts/cold-chain.md`` section 5).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import re
 from decimal import Decimal
 
 from edge.decoders.files.model import (
+    SET_TO_C,
     DaySummary,
     DeviceAlarm,
     DeviceLimit,
@@ -92,9 +93,7 @@ def check_celsius(conf: Node) -> None:
     """Refuse a file in Fahrenheit: no such export was seen, so whether its numbers are too is not known."""
     unit = conf.get("Temp unit")
     if unit is not None and unit.strip().upper() not in ("C", "°C"):
-        raise LoggerFileError(
-            f"temperature unit {unit!r} is not supported", line=conf.line, advice="set the logger to C"
-        )
+        raise LoggerFileError(f"temperature unit {unit!r} is not supported", line=conf.line, advice=SET_TO_C)
 
 
 def _limits(conf: Node) -> tuple[DeviceLimit, ...]:
@@ -106,9 +105,12 @@ def _limits(conf: Node) -> tuple[DeviceLimit, ...]:
         if limit is None or after is None or is_nothing(limit) or is_nothing(after):
             continue  # a slot that is switched off
         found.append((slot, number(limit, node.line, "T AL"), whole(after, node.line, "t AL"), node.line))
+    at = {slot: limit for slot, limit, _, _ in found}
+    # Two slots state by their values which is which; one alone is known by its place only.
+    top = 0 if {0, 1} <= set(at) and at[0] > at[1] else 1
     lowest = min((limit for _, limit, _, _ in found), default=Decimal(0))
     return tuple(
-        DeviceLimit(slot, slot == 1 or (slot > 1 and limit > lowest), limit, after * 60, cumulative=False)
+        DeviceLimit(slot, slot == top or (slot > 1 and limit > lowest), limit, after * 60, cumulative=False)
         for slot, limit, after, _ in found
     )
 
@@ -121,7 +123,7 @@ def _days(hist: Node, high: dict[int, bool]) -> tuple[list[DaySummary], list[Dev
         date = node.need("Date")
         midnight = timestamp(f"{date} 00:00", node.line) if _DATE.fullmatch(date) else None
         if midnight is None:
-            raise LoggerFileError(f"{date[:40]!r} is not a date", line=node.line)
+            raise LoggerFileError(f"{date[:40]!r} is not a date, wanted yyyy-MM-dd", line=node.line)
         numbers.add(midnight // _DAY_MS)
         sums: dict[bool, int] = {}
         block = node.child("Alarm")
@@ -208,6 +210,9 @@ def _notes(root: Node, conf: Node, days: list[DaySummary]) -> list[str]:
         notes.append(
             f"the device recorded error {code}: {', '.join(f'{k} {v}' for c in node.children for k, v in c.pairs)}"
         )
+    twice = sorted({d.date for d in days if [x.date for x in days].count(d.date) > 1})
+    if twice:
+        notes.append(f"the day {twice[0]} stands more than once: the logger's clock was set back")
     timeout_s = sum(d.timeout_s for d in days)
     if timeout_s:
         notes.append(f"the device had no sensor for {timeout_s // 60} minutes in all")

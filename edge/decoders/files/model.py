@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 
+from edge.decoders.files.signature import Signature
 from telemetry.errors import SmileIotError
 from telemetry.quantities import QUANTITIES
 
 MAX_BYTES = 64 << 20
+MAX_LINE = 4096  # signs; the longest line of a real export, a signature, has some 140
+SET_TO_C = "set the logger to C and export again"
 
 
 class LoggerFileError(SmileIotError):
@@ -94,6 +98,7 @@ class LoggerFile:
     mkt_energy_kj_mol: Decimal | None = None
     stated: tuple[tuple[str, Decimal], ...] = ()
     notes: tuple[str, ...] = ()
+    signature: Signature | None = None  # None: a format without one
 
     @property
     def summary_only(self) -> bool:
@@ -124,7 +129,11 @@ def decode_text(data: bytes) -> str:
         text = data.decode("cp1252", errors="replace")
     if "\0" in text or text.count("\ufffd") > 8:
         raise LoggerFileError("this is not a text file", advice="take the .txt or .csv export of the logger")
-    return text.rstrip("\x1a").translate(_MINUS).replace("\r\n", "\n").replace("\r", "\n")
+    text = text.rstrip("\x1a").translate(_MINUS).replace("\r\n", "\n").replace("\r", "\n")
+    if max(map(len, text.split("\n"))) > MAX_LINE:
+        advice = "take the .txt or .csv export of the logger"
+        raise LoggerFileError(f"a line has more than {MAX_LINE} signs: this is no logger's export", advice=advice)
+    return text
 
 
 def is_nothing(text: str | None) -> bool:
@@ -176,12 +185,25 @@ def local_ms(year: int, month: int, day: int, hour: int, minute: int, second: in
     return round(at.timestamp()) * 1000 + ms
 
 
+def _order_note(found: Sequence[FileReading]) -> str:
+    steps = [b.instant_ms - a.instant_ms for a, b in pairwise(found)]
+    if all(x <= 0 for x in steps):
+        return "the rows were not in order of time, newest first: sorted"
+    back = [i for i, x in enumerate(steps) if x < 0]
+    a, b = (datetime.fromtimestamp(r.local_ms / 1000, UTC) for r in found[back[0] : back[0] + 2])
+    where = f"{len(back)} steps back, the first from {a:%Y-%m-%d %H:%M} to {b:%Y-%m-%d %H:%M}"
+    return (
+        f"the rows were not in order of time ({where}): sorted;"
+        " if the logger's clock was set back there, what is said of the time around it is not sure"
+    )
+
+
 def in_order(found: Sequence[FileReading]) -> tuple[tuple[FileReading, ...], list[str]]:
     """The rows in order of time, each once, with a note of whatever was mended: nothing is reordered silently."""
     notes: list[str] = []
     order = sorted(found, key=lambda r: r.instant_ms)
     if order != list(found):
-        notes.append("the rows were not in order of time: sorted")
+        notes.append(_order_note(found))
     once = list(dict.fromkeys(order))
     if len(once) < len(order):
         notes.append(f"{len(order) - len(once)} rows are repeated: counted once")

@@ -20,7 +20,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from edge.decoders.files.model import LoggerFileError, local_ms
+from edge.decoders.files.dates import HEADING
+from edge.decoders.files.model import SET_TO_C, LoggerFileError, is_nothing, local_ms
 
 _PAIR = re.compile(r",[ \t]+(?=[A-Za-z][A-Za-z ]{0,24}:)")
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64,}")
@@ -28,7 +29,6 @@ _TIMESTAMP = re.compile(r"(\d{4})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2})(?::(\d{2}))
 _CLOCK = re.compile(r"(\d{2}):(\d{2})")
 _DATE_LED = re.compile(r"[ \t]*\d{1,4}([./-])\d{1,2}\1\d{1,4}[ T]+\d{1,2}:")
 _ROW = re.compile(r"[ \t]*(\d[\d./-]{7,9}[ T]\d{2}:\d{2}(?::\d{2})?)[ \t]+(\S+)(?:[ \t]+([xX]))?[ \t]*")
-_HEADING = re.compile(r"[dmy]{2,4}([./-])[dmy]{2,4}\1[dmy]{2,4}[ T]hh:mm(?::ss)?", re.IGNORECASE)
 _WHOLE_VALUE = re.compile(r"[+-]?\d+[.,]\d+|--[.,]-")
 _ONCE = frozenset({"device", "conf", "hist", "res", "marker", "data"})
 _MAX_DEPTH = 16
@@ -122,15 +122,15 @@ def _table_cells(raw: str, line: int, block: Node) -> list[str] | None:
     if block.key.casefold() != "data":
         if _DATE_LED.match(raw):
             raise LoggerFileError(f"a row of readings stands outside the Data block: {raw.strip()[:40]!r}", line=line)
-        return [c.strip() for c in raw.strip("\t").split("\t")] if raw[0] == "\t" else None
+        return [c.strip() for c in raw.lstrip("\t").split("\t")] if raw[0] == "\t" else None
     row = _ROW.fullmatch(raw)
     if row is not None:
         return [cell for cell in row.groups() if cell is not None]
     if raw[0] == "\t":
-        return [c.strip() for c in raw.strip("\t").split("\t")]
-    heading = _HEADING.match(raw.lstrip(" "))
+        return [c.strip() for c in raw.lstrip("\t").split("\t")]
+    heading = HEADING.match(raw)
     if heading is not None:
-        return [heading[0]]
+        return [heading[0].strip()]
     if _DATE_LED.match(raw) or len(raw) - len(raw.lstrip(" ")) > block.depth:
         raise LoggerFileError(f"{raw.strip()[:40]!r} is not a row of the table", line=line, advice="is it cut off?")
     return None
@@ -184,7 +184,7 @@ def _check_last_line(root: Node, text: str) -> None:
     if last.rows and (not last.children or last.rows[-1][0] > last.children[-1].line):
         line, cells = last.rows[-1]
         whole = len(cells) > 1 and _WHOLE_VALUE.fullmatch(cells[1]) is not None
-        whole = whole or last.key.casefold() != "data" or "yyyy" in cells[0].casefold()
+        whole = whole or last.key.casefold() != "data" or not any(c.isdigit() for c in cells[0])
     else:
         node = list(root.below())[-1]
         line, whole = node.line, bool(node.pairs[-1][1]) or node.key.casefold() in ("sig", "sig cert", "cert")
@@ -198,8 +198,11 @@ def _check_last_line(root: Node, text: str) -> None:
 
 def timestamp(text: str | None, line: int) -> int | None:
     """``yyyy-MM-dd hh:mm`` as local milliseconds; None for an empty one."""
-    if text is None or not text.strip():
-        return None
+    return None if text is None or not text.strip() else moment(text, line)
+
+
+def moment(text: str, line: int) -> int:
+    """As ``timestamp``, for a text that must be one."""
     match = _TIMESTAMP.fullmatch(text.strip())
     if match is None:
         raise LoggerFileError(f"{text[:40]!r} is not a time", line=line)
@@ -217,42 +220,31 @@ def clock_ms(text: str, line: int) -> int:
 
 # --- the table under Data: --------------------------------------------------------------------------------
 
-_TOKENS = {
-    "yyyy": r"(?P<y>\d{4})",
-    "mm": r"(?P<mi>\d{2})",
-    "dd": r"(?P<d>\d{2})",
-    "hh": r"(?P<h>\d{2})",
-    "ss": r"(?P<s>\d{2})",
-}
-_DEFAULT_HEADER = "yyyy-MM-dd hh:mm"
-
-
-def row_time_pattern(header: str) -> re.Pattern[str]:
-    """The pattern of a table's first column from its heading, as ``yyyy-MM-dd hh:mm`` or ``dd.MM.yyyy HH:mm``."""
-    out = re.escape(header).replace("MM", r"(?P<mo>\d{2})")
-    for token, pattern in _TOKENS.items():
-        out = re.sub(token, pattern.replace("\\", r"\\"), out, count=1, flags=re.IGNORECASE)
-    if "(?P<s>" not in out and header.casefold().endswith("mm"):
-        out += r"(?::(?P<s>\d{2}))?"
-    return re.compile(out)
-
 
 def table_rows(data: Node) -> Iterator[tuple[int, int, str, bool]]:
-    """(line, local ms, temperature text, marked out of limits) of each row; the heading row names the order."""
-    header, rows = _DEFAULT_HEADER, data.rows
-    if rows and "yyyy" in rows[0][1][0].casefold():
-        header, rows = rows[0][1][0], rows[1:]
-    try:
-        pattern = row_time_pattern(header)
-    except re.error as error:
-        raise LoggerFileError(f"unknown time format {header[:40]!r}", line=data.line) from error
-    if not {"y", "mo", "d", "h", "mi"} <= set(pattern.groupindex):
-        raise LoggerFileError(f"unknown time format {header[:40]!r}", line=data.line)
+    """(line, local ms, temperature text, marked out of limits) of each row. Raises LoggerFileError.
+
+    A row with a second number is refused: which sensor or quantity it is of, nobody told us, and none may go unseen.
+    """
+    rows = data.rows
+    if rows and not any(c.isdigit() for c in rows[0][1][0]):
+        _check_heading(*rows[0])
+        rows = rows[1:]
     for line, cells in rows:
-        match = pattern.fullmatch(cells[0]) or pattern.fullmatch(cells[0].replace("T", " "))
-        if match is None or len(cells) < 2:
+        if len(cells) < 2 or _TIMESTAMP.fullmatch(cells[0]) is None:
             raise LoggerFileError(f"{' '.join(cells)[:40]!r} is not a row of the table", line=line)
-        g = match.groupdict()
-        second = int(g.get("s") or 0)
-        at = local_ms(int(g["y"]), int(g["mo"]), int(g["d"]), int(g["h"]), int(g["mi"]), second, line)
-        yield line, at, cells[1], len(cells) > 2 and cells[2].casefold() == "x"
+        more = [c for c in cells[2:] if c]
+        if len(more) > 1 or any(c.isdigit() for c in "".join(more)) or any(is_nothing(c) for c in more):
+            advice = "judge each sensor by itself: write time and temperature of one as CSV (docs/evaluate.md)"
+            raise LoggerFileError(
+                f"the row has more than one value: {' '.join(cells)[:60]!r}", line=line, advice=advice
+            )
+        yield line, moment(cells[0], line), cells[1], bool(more)
+
+
+def _check_heading(line: int, cells: list[str]) -> None:
+    """The heading's time must be one that is known (dates.py), its temperature not in Fahrenheit."""
+    if HEADING.fullmatch(cells[0]) is None:
+        raise LoggerFileError(f"unknown time format {cells[0][:40]!r}", line=line)
+    if any(re.search(r"(°|\[|\()\s*F\b|fahrenheit", c, re.IGNORECASE) for c in cells[1:]):
+        raise LoggerFileError(f"the table is in Fahrenheit: {' '.join(cells[1:])[:40]!r}", line=line, advice=SET_TO_C)

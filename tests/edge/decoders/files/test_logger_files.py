@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -31,6 +32,12 @@ def at(text: str) -> int:
 
 def csv(text: str) -> LoggerFile:
     return decode_file(text.encode())
+
+
+def unsigned(file: LoggerFile) -> LoggerFile:
+    """The file without what its signature says, which any change of its text breaks."""
+    kept = (n for n in file.notes if "SIGNATURE" not in n)
+    return replace(file, signature=None, notes=tuple(kept))
 
 
 # --- real files -------------------------------------------------------------------------------------------
@@ -134,7 +141,7 @@ def test_a_table_whose_tabs_were_lost_is_the_same_table(
     text = real_file(name).decode()
     changed = change(text)
     assert changed != text or "trailing" in str(change) or name.startswith("fridge")
-    assert decode_file(changed.encode()) == decode_file(text.encode())
+    assert unsigned(decode_file(changed.encode())) == unsigned(decode_file(text.encode()))
 
 
 @pytest.mark.real_files
@@ -292,7 +299,7 @@ def test_what_the_run_itself_says_of_its_length_is_compared(q_tag: Build, fridge
     assert "the last row lies 24 intervals before the end the file states" in f.notes
     table = "Data:\n\t2026-03-02 09:25\t4.1\n"
     tag = fridge_tag("Q-tag Fridge-tag 2 L", conf=" Logging Interval: 5\n", data=table)
-    assert decode_file(tag.encode()).notes == ("the device had no sensor for 21 minutes in all",)
+    assert decode_file(tag.encode()).notes[1:] == ("the device had no sensor for 21 minutes in all",)
     empty = decode_file(fridge_tag(data="Data:\n\tyyyy-MM-dd hh:mm\tT\n").encode())
     assert "the Data block holds no row of readings" in empty.notes
     without = q_tag(header="", rows="").replace("Data:\n", "")
