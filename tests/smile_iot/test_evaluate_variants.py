@@ -199,6 +199,8 @@ def test_dates_of_daily_summaries_are_read_where_one_shows_their_order_and_refus
     "change",
     [
         lambda t: t.replace("\n", "\r\n").encode("utf-16"),
+        lambda t: t.encode("utf-16-le"),
+        lambda t: t.replace("Interval: 10", "Interval: 10 min").replace("\tx\n", "\t*\n").encode(),
         lambda t: t.replace("\n", "\r").encode(),
         lambda t: t.replace("\n", "\r\r\n").encode("utf-8-sig"),
         lambda t: ("\n\n" + t).encode(),
@@ -209,7 +211,18 @@ def test_dates_of_daily_summaries_are_read_where_one_shows_their_order_and_refus
         lambda t: t.replace(" Zone: 0.00\n", "").replace(" MKT Energy: 83.144\n", "").encode(),
         lambda t: t.replace("Res:", "Stat:\n Boots: 3\n  Why: 2, When: never\nRes:").encode(),
     ],
-    ids=["utf16 crlf", "cr", "bom crcrlf", "led by lines", "device later", "user string", "fewer keys", "more keys"],
+    ids=[
+        "utf16 crlf",
+        "utf16 without mark",
+        "interval with unit",
+        "cr",
+        "bom crcrlf",
+        "led by lines",
+        "device later",
+        "user string",
+        "fewer keys",
+        "more keys",
+    ],
 )
 def test_the_same_run_in_other_clothes_gives_the_same_numbers(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, change: Callable[[str], bytes]
@@ -274,6 +287,16 @@ def test_a_run_that_ended_before_its_stop_says_so(capsys: pytest.CaptureFixture[
     assert r["known_s"] == len(ROWS) * 600
 
 
+@pytest.mark.parametrize("stop", ["", "--", "----.--.-- --:--"])
+def test_a_run_that_has_not_stopped_is_judged(capsys: pytest.CaptureFixture[str], tmp_path: Path, stop: str) -> None:
+    agrees(judged(capsys, tmp_path, q_tag(ROWS, 10, stop=stop).encode(), "--profile", "device"), ROWS, 10, 2.0, 8.0)
+
+
+def test_a_day_that_the_summaries_leave_out_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    notes = judged(capsys, tmp_path, days_only(["2024-03-02", "2024-02-28"]).encode())["notes"]
+    assert "2 days between 2024-02-28 and 2024-03-02 are not in the file" in notes
+
+
 def test_limits_in_the_other_order_are_known_by_their_values(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -295,6 +318,8 @@ def test_limits_in_the_other_order_are_known_by_their_values(
         (b"Device: Q-tag CLm doc\nConf:\n Serial: " + b"-" * 100_000 + b"x\n", "more than 4096 signs"),
         (b"time,temperature_c\n2026-01-01 00:00," + b"-" * 100_000 + b"x\n", "more than 4096 signs"),
         (b"Device: LogTag UTRID-16\n", "not known"),
+        (q_tag(ROWS, 10).replace("\t11.3\t", "\tHI\t").encode(), "copy it from the logger again"),
+        (q_tag([], 10, extra="Res:\n").encode(), "second"),
         (q_tag(ROWS, 10)[:-40].encode(), "line"),
         (q_tag(ROWS, 10).replace("2024-02-29 ", "2023-02-29 ").encode(), "line"),
         (q_tag(ROWS, 10).replace("2024-02-28 23:30", "2024-02-28 11:30 PM").encode(), "not a row"),

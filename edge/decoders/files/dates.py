@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from edge.decoders.files.model import LoggerFileError
+from edge.decoders.files.model import ISO_DATES, LoggerFileError
 
 _L = r"[^\W\d_]"
 HEADING = re.compile(rf"[ \t]*({_L}{{2,4}})([./-])({_L}{{2,4}})\2({_L}{{2,4}})[ T]{_L}{{2}}:{_L}{{2}}(?::{_L}{{2}})?")
@@ -44,7 +44,7 @@ def _order(words: list[str], text: str, heading: str) -> str:
     kinds = "".join("y" if len(w) == 4 else "m" if w == "MM" or (not upper and w == "mm") else "d" for w in words)
     if sorted(kinds) != ["d", "m", "y"] or kinds[1] == "y":
         line = text[: text.index(heading)].count("\n") + 1
-        raise LoggerFileError(f"unknown time format {heading.strip()[:40]!r}", line=line)
+        raise LoggerFileError(f"unknown time format {heading.strip()[:40]!r}", line=line, advice=ISO_DATES)
     return kinds
 
 
@@ -55,6 +55,5 @@ def _year_last(text: str) -> str:
     month_first = any(int(m[3]) > 12 for m in found)
     if day_first == month_first:
         line = text[: found[0].start()].count("\n") + 1
-        advice = "export it again with dates as yyyy-MM-dd"
-        raise LoggerFileError(f"the date {found[0][0]} may be day or month first", line=line, advice=advice)
+        raise LoggerFileError(f"the date {found[0][0]} may be day or month first", line=line, advice=ISO_DATES)
     return "dmy" if day_first else "mdy"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edge.decoders.files import csv_plain, fridge_tag, q_tag
 from edge.decoders.files.dates import iso_dates
-from edge.decoders.files.model import LoggerFile, LoggerFileError, decode_text
+from edge.decoders.files.model import LoggerFile, LoggerFileError, decode_text, utf_16
 from edge.decoders.files.signature import Signature, check_signature
 
 _HEAD = 40  # lines in which the device is named; in every file seen it is the first
@@ -39,7 +39,7 @@ def decode_file(data: bytes) -> LoggerFile:
 
 def _signed(file: LoggerFile, data: bytes) -> LoggerFile:
     """The file with what its signature says; one that does not fit is the first note: nothing else weighs more."""
-    signature = check_signature(data)
+    signature = check_signature(data, utf_16(data))
     note = _SIGNATURE_NOTES.get(signature)
     return replace(file, signature=signature, notes=file.notes if note is None else (note, *file.notes))
 

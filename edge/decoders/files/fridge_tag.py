@@ -19,9 +19,11 @@ when its limit lies above slot 0's. Source: real files (``facts/cold-chain.md`` 
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 
 from edge.decoders.files.model import (
+    ISO_DATES,
     SET_TO_C,
     DaySummary,
     DeviceAlarm,
@@ -86,7 +88,11 @@ def _format(device: str, has_readings: bool) -> str:
 def interval_s(conf: Node) -> int | None:
     """The logging interval, which these devices state in minutes; None where they do not log."""
     text = conf.get("Logging Interval")
-    return None if text is None or is_nothing(text) else whole(text, conf.line, "Logging Interval") * 60 or None
+    if text is None or is_nothing(text):
+        return None
+    return (
+        whole(re.sub(r"[ ]*min(utes)?$", "", text, flags=re.IGNORECASE), conf.line, "Logging Interval") * 60 or None
+    )
 
 
 def check_celsius(conf: Node) -> None:
@@ -120,10 +126,10 @@ def _days(hist: Node, high: dict[int, bool]) -> tuple[list[DaySummary], list[Dev
     alarms: list[DeviceAlarm] = []
     numbers: set[int] = set()
     for _, node in sorted(hist.numbered(), key=lambda x: x[1].get("Date") or ""):
-        date = node.need("Date")
-        midnight = timestamp(f"{date} 00:00", node.line) if _DATE.fullmatch(date) else None
+        day = node.need("Date")
+        midnight = timestamp(f"{day} 00:00", node.line) if _DATE.fullmatch(day) else None
         if midnight is None:
-            raise LoggerFileError(f"{date[:40]!r} is not a date, wanted yyyy-MM-dd", line=node.line)
+            raise LoggerFileError(f"{day[:40]!r} is not a date, wanted yyyy-MM-dd", line=node.line, advice=ISO_DATES)
         numbers.add(midnight // _DAY_MS)
         sums: dict[bool, int] = {}
         block = node.child("Alarm")
@@ -136,7 +142,7 @@ def _days(hist: Node, high: dict[int, bool]) -> tuple[list[DaySummary], list[Dev
                 alarms.append(DeviceAlarm(slot, midnight + clock_ms(at, entry.line)))
         days.append(
             DaySummary(
-                date,
+                day,
                 _maybe(node, "Min T"),
                 _maybe(node, "Max T"),
                 _maybe(node, "Avrg T"),
@@ -213,6 +219,11 @@ def _notes(root: Node, conf: Node, days: list[DaySummary]) -> list[str]:
     twice = sorted({d.date for d in days if [x.date for x in days].count(d.date) > 1})
     if twice:
         notes.append(f"the day {twice[0]} stands more than once: the logger's clock was set back")
+    if days:
+        first, last = (date.fromisoformat(d.date) for d in (days[0], days[-1]))
+        missing = (last - first).days + 1 - len({d.date for d in days})
+        if missing:
+            notes.append(f"{missing} days between {days[0].date} and {days[-1].date} are not in the file")
     timeout_s = sum(d.timeout_s for d in days)
     if timeout_s:
         notes.append(f"the device had no sensor for {timeout_s // 60} minutes in all")

@@ -19,6 +19,8 @@ from telemetry.quantities import QUANTITIES
 
 MAX_BYTES = 64 << 20
 MAX_LINE = 4096  # signs; the longest line of a real export, a signature, has some 140
+COPY_AGAIN = "is the file spoiled? copy it from the logger again"
+ISO_DATES = "export it again with dates as yyyy-MM-dd"
 SET_TO_C = "set the logger to C and export again"
 
 
@@ -120,9 +122,9 @@ def decode_text(data: bytes) -> str:
         raise LoggerFileError(f"{len(data)} bytes are more than any logger writes")
     if data[:5] == b"%PDF-":
         raise LoggerFileError("this is a PDF report", advice="take the .txt or .csv file that lies beside it")
-    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    wide = utf_16(data)
     try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
+        text = data.decode(wide or "utf-8-sig")
     except UnicodeDecodeError:
         if wide:
             raise LoggerFileError("the text is cut off or spoiled", advice="export it again") from None
@@ -136,6 +138,22 @@ def decode_text(data: bytes) -> str:
     return text
 
 
+def utf_16(data: bytes) -> str | None:
+    """The UTF-16 codec of a text that begins with its mark, or, without one, with plain letters in that width."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    head = data[:64]
+    pairs = len(head) // 2
+    return next(
+        (
+            codec
+            for codec, zeros, letters in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2]))
+            if pairs > 3 and zeros.count(0) == len(zeros) and 0 not in letters and letters.isascii()
+        ),
+        None,
+    )
+
+
 def is_nothing(text: str | None) -> bool:
     """Whether the device wrote that it has no value: empty, ``--.-``, ``--:--``, ``N/A``."""
     return text is None or _NOTHING.fullmatch(text.strip()) is not None
@@ -145,7 +163,7 @@ def number(text: str, line: int, what: str) -> Decimal:
     """A decimal with point or comma; raises LoggerFileError."""
     text = text.strip()
     if not _NUMBER.fullmatch(text):
-        raise LoggerFileError(f"{what} is {text[:40]!r}, wanted a number", line=line)
+        raise LoggerFileError(f"{what} is {text[:40]!r}, wanted a number", line=line, advice=COPY_AGAIN)
     return Decimal(text.replace(",", "."))
 
 
@@ -170,7 +188,7 @@ def whole(text: str, line: int, what: str) -> int:
     """A whole number that is not negative; raises LoggerFileError."""
     text = text.strip()
     if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise LoggerFileError(f"{what} is {text[:40]!r}, wanted a whole number", line=line)
+        raise LoggerFileError(f"{what} is {text[:40]!r}, wanted a whole number", line=line, advice=COPY_AGAIN)
     return int(text)
 
 

@@ -49,9 +49,9 @@ _KEY = re.compile(rb"^ Public Key:[ \t]*([0-9A-Fa-f]{128})[ \t]*$", re.MULTILINE
 _ISSUER = re.compile(rb"^ Issuer:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
 
-def check_signature(data: bytes) -> Signature:
-    """Check the whole file; its own line ends, a byte order mark and UTF-16 are undone first. Never raises."""
-    lines = _plain(data)
+def check_signature(data: bytes, utf_16: str | None = None) -> Signature:
+    """Check the whole file; its own line ends, a byte order mark and UTF-16 (which codec) are undone first. Never raises."""
+    lines = _plain(data if utf_16 is None else data.decode(utf_16, errors="replace").encode())
     end, cert = _END.search(lines), _CERT.search(lines)
     if end is None or cert is None:
         return Signature.NONE
@@ -69,8 +69,6 @@ def check_signature(data: bytes) -> Signature:
 
 def _plain(data: bytes) -> bytes:
     """The file's own bytes with LF line ends."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        data = data.decode("utf-16", errors="replace").encode()
     return data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 

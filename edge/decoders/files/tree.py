@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from edge.decoders.files.dates import HEADING
-from edge.decoders.files.model import SET_TO_C, LoggerFileError, is_nothing, local_ms
+from edge.decoders.files.model import COPY_AGAIN, ISO_DATES, SET_TO_C, LoggerFileError, is_nothing, local_ms
 
 _PAIR = re.compile(r",[ \t]+(?=[A-Za-z][A-Za-z ]{0,24}:)")
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64,}")
@@ -197,15 +197,15 @@ def _check_last_line(root: Node, text: str) -> None:
 
 
 def timestamp(text: str | None, line: int) -> int | None:
-    """``yyyy-MM-dd hh:mm`` as local milliseconds; None for an empty one."""
-    return None if text is None or not text.strip() else moment(text, line)
+    """``yyyy-MM-dd hh:mm`` as local milliseconds; None for an empty one, or one of dashes (``----.--.-- --:--``)."""
+    return None if text is None or not text.strip(" -.:/") else moment(text, line)
 
 
 def moment(text: str, line: int) -> int:
     """As ``timestamp``, for a text that must be one."""
     match = _TIMESTAMP.fullmatch(text.strip())
     if match is None:
-        raise LoggerFileError(f"{text[:40]!r} is not a time", line=line)
+        raise LoggerFileError(f"{text[:40]!r} is not a time, wanted yyyy-MM-dd hh:mm", line=line, advice=COPY_AGAIN)
     year, month, day, hour, minute = (int(x) for x in match.groups()[:5])
     return local_ms(year, month, day, hour, minute, int(match[6] or 0), line)
 
@@ -214,7 +214,7 @@ def clock_ms(text: str, line: int) -> int:
     """``hh:mm`` as milliseconds of the day."""
     match = _CLOCK.fullmatch(text.strip())
     if match is None or int(match[1]) > 23 or int(match[2]) > 59:
-        raise LoggerFileError(f"{text[:40]!r} is not a time of day", line=line)
+        raise LoggerFileError(f"{text[:40]!r} is not a time of day", line=line, advice=COPY_AGAIN)
     return (int(match[1]) * 60 + int(match[2])) * 60_000
 
 
@@ -232,7 +232,7 @@ def table_rows(data: Node) -> Iterator[tuple[int, int, str, bool]]:
         rows = rows[1:]
     for line, cells in rows:
         if len(cells) < 2 or _TIMESTAMP.fullmatch(cells[0]) is None:
-            raise LoggerFileError(f"{' '.join(cells)[:40]!r} is not a row of the table", line=line)
+            raise LoggerFileError(f"{' '.join(cells)[:40]!r} is not a row of the table", line=line, advice=COPY_AGAIN)
         more = [c for c in cells[2:] if c]
         if len(more) > 1 or any(c.isdigit() for c in "".join(more)) or any(is_nothing(c) for c in more):
             advice = "judge each sensor by itself: write time and temperature of one as CSV (docs/evaluate.md)"
@@ -245,6 +245,6 @@ def table_rows(data: Node) -> Iterator[tuple[int, int, str, bool]]:
 def _check_heading(line: int, cells: list[str]) -> None:
     """The heading's time must be one that is known (dates.py), its temperature not in Fahrenheit."""
     if HEADING.fullmatch(cells[0]) is None:
-        raise LoggerFileError(f"unknown time format {cells[0][:40]!r}", line=line)
+        raise LoggerFileError(f"unknown time format {cells[0][:40]!r}", line=line, advice=ISO_DATES)
     if any(re.search(r"(°|\[|\()\s*F\b|fahrenheit", c, re.IGNORECASE) for c in cells[1:]):
         raise LoggerFileError(f"the table is in Fahrenheit: {' '.join(cells[1:])[:40]!r}", line=line, advice=SET_TO_C)

@@ -62,9 +62,11 @@ def test_line_ends_and_encoding_are_no_change(real_file: Read) -> None:
         data.replace(b"\r\n", b"\r"),
         b"\xef\xbb\xbf" + data,
         data.decode().encode("utf-16"),
+        data.decode().encode("utf-16-le"),
+        data.decode().encode("utf-16-be"),
         data + b"\r\n\r\n",
     ):
-        assert check_signature(other) is Signature.VALID
+        assert decode_file(other).signature is Signature.VALID
 
 
 def test_a_key_of_ones_own_under_the_makers_name_is_not_vouched_for() -> None:
