@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse
 
 from alerts.counters import Tally
+from alerts.forecast import Silence
 from api import commands
 from api.desk import Desk, actor_of, desk_of, need
 from api.pages import CANNOT_HOLD
@@ -45,6 +46,7 @@ from api.shapes import (
     EquipmentOut,
     FindingOut,
     ForecastOut,
+    ForecastSilenceOut,
     Id,
     LedgerOut,
     LedgerStreamOut,
@@ -140,7 +142,20 @@ def equipment(request: Request, visitor: Looker, site_id: Key, equipment_id: Key
     spans = [_counter("today", counted.today), _counter("24h", counted.last_24h)]
     told = desk.records.forecast(view.equipment.id)
     ahead = None if told is None else ForecastOut.model_validate(told)
-    return EquipmentNowOut(**_equipment(view).model_dump(), counters=spans, forecast=ahead)
+    return EquipmentNowOut(
+        **_equipment(view).model_dump(),
+        counters=spans,
+        forecast=ahead,
+        forecast_silence=None if ahead is not None else _forecast_silence(desk, view),
+    )
+
+
+def _forecast_silence(desk: Desk, view: EquipmentView) -> ForecastSilenceOut | None:
+    """As the page says it: where nothing is read now, that is why, whatever was said before."""
+    if not view.is_heard:
+        return ForecastSilenceOut(why=Silence.NO_READINGS.value, since_ms=None) if view.streams else None
+    told = desk.records.forecast_silence(view.equipment.id)
+    return None if told is None else ForecastSilenceOut.model_validate(told)
 
 
 @router.get("/sites/{site_id}/devices", tags=["equipment"])

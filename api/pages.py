@@ -207,7 +207,6 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
             {"stream_id": stream_id, "svg": svg, "summary": summary, "hours": hours, "conflicts": day.conflicts}
         )
     counted = desk.questions.counters(view, site.zone, now_ms)
-    heard = view.latest is not None and view.state.word != "silent"
     # A finding that goes on may be old: those of alarms are above already, these are few.
     said = desk.records.findings(site.id, equipment_id, standing=True, limit=_REMEMBERED)
     return page(
@@ -222,7 +221,7 @@ def equipment_page(request: Request, visitor: Looker, site_id: str, equipment_id
         availability=availability(words, counted.last_24h) if view.streams else "",
         forecast=forecast_text(words, site.zone, desk.records.forecast(equipment_id), now_ms),
         foretold=view.equipment.kind != EquipmentKind.WASTE_STORE and not any(map(_too_cold, alarms)),
-        silence=silence_text(words, site.zone, desk.records.forecast_silence(equipment_id), heard=heard),
+        silence=silence_text(words, site.zone, desk.records.forecast_silence(equipment_id), heard=view.is_heard),
         notes=notes(words, site, said, now_ms)[:_FEW],
         alarms=with_changed_limits(desk, site, words, items[:10], now_ms),
         calibration={d.serial: calibration(words, site, d, now_ms) for d in view.devices},

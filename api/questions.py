@@ -129,6 +129,11 @@ class EquipmentView:
     counted_c: Decimal | None = None
 
     @property
+    def is_heard(self) -> bool:
+        """Whether its temperature is read now, whatever else is shown of it (an alarm, say)."""
+        return self.latest is not None and self.age_ms <= SILENCE_INTERVALS * self.interval_s * 1000
+
+    @property
     def clock_note(self) -> str:
         unsynced = self.latest is not None and self.latest.sync is Sync.UNSYNCED
         return "clock_unsynced" if unsynced else ""

@@ -156,11 +156,22 @@ class ForecastOut(Out):
     value_c: Number
 
 
+class ForecastSilenceOut(Out):
+    """Why nothing is forecast: ``why`` is a word of ``alerts.forecast.Silence``; ``since_ms`` null: with the last reading."""
+
+    why: str
+    since_ms: int | None
+
+
 class EquipmentNowOut(EquipmentOut):
-    """One equipment with its cumulative counters, and what lies ahead of it (null: nothing is forecast)."""
+    """One equipment with its cumulative counters, and what lies ahead of it (null: nothing is forecast).
+
+    ``forecast_silence``: why nothing is forecast; null where something is, or nobody looked.
+    """
 
     counters: list[CounterOut]
     forecast: ForecastOut | None = None
+    forecast_silence: ForecastSilenceOut | None = None
 
 
 class LimitOut(Out):

@@ -52,6 +52,12 @@ def test_the_page_says_why_nothing_is_forecast_in_both_languages(world: Any) -> 
     said = {"forecast": None, "silence": {"why": "usual", "since_ms": now - HOUR}, "holdovers": []}
     world.records.save_forecasts({"KULKAS-A": said}, now)
     assert "di antara dua putaran kompresor (sejak" in text_of(world.log_in("operator", "id").get(PAGE).text)
+    asked = "/api/v1/sites/PKM-A/equipment/KULKAS-A"
+    told_json = world.as_role("operator").get(asked).json()
+    assert (told_json["forecast"], told_json["forecast_silence"]) == (None, {"why": "usual", "since_ms": now - HOUR})
+    world.clock.now += 6 * HOUR
+    quiet = world.as_role("operator").get(asked).json()["forecast_silence"]
+    assert quiet == {"why": "no_readings", "since_ms": None}
     known = {name.removeprefix("forecast_silence.") for name in catalogue() if name.startswith("forecast_silence.")}
     assert known == {why.value for why in Silence}
     told = {"why": "usual", "since_ms": now}
