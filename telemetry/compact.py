@@ -6,7 +6,7 @@ A minute's reading says little that is new: the clock went on by a minute, the v
 holds what each reading adds to the one before, thing by thing for the whole message (*columns*), and columns that
 add the same each time take no room. Every message is whole: none needs another one to be read.
 
-*Column*: a least value ``base`` and, byte for byte, what each entry is above it, as wide as the widest needs
+*Column*: a ``base`` that no entry is below and, byte for byte, what each entry is above it, as wide as the widest needs
 (0 to 8 bytes); first the lowest bytes of all entries, then the next higher ones. Such planes suit deflate, and both
 ways run at C speed: no loop over bits or bytes.
 *Track*: the stamps of a run of readings. Streams polled together have one stamp, so they share a track.
@@ -62,6 +62,8 @@ _CODES = frozenset({1, 2, 3, 4, 5} | {_NO_VALUE | code for code in (1, 2, 3, 4, 
 # Ways and block lengths that deflate is tried with; the shortest is sent.
 _WAYS = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_FILTERED, zlib.Z_FIXED)
 _LEAST = (1 << 30, 200, 50)
+# Entries of so few bits are packed: deflate finds chance repeats in bytes of 0 and 1, at twice the cost of a bit each.
+_PACKED_UP_TO = (2, 64)
 
 _T = TypeVar("_T")
 _Context = tuple[str, Sync, int | None]
@@ -115,8 +117,8 @@ def _text(value: str) -> bytes:
     return _varint(len(packed) << 2 | form) + packed
 
 
-def _column(entries: Sequence[int], packed: bool) -> list[bytes]:
-    """A column as its head and its planes; of no entries: nothing. ``packed`` prefers bits to bytes."""
+def _column(entries: Sequence[int], packed_up_to: int) -> list[bytes]:
+    """A column as its head and its planes; of no entries: nothing. Up to so many bits an entry prefer bits to bytes."""
     if not entries:
         return []
     base = min(entries)
@@ -124,31 +126,57 @@ def _column(entries: Sequence[int], packed: bool) -> list[bytes]:
     if not bits:
         return [_varint(_zigzag(base) << 4)]
     above = [entry - base for entry in entries]
-    if packed and bits % 8:
+    if bits <= packed_up_to and bits % 8:
         whole = int("".join(format(number, f"0{bits}b") for number in reversed(above)), 2)
         size = (len(above) * bits + 7) // 8
         return [_varint(_zigzag(base) << 4 | _PACKED) + bytes((bits,)), whole.to_bytes(size, "little")]
     if bits <= 8:
         return [_varint(_zigzag(base) << 4 | 1), bytes(above)]
-    if bits <= 15 and (low := _best_split(above, bits)) < 8:
-        mask = (1 << low) - 1
-        head = _varint(_zigzag(base) << 4 | _SPLIT) + bytes((low,))
-        return [head, bytes(n & mask for n in above), bytes(n >> low for n in above)]
+    if bits <= 15:
+        low, below = _best_split(above, bits)
+        form = bytes((low,)) if low < 8 else b""
+        head = _varint(_zigzag(base - below) << 4 | (_SPLIT if form else 2)) + form
+        return [head, *_parts([n + below for n in above], low)]
     width = (bits + 7) // 8
     cells = struct.pack(f"<{len(above)}Q", *above)
     return [_varint(_zigzag(base) << 4 | width), *(cells[plane::8] for plane in range(width))]
 
 
-def _best_split(above: Sequence[int], bits: int) -> int:
-    """How many low bits to set apart so that deflate's codes for both parts are short (an estimate)."""
-    return min(range(max(1, bits - 8), 9), key=lambda low: _cost(above, low))
+def _parts(above: Sequence[int], low: int) -> tuple[bytes, bytes]:
+    """The lowest ``low`` bits of each, and the rest."""
+    mask = (1 << low) - 1
+    return bytes(n & mask for n in above), bytes(n >> low for n in above)
 
 
-def _cost(above: Sequence[int], low: int) -> float:
-    """About so many bits: the entropy of both parts, and half a byte for each sign that a code must name."""
+def _best_split(above: Sequence[int], bits: int) -> tuple[int, int]:
+    """How many low bits to set apart and how far below the least entry to begin, for short codes of both parts."""
+    top = max(above)
+    ways = [(low, below) for low in range(max(1, bits - 8), 9) for below in {0, _turn(above, low)}]
+    costs = [
+        (_cost(_parts([n + below for n in above], low)), low, below)
+        for low, below in ways
+        if top + below >> low < 256
+    ]
+    _, low, below = min(costs)
+    return low, below
+
+
+def _turn(above: Sequence[int], low: int) -> int:
+    """What to add so that the widest gap between the low parts lies at their end.
+
+    Adverts come at some multiple of a second or so, give or take 20 ms: then no crowd of steps is cut in two by a carry.
+    """
+    size = 1 << low
+    used = sorted({n & size - 1 for n in above})
+    _, after = max((b - a, b) for a, b in zip(used, [*used[1:], used[0] + size], strict=True))
+    return -after % size
+
+
+def _cost(parts: Sequence[bytes]) -> float:
+    """About so many bits: the entropy of the parts, and a bit for each sign that a code must name."""
     total = 0.0
-    for part in (Counter(n & (1 << low) - 1 for n in above), Counter(n >> low for n in above)):
-        total += 4 * len(part) - sum(count * log2(count / len(above)) for count in part.values())
+    for part in map(Counter, parts):
+        total += len(part) - sum(count * log2(count / part.total()) for count in part.values())
     return total
 
 
@@ -200,7 +228,7 @@ def encode(upload: ReadingsUpload) -> bytes:
 def _shortest(parts: Sequence[_Part], flags: int) -> tuple[int, bytes]:
     """Several ways to write the same; the shortest is sent: bits or bytes, as they are or deflated, in which blocks."""
     found = []
-    for bits in (False, True):
+    for bits in _PACKED_UP_TO:
         pieces = list(chain.from_iterable([p] if isinstance(p, bytes) else _column(p, bits) for p in parts))
         found.append((flags, b"".join(pieces)))
         found += ((flags | DEFLATED, _deflate(pieces, way, least)) for way in _WAYS for least in _LEAST)

@@ -343,14 +343,36 @@ def test_a_spoilt_message_is_refused_or_still_a_message(upload: ReadingsUpload, 
     )
 
 
-@given(st.lists(st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(0, 300), max_size=40), st.booleans())
-@example([0, 255, 256], False)
-@example([5, 5, 5], True)
-@example([1 << 62, 0, 1], False)
-def test_any_column_comes_back(entries: list[int], bits: bool) -> None:
-    reader = compact._Reader(b"".join(compact._column(entries, bits)))
+@given(
+    st.lists(st.integers(-(1 << 63), (1 << 63) - 1) | st.integers(0, 300), max_size=40), st.sampled_from((0, 2, 64))
+)
+@example([0, 255, 256], 0)
+@example([5, 5, 5], 64)
+@example([0, 1, 0], 2)
+@example([1 << 62, 0, 1], 0)
+@example([-(1 << 63), (1 << 14) - (1 << 63), 300 - (1 << 63)], 2)
+def test_any_column_comes_back(entries: list[int], packed_up_to: int) -> None:
+    reader = compact._Reader(b"".join(compact._column(entries, packed_up_to)))
     assert reader.column(len(entries)) == entries
     reader.end()
+
+
+@given(st.lists(st.integers(0, (1 << 15) - 1), min_size=2, max_size=60), st.integers(-(1 << 40), 1 << 40))
+def test_a_column_that_begins_below_its_least_entry_comes_back(entries: list[int], first: int) -> None:
+    """The widths at which the encoder chooses where a column begins (decision 0034)."""
+    entries = [first + entry for entry in entries]
+    reader = compact._Reader(b"".join(compact._column(entries, 2)))
+    assert reader.column(len(entries)) == entries
+    reader.end()
+
+
+def test_steps_a_multiple_of_the_advert_interval_apart_are_not_cut_by_a_carry() -> None:
+    """Steps of 59,360 or 60,645 ms and 20 ms more or less: the low bytes are one crowd, the high ones two signs."""
+    above = [1_285 * (i % 2) + i * 37 % 41 for i in range(400)]
+    turned = [n + compact._turn(above, 8) for n in above]
+    assert len({n >> 8 for n in turned}) == 2
+    low = [n & 255 for n in turned]
+    assert max(low) - min(low) < 64
 
 
 def test_columns_of_many_facts_are_the_same_facts() -> None:
