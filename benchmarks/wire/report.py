@@ -43,7 +43,7 @@ signatures on; packets captured on a loopback with an MTU of 1500. Bytes an uplo
 SHORT = """## What falls short
 
 - *ble*: where each reading has the stamp of an advert of its own, the stamps alone carry about a byte a reading. Hourly uploads
-  are then 0.58 bytes over the entropy (goal 0.6; decision 0034), and uploads each ten minutes take more than 3 MB; each hour they do not.
+  are then 0.58 bytes over the entropy (goal 0.6), and uploads each ten minutes take more than 3 MB; each hour they do not.
 - Counted on a loopback: no retransmission, no IPv6 (20 bytes a packet more), no operator's rounding up of a session.
 - A connection a day is assumed; each further one costs what the column *connect* says."""
 
