@@ -29,7 +29,8 @@ class Fit:
     """Seconds from the last reading to the limit, and how the readings lie about the curve.
 
     ``error_c``: typical distance of a reading from it (median, scaled to a standard deviation); ``late_over_early``:
-    the slope of the second half against that of the first (1: as an exponential with this room would).
+    the slope of the second half against that of the first (1: as an exponential with this room would). ``tau_s``: the
+    time constant of the approach to this room.
     """
 
     low_s: float
@@ -37,6 +38,7 @@ class Fit:
     high_s: float
     error_c: float
     late_over_early: float
+    tau_s: float
 
 
 def thin(t_s: Floats, value_c: Floats, most: int = MAX_POINTS) -> tuple[Floats, Floats]:
@@ -67,6 +69,7 @@ def fit(t_s: Sequence[float], value_c: Sequence[float], limit_c: float, room_c: 
         max(ends),
         likely.error_c,
         likely.late_over_early,
+        -1.0 / likely.slope,
     )
 
 

@@ -12,6 +12,7 @@ WINDOW_MS = 180 * MIN  # of a rise no more than this is looked at: what was befo
 SETTLE_MS = 10 * MIN  # after a door or mains changed: air and probe follow late
 LEAST_READINGS = 4
 LEAST_SPAN_MS = 20 * MIN
+LEAST_SPAN_ON_MS = 25 * MIN  # with mains on: warm stock that was put in rises as steeply, and is over by then
 LEAST_RISE_M = 400
 SIGMAS_OF_RISE = 5  # a rise smaller than the noise makes is none
 USUAL_MARGIN_M = 300
@@ -20,10 +21,11 @@ MOST_ERROR_C = 0.35
 SLOWEST_LATE = 0.55  # the second half of the rise against the first
 MOST_SPANS = 6.0  # not further ahead than this many times the rise that was seen
 FASTEST_LATE = 2.5  # a rise that gathers speed (the ice is gone, the probe follows late): only its end counts
+SLOWEST_TAU_S = 10 * 3600.0  # a slower approach to the room is held by ice or a load that may yet end: 0037
 FURTHEST_MIN = 4 * 60  # by a curve; the ice and the day's course of the room lie beyond
 WIDEST = 4.0  # latest / earliest, when it is more than an hour
-MODEL_LOW, MODEL_HIGH = 0.85, 1.20  # what no fit knows: other time constants, a day's course of the room
-BAND_MIN = 3
+MODEL_LOW, MODEL_HIGH = 0.72, 1.20  # what no fit knows: ice that ends, warm stock, a day's course of the room
+BAND_MIN = 5
 
 
 def forecast(situation: Situation, now_ms: int) -> Forecast | None:
@@ -75,10 +77,11 @@ def _by_curve(s: Situation, readings: Readings, newest_m: int, now_ms: int) -> F
         margin_m = max(USUAL_MARGIN_M, SIGMAS_OF_USUAL * noise_m)
         if s.usual_high_m is None or newest_m <= s.usual_high_m + margin_m:
             return Silence.USUAL
-    if not _enough(rise):
-        return Silence.NOT_RISING if _enough(since) else Silence.TOO_FEW
+    least_ms = LEAST_SPAN_MS if s.mains_off_ms is not None else LEAST_SPAN_ON_MS
+    if not _enough(rise, least_ms):
+        return Silence.NOT_RISING if _enough(since, least_ms) else Silence.TOO_FEW
     best: Forecast | Silence = Silence.UNEVEN
-    while _enough(rise):
+    while _enough(rise, least_ms):
         best = _of_rise(s, rise, noise_m, now_ms)
         if best is not Silence.UNEVEN:
             return best
@@ -95,8 +98,8 @@ def noise(readings: Readings) -> float:
     return 1.4826 * bends[len(bends) // 2] / 6**0.5 if bends else 0.0
 
 
-def _enough(rise: Readings) -> bool:
-    return len(rise) >= LEAST_READINGS and rise[-1][0] - rise[0][0] >= LEAST_SPAN_MS
+def _enough(rise: Readings, least_ms: int) -> bool:
+    return len(rise) >= LEAST_READINGS and rise[-1][0] - rise[0][0] >= least_ms
 
 
 def _since_change(s: Situation, readings: Readings, now_ms: int) -> Readings:
@@ -129,6 +132,8 @@ def _of_rise(s: Situation, rise: Readings, noise_m: float, now_ms: int) -> Forec
         return Silence.UNEVEN
     if made.late_over_early < SLOWEST_LATE:
         return Silence.LEVELLING
+    if made.tau_s > SLOWEST_TAU_S:
+        return Silence.HELD
     if made.likely_s > MOST_SPANS * (rise[-1][0] - start_ms) / 1000:
         return Silence.TOO_FAR
     age_ms = now_ms - rise[-1][0]

@@ -38,10 +38,24 @@ def holdover(readings: Sequence[tuple[int, int]], began_ms: int, ended_ms: int, 
     inside = [(t - began_ms, v) for t, v in readings if began_ms <= t <= ended_ms]
     if ended_ms - began_ms < SHORTEST_MS or len(inside) < 3 or inside[0][1] > limit_m:
         return None
-    passed_ms = next((t for t, v in inside if v > limit_m), None)
+    passed_ms = _passed_ms(inside, limit_m)
     stride = max(1, len(inside) // POINTS)
     held_ms = ended_ms - began_ms if passed_ms is None else passed_ms
     return Holdover(began_ms, ended_ms, limit_m, held_ms, passed_ms is not None, tuple(inside[::stride]))
+
+
+def _passed_ms(inside: Sequence[tuple[int, int]], limit_m: int) -> int | None:
+    """When the limit was passed for the rest of the cut, by the middle one of three neighbours.
+
+    Warm stock put in passes it for an hour and goes back, and noise for a reading: neither was the end of the cold.
+    """
+    found: int | None = None
+    for i in reversed(range(len(inside))):
+        near = sorted(v for _, v in inside[max(0, i - 1) : i + 2])
+        if near[len(near) // 2] <= limit_m:
+            break
+        found = inside[i][0]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Silence(StrEnum):
     TOO_FEW = "too_few"  # too few readings of the rise, or too small a rise for the sensor's noise
     UNEVEN = "uneven"  # no exponential approach fits
     LEVELLING = "levelling"  # the rise is slowing down more than a warm room explains
+    HELD = "held"  # so slow that ice or a large load may hold it, and for how long it will is not known
     TOO_WIDE = "too_wide"  # the range would say nothing
     TOO_FAR = "too_far"  # beyond what can be told from so short a rise
     COLD_ROOM = "cold_room"  # the room itself is not above the limit

@@ -79,6 +79,7 @@ def test_one_wild_reading_changes_little() -> None:
         (Silence.NOT_RISING, replace(CUT, readings=tuple((t * MIN, 5000) for t in range(0, 21, 5))), 20),
         (Silence.COLD_ROOM, replace(CUT, room_c=Decimal(9)), 20),
         (Silence.LEVELLING, replace(CUT, readings=warming(4.0, 7.0, 0.2, 40)), 40),
+        (Silence.HELD, replace(CUT, readings=warming(4.5, 30, 12, 40)), 40),
     ],
 )
 def test_it_is_silent_when_it_cannot_be_good(why: Silence, situation: Situation, now_min: int) -> None:
@@ -87,9 +88,31 @@ def test_it_is_silent_when_it_cannot_be_good(why: Silence, situation: Situation,
 
 
 def test_with_mains_on_it_speaks_once_it_is_warmer_than_this_equipment_ever_is() -> None:
-    made = forecast(replace(CUT, mains_off_ms=None, usual_high_m=5300), 20 * MIN)
+    on = replace(CUT, mains_off_ms=None, usual_high_m=5300)
+    made = forecast(replace(on, readings=warming(4.5, 30, 5, 25)), 25 * MIN)
     assert made is not None
     assert made.basis is Basis.CURVE
+    assert look(on, 20 * MIN) is Silence.TOO_FEW  # warm stock that was put in looks the same for so long
+
+
+@pytest.mark.parametrize("mains_off_ms", [0, None])
+def test_a_rise_towards_the_ice_of_an_ice_lined_refrigerator_is_no_warming_of_its_room(
+    mains_off_ms: int | None,
+) -> None:
+    """Compressor failed or mains away: towards 6.5 in the time constant of its wall, and there for the hours of its ice."""
+    towards_ice = warming(4.0, 6.5, 5, 180)
+    iced_one = replace(CUT, readings=towards_ice, mains_off_ms=mains_off_ms, usual_high_m=4000)
+    said = {look(iced_one, t * MIN) for t in range(20, 181, 5)}
+    assert not [f for f in said if isinstance(f, Forecast)]
+    assert Silence.HELD in said
+
+
+def test_once_the_ice_is_gone_the_warming_is_forecast_as_that_of_any_other() -> None:
+    level = tuple((t * MIN, 6500) for t in range(-180, 0, 5))
+    after = Situation((*level, *warming(6.5, 30, 8, 20)), LIMIT, 5 * MIN, mains_off_ms=-600 * MIN, room_c=Decimal(30))
+    made = forecast(after, 20 * MIN)
+    assert made is not None
+    assert made.low_min <= reach_min(6.5, 30, 8) - 20 <= made.high_min
 
 
 def test_readings_before_the_cut_and_after_now_play_no_part() -> None:
@@ -164,6 +187,28 @@ def test_req_31_the_appliances_own_hold_is_said_at_once() -> None:
 def test_a_short_cut_and_one_that_began_warm_teach_nothing() -> None:
     assert holdover([(0, 5000), (5 * MIN, 5000), (10 * MIN, 5000)], 0, 10 * MIN, 8000) is None
     assert holdover([(t * 10 * MIN, 9000) for t in range(9)], 0, 80 * MIN, 8000) is None
+
+
+def test_warm_stock_put_in_during_a_cut_is_not_the_end_of_its_cold() -> None:
+    """Above the limit for an hour in the third, back in range on its ice, and above it for good after ten."""
+    stock, ice = [(t * MIN, 8600 if 180 <= t < 240 else 5000) for t in range(0, 600, 10)], 600
+    end = [(t * MIN, 8000 + (t - ice) * 10) for t in range(ice, 720, 10)]
+    made = holdover([*stock, *end], 0, 720 * MIN, 8000)
+    assert made is not None
+    assert (made.passed, made.held_ms) == (True, 610 * MIN)
+    back = holdover(stock, 0, 600 * MIN, 8000)
+    assert back is not None
+    assert (back.passed, back.held_ms) == (False, 600 * MIN)
+
+
+def test_one_wild_reading_neither_ends_a_holdover_nor_prolongs_it() -> None:
+    readings = [(t * 10 * MIN, 5000 if t < 30 else 9000) for t in range(48)]
+    clean = holdover(readings, 0, 480 * MIN, 8000)
+    readings[12], readings[40] = (120 * MIN, 12_000), (400 * MIN, 2000)
+    assert clean is not None
+    wild = holdover(readings, 0, 480 * MIN, 8000)
+    assert wild is not None
+    assert (wild.held_ms, wild.passed) == (clean.held_ms, clean.passed) == (300 * MIN, True)
 
 
 # --- properties -------------------------------------------------------------------------------------------
