@@ -157,7 +157,7 @@ def table(made: dict[str, Score], runs: Counter[str]) -> str:
     rows = [head]
     for group in sorted(made, key=lambda g: (g.split(" ")[0] not in FAULTS, g)):
         s = made[group]
-        if group.split(" ")[0] in FAULTS and s.errors_min:
+        if group.split(" ")[0] in FAULTS:
             rows.append(_row(group, s, runs[group]))
     everything = _sum(s for g, s in made.items() if g.split(" ")[0] in FAULTS)
     rows.append(_row("**all**", everything, sum(n for g, n in runs.items() if g.split(" ")[0] in FAULTS)))

@@ -89,10 +89,12 @@ def test_it_is_silent_when_it_cannot_be_good(why: Silence, situation: Situation,
 
 def test_with_mains_on_it_speaks_once_it_is_warmer_than_this_equipment_ever_is() -> None:
     on = replace(CUT, mains_off_ms=None, usual_high_m=5300)
-    made = forecast(replace(on, readings=warming(4.5, 30, 5, 25)), 25 * MIN)
+    made = forecast(replace(on, readings=warming(4.5, 30, 5, 30)), 30 * MIN)
     assert made is not None
     assert made.basis is Basis.CURVE
-    assert look(on, 20 * MIN) is Silence.TOO_FEW  # warm stock that was put in looks the same for so long
+    assert (
+        look(replace(on, readings=warming(4.5, 30, 5, 25)), 25 * MIN) is Silence.TOO_FEW
+    )  # warm stock that was put in looks the same for so long
 
 
 @pytest.mark.parametrize("mains_off_ms", [0, None])
