@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from api.desk import Desk, actor_of
-from api.places import against_release
+from api.places import GoesOn, against_release
 from api.problems import ProblemError, Wrong, not_found
 from api.questions import EquipmentView, Questions
 from api.roles import Person
@@ -85,12 +85,13 @@ def decide(
     desk: Desk, person: Person, batch_id: str, decision: str, reason: str, *, knowing: bool = False
 ) -> Verdict:
     """Release or discard a batch. ``knowing``: the person knows that its excursion goes on or its place is in alarm; a
-    release without is refused then.
+    release without is refused then, and one with it keeps what went on in its audit row.
     """
     batch, site = batch_of(desk.questions, person, batch_id)
-    if decision == Decision.RELEASED and not knowing:
+    still = GoesOn()
+    if decision == Decision.RELEASED:
         still = against_release(desk.questions, site, desk.questions.batch_view(site, batch.id), desk.clock.now_ms())
-        if still:
+        if still and not knowing:
             named = ", ".join([*(f.code for f in still.findings), *(p.id for p in still.places)])
             raise ProblemError(
                 409,
@@ -98,7 +99,7 @@ def decide(
                 f"it goes on while {batch_id} would be released: {named}",
                 "Move the batch first, or say that you know it (knowing).",
             )
-    return desk.records.decide(batch_id, decision, actor_of(person), reason, desk.clock.now_ms())
+    return desk.records.decide(batch_id, decision, actor_of(person), reason, desk.clock.now_ms(), still.as_json())
 
 
 def observe_vvm(desk: Desk, person: Person, batch_id: str, stage: str, reason: str) -> VvmObservation:

@@ -42,6 +42,15 @@ class GoesOn:
 
     findings: tuple[Finding, ...] = ()
     places: tuple[PlaceNow, ...] = ()
+    alarms: tuple[Finding, ...] = ()  # those that go on in these places
+
+    def as_json(self) -> list[dict[str, str]]:
+        """For the audit: each finding that goes on, of the batch or of its place, and each place with its state."""
+        found = {f.id: f for f in (*self.findings, *self.alarms)}
+        return [
+            *({"finding": f.id, "code": f.code, "equipment": f.equipment or ""} for f in found.values()),
+            *({"place": p.id, "state": p.word} for p in self.places),
+        ]
 
     def __bool__(self) -> bool:
         return bool(self.findings or self.places)
@@ -68,7 +77,10 @@ def against_release(questions: Questions, site: Site, view: BatchView, now_ms: i
         return GoesOn()
     here = {p.equipment for p in view.placements if p.to_ms is None}
     findings = tuple(f for f in view.findings if _goes_on(f)) if view.waits else ()
-    return GoesOn(findings, tuple(p for p in places_now(questions, site, now_ms) if p.id in here and p.is_bad))
+    bad = tuple(p for p in places_now(questions, site, now_ms) if p.id in here and p.is_bad)
+    open_alarms = questions.records.alarms(site.id, (AlarmState.OPEN, AlarmState.ACKNOWLEDGED)) if bad else ()
+    alarms = (a.finding for a in open_alarms)
+    return GoesOn(findings, bad, tuple(f for f in alarms if f.equipment in here and _goes_on(f)))
 
 
 def _goes_on(finding: Finding) -> bool:

@@ -286,6 +286,8 @@ class AlarmWithFateOut(Out):
 
 
 class VerdictOut(Out):
+    """``despite``: what went on when a person released it knowing that; null: nothing (or from before this was kept)."""
+
     id: str
     batch: str
     verdict: str
@@ -297,6 +299,7 @@ class VerdictOut(Out):
     decision: str | None
     decided_ms: int | None
     reason: str | None
+    despite: list[Any] | None = None
 
 
 class VerdictWithDocumentOut(Out):

@@ -22,7 +22,7 @@ from api.questions import Questions
 from api.roles import Right
 from api.security import Visitor
 from api.shapes import VerdictOut, VerdictWithDocumentOut
-from api.verdict_words import Line, Told, decided_line, history_item, picture, verdict_kind
+from api.verdict_words import Line, Told, decided_line, despite_lines, history_item, picture, verdict_kind
 from gateway.records.canonical import canonical
 from telemetry.errors import NeighbourDownError
 
@@ -90,6 +90,7 @@ def verdict_page(request: Request, visitor: PageLooker, site_id: str, verdict_id
         batch=batch,
         kind=verdict_kind(found),
         decided=decided_line(words, site, found),
+        despite=despite_lines(words, places, found),
         latest=past[-1],
         told=told,
         reasons=[reason_text(words, site.zone, places, r) for r in without_doubt(found.reasons)],

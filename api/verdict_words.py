@@ -72,6 +72,18 @@ def decided_line(words: Words, site: Site, verdict: Verdict) -> str:
     return words("batch.decided", decision=decision, name=verdict.decided_by or "–", time=when)
 
 
+def despite_lines(words: Words, places: Mapping[str, str], verdict: Verdict) -> list[str]:
+    """What went on when it was released knowingly: findings by code and id, places by their state then."""
+    lines = []
+    for row in verdict.despite or ():
+        if "place" in row:
+            state = words.known("state", row["state"])
+            lines.append(words("place.now", name=places.get(row["place"], row["place"]), state=state))
+        else:
+            lines.append(f"{words.known('code', row['code'])} ({row['finding']})")
+    return lines
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """A document ready to be shown. ``places`` names equipment by id, ``zone`` is the site's.

@@ -542,6 +542,7 @@ class Verdict:
     ``id`` and ``site`` are given by the records on saving (leave them ""). ``reasons`` are plain JSON values.
     ``document_hash`` seals the document of what it was judged from (``gateway.records.documents``; None: judged before
     documents were kept); ``journal_offset`` and ``audit_id`` say how far the journal and the audit were read then.
+    ``despite``: what went on when a person released it, and they said that they knew (plain JSON values); None: nothing.
     """
 
     id: str
@@ -560,6 +561,7 @@ class Verdict:
     document_hash: str | None = None
     journal_offset: int | None = None
     audit_id: int | None = None
+    despite: tuple[Any, ...] | None = None
 
 
 # --- waste ----------------------------------------------------------------------------------------------------

@@ -304,6 +304,7 @@ verdicts = Table(
     Column("document_hash", String),
     Column("journal_offset", BigInteger),
     Column("audit_id", BigInteger),
+    Column("despite", JsonText(tuple)),
     UniqueConstraint("batch", "number"),
 )
 

@@ -42,8 +42,18 @@ class VerdictsPart(Part):
             tx.lock_site(*{b.site for b in batches.values()})
             return [_judge(tx, batches[v.batch], v, Act(actor, _why(v), at_ms), made.get(v.batch)) for v in verdicts]
 
-    def decide(self, batch: str, decision: Decision | str, actor: Actor, reason: str, at_ms: int) -> Verdict:
+    def decide(
+        self,
+        batch: str,
+        decision: Decision | str,
+        actor: Actor,
+        reason: str,
+        at_ms: int,
+        despite: Sequence[Mapping[str, Any]] = (),
+    ) -> Verdict:
         """A named person releases or discards a batch, with a reason, on its latest verdict.
+
+        ``despite``: what goes on meanwhile, which the person said they know; it stands in the verdict's audit row.
 
         Our own processes are refused (PERSON_REQUIRED); who may is the api's question. A released batch may still be
         discarded; a discarded one stays discarded.
@@ -66,6 +76,7 @@ class VerdictsPart(Part):
                 decision=decision,
                 decided_ms=at_ms,
                 reason=reason.strip(),
+                despite=tuple(despite) or None,
             )
             tx.put(VERDICT, decided, Act(actor, reason, at_ms), action=f"batch_{decision}")
             return tx.need(VERDICT, decided.id)

@@ -46,6 +46,17 @@ def test_25_a_release_in_an_alarm_is_said_on_the_form_and_asked_once_more(world:
     assert world.records.decision("B1") is None
     assert asker.post(f"{BATCH}/decision", RELEASE | {"knowing": "yes"}).status_code == 303
     assert world.records.decision("B1").decision == "released"
+    audited = world.records.audit_of(f"verdict:{world.records.decision('B1').id}")[-1]
+    assert audited.new_value["despite"] == [
+        {"code": "HEAT", "equipment": "KULKAS-A", "finding": "HEAT-1"},
+        {"place": "KULKAS-A", "state": "alarm"},
+    ]
+    assert world.records.verify_chain("PKM-A").ok
+    page_of = f"/sites/PKM-A/verdicts/{world.records.decision('B1').id}"
+    shown = text_of(asker.get(page_of).text)
+    assert "Released knowing that this still went on:" in shown
+    assert "(HEAT-1)" in shown
+    assert "Kulkas A: Alarm" in shown
 
 
 def test_25_by_api_a_release_in_an_alarm_needs_that_the_person_knows(world: Any) -> None:
