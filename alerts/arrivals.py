@@ -1,4 +1,4 @@
-"""What journal entries bring to alerts: facts to judge by, undated facts and anchors, weighings. Pure but for the log."""
+"""What journal entries bring to alerts: facts to judge by, undated facts, anchors, weighings, refusals. Pure but for the log."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from alerts.convert import weighing_record
+from alerts.convert import scale_refusal, weighing_record
 from alerts.equipment import watched_quantities
 from alerts.memory import Source
 from alerts.rules import ReadingFact
 from gateway.journal import Entry
-from gateway.records import WeighingRecord
+from gateway.records import ScaleRefusal, WeighingRecord
 from telemetry.contract import decode_upload
 from telemetry.errors import ContractError
 from telemetry.quantities import parse_stream_id
@@ -24,6 +24,10 @@ KEPT = frozenset({TEMPERATURE, "ambient_temperature_c", "door_open", "mains_powe
 """The quantities that a rule may ask for; what is kept once is kept for ever, so that a verdict can be told again."""
 
 
+REFUSALS = frozenset({"weighing_refused", "rezero_needed"})
+"""The events in which an edge tells that a scale did not weigh (docs/contract.md)."""
+
+
 @dataclass(slots=True)
 class Arrivals:
     """Each with the journal offset of its entry, in the journal's order. ``clockwork``: undated facts and anchors."""
@@ -31,6 +35,7 @@ class Arrivals:
     facts: list[tuple[int, ReadingFact]] = field(default_factory=list)
     clockwork: list[tuple[int, Source, Fact]] = field(default_factory=list)
     weighings: list[WeighingRecord] = field(default_factory=list)
+    refusals: list[ScaleRefusal] = field(default_factory=list)
 
 
 def arrivals(entries: Sequence[tuple[int, Entry]], home: Callable[[str, int], str]) -> Arrivals:
@@ -64,5 +69,7 @@ def _sort(offset: int, entry: Entry, numbered: Numbered, home: Callable[[str, in
                 found.clockwork.append((offset, source, fact))
         case Event() if is_anchor(fact):
             found.clockwork.append((offset, source, fact))
+        case Event() if fact.kind in REFUSALS:
+            found.refusals.append(scale_refusal(entry, numbered.seq, fact))
         case _:
             pass

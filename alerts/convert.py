@@ -8,9 +8,9 @@ from typing import Any
 
 from alerts.rules import SPLIT_FROM, SPLIT_INTO, Grounds, Kind, Level, RuleFinding
 from gateway.journal import Entry
-from gateway.records import Finding, WeighingRecord
+from gateway.records import Finding, ScaleRefusal, WeighingRecord
 from telemetry.quantities import parse_stream_id
-from telemetry.readings import Weighing
+from telemetry.readings import Event, Weighing
 
 
 def record_of(finding: RuleFinding, site: str) -> Finding:
@@ -132,6 +132,19 @@ def weighing_record(entry: Entry, weighing: Weighing) -> WeighingRecord:
         tare_mode=weighing.tare_mode,
         e_kg=weighing.e_kg,
         edge=entry.edge,
+        received_ms=entry.received_at_ms,
+    )
+
+
+def scale_refusal(entry: Entry, seq: int, event: Event) -> ScaleRefusal:
+    """A load that was not weighed, as the records keep it; its id is the edge's own number for the event."""
+    return ScaleRefusal(
+        id=f"{entry.site}/{entry.edge}/{entry.epoch}/{seq}",
+        site=entry.site,
+        edge=entry.edge,
+        device=event.subject,
+        reason=str(event.detail.get("reason") or "unknown"),
+        t_ms=event.sampled_at_ms,
         received_ms=entry.received_at_ms,
     )
 

@@ -345,7 +345,7 @@ class Alerts:
                 fresh += [self._housed(f) for f in dated if self._memory.learnt_at(f, offset)]
             self._memory.set_journal_offset(max(last, known))
         self._cursor = replace(self._cursor, journal_offset=last)
-        self._weighings.take(arrived.weighings)
+        self._weighings.take(arrived.weighings, arrived.refusals)
         return fresh
 
     def _housed(self, fact: ReadingFact) -> ReadingFact:

@@ -1,4 +1,4 @@
-"""Weighings pass through alerts into the records: by id, and dated when an anchor is found."""
+"""Weighings pass through alerts into the records: by id, and dated when an anchor is found; and what scales refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from alerts.memory import Memory
-from gateway.records import Records, Refused, UnknownRecord, WeighingRecord
+from gateway.records import Records, Refused, ScaleRefusal, UnknownRecord, WeighingRecord
 
 log = logging.getLogger(__name__)
 
@@ -20,18 +20,33 @@ class Weighings:
         self._memory = memory
         self._now_ms = now_ms
         self._taken: list[WeighingRecord] = []
+        self._refusals: list[ScaleRefusal] = []
 
-    def take(self, weighings: Iterable[WeighingRecord]) -> None:
+    def take(self, weighings: Iterable[WeighingRecord], refusals: Iterable[ScaleRefusal] = ()) -> None:
         self._taken += weighings
+        self._refusals += refusals
 
     def has_all(self) -> bool:
         """Whether everything that was taken is saved."""
-        return not self._taken
+        return not self._taken and not self._refusals
 
     def save(self) -> None:
         self._put(self._taken)
         self._taken = []
+        self._tell(self._refusals)
+        self._refusals = []
         self._date()
+
+    def _tell(self, refusals: Sequence[ScaleRefusal]) -> None:
+        """Into the records, by id. One that they cannot hold (a NUL in its words) stays in the journal, and is said."""
+        try:
+            self._records.save_scale_refusals(refusals, self._now_ms())
+        except Refused as error:
+            if len(refusals) == 1:
+                log.error("what scale %.80r refused was not recorded: %s", refusals[0].device, error)
+                return
+            for refusal in refusals:
+                self._tell([refusal])
 
     def _put(self, weighings: Sequence[WeighingRecord]) -> None:
         """Into the records, by id. One that the records refuse stays in the journal alone, and is said."""

@@ -41,12 +41,14 @@ from api.present import (
     ledger_notes,
     local_time,
     place_text,
+    refusal_counts,
+    refusal_item,
     smile_sign,
     still_lines,
     zone_name,
 )
 from api.quarantine_words import detail_text
-from api.questions import Shown, SiteView
+from api.questions import DAY_MS, Shown, SiteView
 from api.replies import audit_reason
 from api.roles import Right, Role
 from api.security import (
@@ -66,6 +68,7 @@ from gateway.records.waste import waste_classes
 router = APIRouter(include_in_schema=False)
 _LISTED = 50
 _FEW = 20
+_COUNTED_DAYS = 30  # what scales refused is counted over these
 _REMEMBERED = 1_000  # findings among which what took another's place is looked for
 _OUT = "-"  # no equipment: the batch was taken out (no id of an equipment begins with it)
 _SHORT_CHAIN = 5_000  # rows; walking them takes well under a second
@@ -186,6 +189,7 @@ def site_page(request: Request, visitor: Looker, site_id: str) -> Response:
         batches=stock[:_LISTED],
         gone=len(gone),
         open_alarms=len(desk.records.open_alarms(site.id)),
+        refused=sum(not r.weighed_since for r in desk.questions.refused_loads(site, now_ms)),
         now_ms=now_ms,
     )
 
@@ -319,7 +323,7 @@ def weighing_page(
     request: Request, visitor: Looker, site_id: str, bag: Annotated[str, Query(max_length=12)] = ""
 ) -> Response:
     """The weigh station: stable weights that wait for a bag, bags that wait for a weight (``bag`` first), those tied."""
-    desk, site, _ = _here(request, visitor, site_id)
+    desk, site, words = _here(request, visitor, site_id)
     tied = desk.records.weighings(site.id, tied=True, limit=10)
     weighed = {w.bag for w in desk.records.weighings(site.id, tied=True)}
     bags = sorted((b for b in desk.records.bags(site.id) if b.code not in weighed), key=_by_label, reverse=True)
@@ -331,6 +335,9 @@ def weighing_page(
         visitor=visitor,
         site=site,
         here="weighing",
+        refused=[
+            refusal_item(words, site.zone, r) for r in desk.questions.refused_loads(site, desk.clock.now_ms())[:_FEW]
+        ],
         free=desk.records.weighings(site.id, tied=False, limit=15),
         tied=tied,
         bags=bags[:40],
@@ -387,7 +394,18 @@ def ledger_page(request: Request, visitor: Reporter, site_id: str) -> Response:
     now_ms = desk.clock.now_ms()
     rows = [ledger_item(words, line, now_ms, site.zone) for line in book.lines[:_LISTED]]
     notes = ledger_notes(words, book, site.zone)
-    return page(request, "ledger.html", visitor=visitor, site=site, here="ledger", rows=rows, notes=notes)
+    counts = desk.records.scale_refusal_counts(site.id, now_ms - _COUNTED_DAYS * DAY_MS)
+    return page(
+        request,
+        "ledger.html",
+        visitor=visitor,
+        site=site,
+        here="ledger",
+        rows=rows,
+        notes=notes,
+        scales=refusal_counts(words, counts),
+        counted_days=_COUNTED_DAYS,
+    )
 
 
 @router.get("/sites/{site_id}/quarantine")

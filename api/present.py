@@ -27,6 +27,7 @@ from api.questions import (
     EquipmentView,
     LedgerBook,
     LedgerLine,
+    RefusedLoad,
     Shown,
     finding_state,
     reason_codes,
@@ -510,6 +511,35 @@ def kept_here(words: Words, view: BatchView) -> str:
     word = view.kept_here
     said = words.known("decision" if view.settled else "verdict", word)
     return words("smile.kept_here", word=said) if word else ""
+
+
+# --- scale ----------------------------------------------------------------------------------------------------
+
+
+def refusal_item(words: Words, zone: str, load: RefusedLoad) -> dict[str, str]:
+    """A load that was not weighed: which, when, why, and what to do at the scale."""
+    r = load.refusal
+    return {
+        "kind": "gone" if load.weighed_since else "warn",
+        "badge": words("refused.weighed_since" if load.weighed_since else "refused.badge"),
+        "when": words(
+            "refused.at" if r.t_ms is not None else "refused.received",
+            time=words.time(r.at_ms, zone),
+            device=r.device,
+        ),
+        "why": words.known("refused_why", r.reason),
+        "todo": words(f"refused_do.{r.reason}" if f"refused_do.{r.reason}" in catalogue() else "refused_do.any"),
+    }
+
+
+def refusal_counts(words: Words, counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, list[str]]]:
+    """(scale, how many it refused, and how many for each reason), the commonest reason first."""
+    made = []
+    for device, reasons in counts.items():
+        common = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
+        said = [words("refused.count", n=n, why=words.known("refused_why", reason)) for reason, n in common]
+        made.append((device, sum(reasons.values()), said))
+    return made
 
 
 # --- ledger ---------------------------------------------------------------------------------------------------

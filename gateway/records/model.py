@@ -625,6 +625,24 @@ class WeighingRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleRefusal:
+    """A load that a scale did not weigh. ``reason``: a word of ``edge.weighing.Refused``. ``t_ms`` None: not dated."""
+
+    id: str
+    site: str
+    edge: str
+    device: str
+    reason: str
+    t_ms: int | None
+    received_ms: int
+
+    @property
+    def at_ms(self) -> int:
+        """When it happened; of one without a date, when it was received."""
+        return self.received_ms if self.t_ms is None else self.t_ms
+
+
+@dataclass(frozen=True, slots=True)
 class SavedWeighings:
     """Ids by what happened. A conflict (same id, other weight) changed nothing: the first one stays."""
 

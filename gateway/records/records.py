@@ -21,6 +21,7 @@ from gateway.records.probes import ProbesPart
 from gateway.records.profiles import ProfilesPart
 from gateway.records.quarantine import QuarantinePart
 from gateway.records.registry import RegistryPart
+from gateway.records.scale_refusals import ScaleRefusalsPart
 from gateway.records.verdicts import VerdictsPart
 from gateway.records.waste import WastePart
 
@@ -36,6 +37,7 @@ class Records(
     VerdictsPart,
     ForecastsPart,
     WastePart,
+    ScaleRefusalsPart,
     DestructionsPart,
     QuarantinePart,
     AttachmentsPart,

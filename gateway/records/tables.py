@@ -372,6 +372,19 @@ weighings = Table(
     UniqueConstraint("bag", "site"),
 )
 
+# What a scale would not weigh: nobody decides on it, so not in the audit. No references: it is told as it came.
+scale_refusals = Table(
+    "scale_refusals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("site", String, nullable=False, index=True),
+    Column("edge", String, nullable=False),
+    Column("device", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("t_ms", BigInteger),
+    Column("received_ms", BigInteger, nullable=False, index=True),
+)
+
 destructions = Table(
     "destructions",
     metadata,
