@@ -12,33 +12,18 @@ from smile_iot.service import add_config_argument, settings_of
 from telemetry.contract import iso_utc_seconds
 
 if TYPE_CHECKING:
+    from api.words import Words
     from ingest.identities import Identity
     from ingest.ledger import ClockOff, EdgeSummary
     from telemetry.readings import Ranges
 
 _HEAD = (
     *("site", "edge", "epoch"),
-    *("numbered", "received", "thinned", "quarantined", "lost", "missing", "doubled", "late", "last heard"),
+    *("numbered", "received", "thinned", "quarantined", "lost", "missing", "doubled", "late", "last_heard"),
 )
 _TEXT_COLUMNS = 3
-_STREAM_HEAD = ("site", "edge", "stream", "produced", "received", "thinned", "not here", "late", "at worst", "newest")
+_STREAM_HEAD = ("site", "edge", "stream", "produced", "received", "thinned", "not_here", "late", "at_worst", "newest")
 _SHOWN_SPANS = 8
-
-# What it is and what to do. {epoch} began it, {previous} was before.
-_IDENTITY_WORDS = {
-    "new_card": "began anew on the same machine (epoch {epoch} after {previous}): its card was made anew or changed."
-    " Was the old card's backlog sent? If not, keep that card",
-    "restored": "runs from a restored backup (epoch {epoch} after {previous}). What was sampled between backup and"
-    " restoring is only on the old card",
-    "copied": "runs from a copied card (epoch {epoch} after {previous}). See that the original no longer runs under"
-    " this name",
-    "moved": "has its card in another machine (epoch {epoch} after {previous}). If nobody moved it, find out who did",
-    "salvaged": "found its outbox damaged and saved what could be saved (epoch {epoch} after {previous}). Replace the"
-    " card",
-    "replaced": "is another machine now (epoch {epoch} after {previous}). If nobody replaced the Pi, revoke the key",
-    "two_pis": "is the name of two Pis at once (epochs {previous} and {epoch}). Switch one off and enrol it under a"
-    " name of its own; what contradicts waits in quarantine as number_conflict",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--streams", action="store_true", help="one line a stream of the epoch that each edge lives in"
     )
+    parser.add_argument("--language", choices=("id", "en"), default="id", help="language of the tables (id)")
     add_config_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from api.words import Words
     from ingest.ledger import read_clocks, read_identities, read_ledger
     from ingest.undated import read_undated
     from smile_iot.parts import ingest_config, ledger_files, never_ran
@@ -80,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(as_json(book), indent=2))
     else:
-        print(as_streams(book) if args.streams else as_text(book))
+        print((as_streams if args.streams else as_text)(book, Words(args.language)))
     return 0
 
 
@@ -147,31 +134,39 @@ def _line_json(line: EdgeSummary, book: Book, clock: ClockOff | None) -> dict[st
 # --- tables -------------------------------------------------------------------------------------------------
 
 
-def as_text(book: Book) -> str:
+def as_text(book: Book, words: Words) -> str:
     """The table, and below it in words what is not here and why, and what a person should look at."""
     if not book.lines:
-        return "No edge has been heard yet (ingest keeps the ledger in its data folder: is --config right?)."
-    return "\n".join([*_table(_HEAD, [_row(line) for line in book.lines], _TEXT_COLUMNS), "", *_words(book)])
+        return words("ledger_list.none")
+    rows = [_row(line, words) for line in book.lines]
+    return "\n".join([*_table(_head(words, _HEAD), rows, _TEXT_COLUMNS), "", *_told(book, words)])
 
 
-def as_streams(book: Book) -> str:
+def as_streams(book: Book, words: Words) -> str:
     """One line a stream of the epoch that each edge lives in. ``produced`` is the edge's own count at its last hello."""
     rows = [
         (
             *(line.site, line.edge, s.stream_id),
-            *(str(n) for n in (s.produced or "not told", s.received, s.thinned, s.not_here, s.late)),
-            _span(s.worst_late_ms),
-            _time(s.newest_ms),
+            *(
+                str(n)
+                for n in (s.produced or words("ledger_list.not_told"), s.received, s.thinned, s.not_here, s.late)
+            ),
+            words.span(s.worst_late_ms),
+            _when(s.newest_ms, words),
         )
         for line in book.lines
         if line.current
         for s in line.streams
     ]
     if not rows:
-        return "No readings have been received yet."
-    note = "produced: as the edge counted itself and said in a hello (at a start, within the hour after a new stream, then"
-    note += " every six hours): what came since is in received, and until the first such hello it is not told"
-    return "\n".join([*_table(_STREAM_HEAD, rows, _TEXT_COLUMNS), "", note])
+        return words("ledger_list.no_readings")
+    return "\n".join(
+        [*_table(_head(words, _STREAM_HEAD), rows, _TEXT_COLUMNS), "", words("ledger_list.produced_note")]
+    )
+
+
+def _head(words: Words, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(words(f"ledger_head.{name}") for name in names)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], texts: int) -> list[str]:
@@ -186,86 +181,77 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], texts: int) -
     ]
 
 
-def _row(line: EdgeSummary) -> tuple[str, ...]:
+def _row(line: EdgeSummary, words: Words) -> tuple[str, ...]:
     counts = (
         *(line.numbered_to, line.received, line.thinned, line.quarantined, line.lost_count),
         *(len(line.missing), line.duplicates, line.late),
     )
-    epoch = line.epoch if line.current else f"{line.epoch} (earlier)"
-    return (line.site, line.edge, epoch, *map(str, counts), _time(line.last_seen_ms))
+    epoch = line.epoch if line.current else words("ledger_list.earlier", epoch=line.epoch)
+    return (line.site, line.edge, epoch, *map(str, counts), _when(line.last_seen_ms, words))
 
 
-def _words(book: Book) -> list[str]:
-    said = [words for line in book.lines for words in _absent(line, book.now_ms)]
+def _told(book: Book, words: Words) -> list[str]:
+    said = [text for line in book.lines for text in _absent(line, book.now_ms, words)]
     said += [
-        f"{site}/{edge}: {count} readings have no date yet: they wait until the edge's clock is set"
+        words("ledger_list.undated", edge=f"{site}/{edge}", n=count)
         for (site, edge), count in book.undated.items()
         if count
     ]
     if not said:
-        said = ["Nothing is missing: every number that an edge gave is received, quarantined or thinned."]
-    said += [_late(line) for line in book.lines if line.late]
-    said += [_clock(off) for off in book.clocks]
-    said += [_identity(found) for found in book.identities]
+        said = [words("ledger_list.complete")]
+    said += [
+        words("ledger_list.late", epoch=_name(line), n=line.late, span=words.span(line.worst_late_ms))
+        for line in book.lines
+        if line.late
+    ]
+    said += [_clock(off, words) for off in book.clocks]
+    said += [_identity(found, words) for found in book.identities]
     return said
 
 
-def _absent(line: EdgeSummary, now_ms: int) -> list[str]:
-    from ingest.epochs import Cause, absences
-
-    name = f"{line.site}/{line.edge} {line.epoch}"
-    said = []
-    for absent in absences(line, now_ms):
-        which = _ranges(absent.numbers)
-        match absent.cause:
-            case Cause.ASKED_FOR:
-                said.append(f"{name}: missing {which} (asked for again)")
-            case Cause.SILENT:
-                said.append(f"{name}: missing {which} (the edge is silent since {_time(line.last_seen_ms)})")
-            case Cause.EPOCH_ENDED:
-                hope = "the edge has begun a new epoch: what its outbox still held it sends under new numbers"
-                said.append(f"{name}: missing {which} ({hope})")
-            case Cause.LOST:
-                said.append(f"{name}: lost at the edge {which} ({absent.detail})")
-            case Cause.QUARANTINE:
-                said.append(f"{name}: {absent.count} wait in quarantine (smile-iot quarantine says why)")
-    return said
+def _name(line: EdgeSummary) -> str:
+    return f"{line.site}/{line.edge} {line.epoch}"
 
 
-def _ranges(numbers: Ranges) -> str:
+def _absent(line: EdgeSummary, now_ms: int, words: Words) -> list[str]:
+    from ingest.epochs import absences
+
+    return [
+        words(
+            f"ledger_absent.{absent.cause}",
+            epoch=_name(line),
+            numbers=_ranges(absent.numbers, words),
+            n=absent.count,
+            why=absent.detail,
+            since=_when(line.last_seen_ms, words),
+        )
+        for absent in absences(line, now_ms)
+    ]
+
+
+def _ranges(numbers: Ranges, words: Words) -> str:
     spans = [str(low) if low == high else f"{low}-{high}" for low, high in numbers.spans]
-    shown = ", ".join(spans[:_SHOWN_SPANS])
-    return shown if len(spans) <= _SHOWN_SPANS else f"{shown} and {len(spans) - _SHOWN_SPANS} ranges more"
+    shown, more = ", ".join(spans[:_SHOWN_SPANS]), len(spans) - _SHOWN_SPANS
+    return shown if more <= 0 else words("ledger_list.more", shown=shown, n=more)
 
 
-def _late(line: EdgeSummary) -> str:
-    return (
-        f"{line.site}/{line.edge} {line.epoch}: {line.late} readings came more than 15 minutes after they were sampled,"
-        f" at worst {_span(line.worst_late_ms)} after"
+def _clock(off: ClockOff, words: Words) -> str:
+    return words(
+        f"ledger_list.clock_{'ahead' if off.off_ms > 0 else 'behind'}",
+        edge=f"{off.site}/{off.edge}",
+        span=words.span(abs(off.off_ms)),
+        since=_time(off.since_ms),
+        claims=words(f"ledger_list.{'synced' if off.synced else 'unsynced'}"),
     )
 
 
-def _clock(off: ClockOff) -> str:
-    claims = "says it is synchronised" if off.synced else "says it is not synchronised"
-    way = "ahead" if off.off_ms > 0 else "behind"
-    return (
-        f"{off.site}/{off.edge}: its clock is {_span(abs(off.off_ms))} {way} of ours since {_time(off.since_ms)}, and it"
-        f" {claims}. Look at its NTP server and clock battery (and at this server's own clock)"
-    )
+def _identity(found: Identity, words: Words) -> str:
+    text = words(f"ledger_identity.{found.kind}", epoch=found.epoch, previous=found.previous_epoch)
+    return words("ledger_list.identity", edge=f"{found.site}/{found.edge}", since=_time(found.since_ms), text=text)
 
 
-def _identity(found: Identity) -> str:
-    words = _IDENTITY_WORDS[str(found.kind)].format(epoch=found.epoch, previous=found.previous_epoch)
-    return f"{found.site}/{found.edge}: since {_time(found.since_ms)} {words}"
-
-
-def _span(ms: int) -> str:
-    seconds = ms // 1000
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{seconds // 60} min"
-    return f"{seconds // 3600} h" if seconds < 172_800 else f"{seconds // 86_400} days"
+def _when(ms: int, words: Words) -> str:
+    return _time(ms) if ms else words("ledger_list.never")
 
 
 def _time(ms: int) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.epochs import HelloInfo
+from api.words import catalogue
+from ingest.epochs import Cause, HelloInfo
 from ingest.identities import IdentityKind
 from ingest.ledger import Change, EpochKey, Ledger
 from smile_iot.__main__ import main
-from smile_iot.ledger_command import _IDENTITY_WORDS
 from smile_iot.settings import to_toml
 from telemetry.readings import Ranges
 
@@ -59,7 +59,7 @@ def ledger(tmp_path: Path) -> None:
 def test_the_table_counts_each_epoch_and_says_what_is_missing(
     config: Path, ledger: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["ledger", "--config", str(config)]) == 0
+    assert main(["ledger", "--language", "en", "--config", str(config)]) == 0
     lines = capsys.readouterr().out.splitlines()
     head = "site edge epoch numbered received thinned quarantined lost missing doubled late last heard"
     assert lines[0].split() == head.split()
@@ -84,7 +84,7 @@ def test_before_any_edge_was_heard_it_says_so(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Ledger(tmp_path / "ledger.db").close()  # ingest runs, and nobody spoke yet
-    assert main(["ledger", "--config", str(config)]) == 0
+    assert main(["ledger", "--language", "en", "--config", str(config)]) == 0
     assert "No edge has been heard yet" in capsys.readouterr().out
     assert main(["ledger", "--config", str(config), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
@@ -94,12 +94,12 @@ def test_many_holes_are_cut_short(config: Path, tmp_path: Path, capsys: pytest.C
     with closing(Ledger(tmp_path / "ledger.db")) as ledger:
         odd = Ranges.of(range(1, 60, 2))
         ledger.commit([Change(EpochKey("S", "E", "e"), T0, received=odd, numbered_to=60, hello=True)], 1)
-    assert main(["ledger", "--config", str(config)]) == 0
+    assert main(["ledger", "--language", "en", "--config", str(config)]) == 0
     assert "missing 2, 4, 6, 8, 10, 12, 14, 16 and 22 ranges more" in capsys.readouterr().out
 
 
 def said(config: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
-    assert main(["ledger", "--config", str(config), *options]) == 0
+    assert main(["ledger", "--language", "en", "--config", str(config), *options]) == 0
     return capsys.readouterr().out
 
 
@@ -127,16 +127,14 @@ def test_streams_stand_one_a_line_with_what_the_edge_counted(
         info = HelloInfo(9, produced={"T1/temperature_c": 9, "T2/temperature_c": 4})
         ledger.commit([Change(key, T0, Ranges([(1, 7)]), tallies=tallies), Change(key, T0, hello=True, info=info)], 1)
     lines = said(config, capsys, "--streams").splitlines()
-    assert " ".join(lines[1].split()) == "S E T1/temperature_c 9 7 0 2 2 3 days 2026-09-21T14:13:20Z"
+    assert " ".join(lines[1].split()) == "S E T1/temperature_c 9 7 0 2 2 3 d 2026-09-21T14:13:20Z"
     assert " ".join(lines[2].split()) == "S E T2/temperature_c 4 0 0 4 0 0 s never"
     (row,) = json.loads(said(config, capsys, "--json"))
     assert [(s["stream"], s["not_here"]) for s in row["streams"]] == [
         ("T1/temperature_c", 2),
         ("T2/temperature_c", 4),
     ]
-    assert "2 readings came more than 15 minutes after they were sampled, at worst 3 days after" in said(
-        config, capsys
-    )
+    assert "2 readings came more than 15 minutes after they were sampled, at worst 3 d after" in said(config, capsys)
 
 
 def test_a_count_that_the_edge_did_not_tell_yet_is_said_so_in_words(
@@ -168,7 +166,22 @@ def test_cards_and_machines_are_told_plainly(
 
 
 def test_every_kind_of_identity_has_words() -> None:
-    assert set(_IDENTITY_WORDS) == {str(kind) for kind in IdentityKind}
+    assert {f"ledger_identity.{kind}" for kind in IdentityKind} <= set(catalogue())
+
+
+def test_every_cause_of_an_absence_has_words() -> None:
+    assert {f"ledger_absent.{cause}" for cause in Cause} <= set(catalogue())
+
+
+def test_it_answers_in_bahasa_unless_english_is_asked_for(
+    config: Path, ledger: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ledger", "--config", str(config)]) == 0
+    text = capsys.readouterr().out
+    assert text.split()[:3] == ["lokasi", "kotak", "periode"]
+    assert "SITE1/E1 now: kurang 12-13, 22-23 (sudah diminta lagi)" in text
+    assert main(["ledger", "--streams", "--config", str(config)]) == 0
+    assert "Belum ada data yang diterima." in capsys.readouterr().out
 
 
 def test_a_clock_that_is_off_is_told_with_its_claim(
