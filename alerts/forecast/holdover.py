@@ -10,6 +10,9 @@ from statistics import median
 KEEP = 8  # cuts remembered
 POINTS = 64  # readings kept of each
 SHORTEST_MS = 15 * 60_000  # a shorter cut teaches nothing
+WARM_STOCK_MS = (
+    2 * 3_600_000
+)  # what was above the limit for less and came back was stock put in, not the end of the cold
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +48,21 @@ def holdover(readings: Sequence[tuple[int, int]], began_ms: int, ended_ms: int, 
 
 
 def _passed_ms(inside: Sequence[tuple[int, int]], limit_m: int) -> int | None:
-    """When the limit was passed for the rest of the cut, by the middle one of three neighbours.
+    """When the limit was passed, by the middle one of three neighbours (at an end the colder one of two).
 
-    Warm stock put in passes it for an hour and goes back, and noise for a reading: neither was the end of the cold.
+    Warm stock put in passes it for an hour and goes back, and noise for a reading: neither was the end of the cold. What
+    stayed above for longer was, also where ice packs or a cool night brought the temperature back.
     """
-    found: int | None = None
-    for i in reversed(range(len(inside))):
+    began_ms: int | None = None
+    for i, (t_ms, _) in enumerate(inside):
         near = sorted(v for _, v in inside[max(0, i - 1) : i + 2])
-        if near[len(near) // 2] <= limit_m:
+        if near[(len(near) - 1) // 2] <= limit_m:
+            began_ms = None
+        elif began_ms is None:
+            began_ms = t_ms
+        elif t_ms - began_ms >= WARM_STOCK_MS:
             break
-        found = inside[i][0]
-    return found
+    return began_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Dates of a text export in whatever order its locale writes them, turned to ``yyyy-MM-dd`` before it is parsed.
 
 The table's heading names the order (``dd.MM.yyyy hh:mm``, also ``JJJJ-MM-TT`` or ``aaaa-MM-jj``: the word of four
-letters is the year, ``MM`` the month). Without one the dates themselves must show it, by a day above 12; dots mean day
-first. An order is never guessed: 03/04/2026 alone is refused.
+letters is the year, ``MM`` the month). Without one dots mean day first, and other dates must show it themselves, by a
+day above 12. An order is never guessed: 03/04/2026 alone is refused.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ def iso_dates(text: str) -> str:
     """The text with every date as ``yyyy-MM-dd``. Raises LoggerFileError where the order cannot be known."""
     heading = next((m for line in text.split("\n") if (m := HEADING.match(line))), None)
     order = "ymd" if heading is None else _order([heading[1], heading[3], heading[4]], text, heading[0])
-    last = order if order[2] == "y" else None
+    last = dict.fromkeys("./-", order) if order[2] == "y" else {".": "dmy"}
 
     def iso(match: re.Match[str]) -> str:
-        nonlocal last
         parts = (match[1], match[3], match[4])
         if len(parts[0]) == 4 and len(parts[2]) <= 2:
             use = order if order[0] == "y" else "ymd"
         elif len(parts[2]) == 4 and len(parts[0]) <= 2:
-            last = last or _year_last(text)
-            use = last
+            if match[2] not in last:
+                last[match[2]] = _year_last(text, match[2])
+            use = last[match[2]]
         else:
             return match[0]
         by = dict(zip(use, parts, strict=True))
@@ -48,10 +48,10 @@ def _order(words: list[str], text: str, heading: str) -> str:
     return kinds
 
 
-def _year_last(text: str) -> str:
-    """The order of dates that end with their year, from the dates themselves."""
-    found = [m for m in _DATE.finditer(text) if len(m[4]) == 4 and len(m[1]) <= 2]
-    day_first = any(int(m[1]) > 12 or m[2] == "." for m in found)
+def _year_last(text: str, separator: str) -> str:
+    """The order of dates that end with their year, from those with this separator (a version number may have others)."""
+    found = [m for m in _DATE.finditer(text) if m[2] == separator and len(m[4]) == 4 and len(m[1]) <= 2]
+    day_first = any(int(m[1]) > 12 for m in found)
     month_first = any(int(m[3]) > 12 for m in found)
     if day_first == month_first:
         line = text[: found[0].start()].count("\n") + 1

@@ -9,6 +9,7 @@ from edge.decoders.files import csv_plain, fridge_tag, q_tag
 from edge.decoders.files.dates import iso_dates
 from edge.decoders.files.model import LoggerFile, LoggerFileError, decode_text, utf_16
 from edge.decoders.files.signature import Signature, check_signature
+from edge.decoders.files.tree import NO_SIGNATURE
 
 _HEAD = 40  # lines in which the device is named; in every file seen it is the first
 _DEVICE = re.compile(r"Device[ \t]*:(.*)", re.IGNORECASE)
@@ -41,6 +42,8 @@ def _signed(file: LoggerFile, data: bytes) -> LoggerFile:
     """The file with what its signature says; one that does not fit is the first note: nothing else weighs more."""
     signature = check_signature(data, utf_16(data))
     note = _SIGNATURE_NOTES.get(signature)
+    if signature is Signature.NONE and NO_SIGNATURE not in file.notes:
+        note = NO_SIGNATURE  # there is something like one, but none that the logger wrote
     return replace(file, signature=signature, notes=file.notes if note is None else (note, *file.notes))
 
 

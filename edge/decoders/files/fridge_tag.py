@@ -19,6 +19,7 @@ when its limit lies above slot 0's. Source: real files (``facts/cold-chain.md`` 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import date
 from decimal import Decimal
 
@@ -216,7 +217,7 @@ def _notes(root: Node, conf: Node, days: list[DaySummary]) -> list[str]:
         notes.append(
             f"the device recorded error {code}: {', '.join(f'{k} {v}' for c in node.children for k, v in c.pairs)}"
         )
-    twice = sorted({d.date for d in days if [x.date for x in days].count(d.date) > 1})
+    twice = sorted(day for day, times in Counter(d.date for d in days).items() if times > 1)
     if twice:
         notes.append(f"the day {twice[0]} stands more than once: the logger's clock was set back")
     if days:

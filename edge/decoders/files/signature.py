@@ -55,15 +55,19 @@ def check_signature(data: bytes, utf_16: str | None = None) -> Signature:
     end, cert = _END.search(lines), _CERT.search(lines)
     if end is None or cert is None:
         return Signature.NONE
+    if lines[end.end() :].strip(b"\n\t \x1a\0"):
+        return Signature.BROKEN  # what stands after the signature was not signed
     block = lines[cert.start() : end.start()]
-    key = _KEY.search(block)
+    by = _CERT_END.search(block)
+    named = block if by is None else block[: by.start()]  # what the issuer has signed, and nothing after it
+    key = _KEY.search(named)
     if key is None:
         return Signature.NOT_CHECKABLE
     if not _fits(lines[: end.start()], end[1], _point(key[1])):
         return Signature.BROKEN
-    issuer, by = _ISSUER.search(block), _CERT_END.search(block)
+    issuer = _ISSUER.search(named)
     root = None if issuer is None else _ISSUERS.get(issuer[1])
-    certified = root is not None and by is not None and _fits(block[: by.start()], by[1], root)
+    certified = root is not None and by is not None and _fits(named, by[1], root)
     return Signature.VALID if certified else Signature.KEY_NOT_CHECKED
 
 

@@ -24,13 +24,13 @@ from edge.decoders.files.dates import HEADING
 from edge.decoders.files.model import COPY_AGAIN, ISO_DATES, SET_TO_C, LoggerFileError, is_nothing, local_ms
 
 _PAIR = re.compile(r",[ \t]+(?=[A-Za-z][A-Za-z ]{0,24}:)")
-_SIGNATURE = re.compile(r"[0-9A-Fa-f]{64,}")
+_SIGNATURE = re.compile(r"[0-9A-Fa-f]{128}")
 _TIMESTAMP = re.compile(r"(\d{4})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2})(?::(\d{2}))?")
 _CLOCK = re.compile(r"(\d{2}):(\d{2})")
 _DATE_LED = re.compile(r"[ \t]*\d{1,4}([./-])\d{1,2}\1\d{1,4}[ T]+\d{1,2}:")
 _ROW = re.compile(r"[ \t]*(\d[\d./-]{7,9}[ T]\d{2}:\d{2}(?::\d{2})?)[ \t]+(\S+)(?:[ \t]+([xX]))?[ \t]*")
 _WHOLE_VALUE = re.compile(r"[+-]?\d+[.,]\d+|--[.,]-")
-_ONCE = frozenset({"device", "conf", "hist", "res", "marker", "data"})
+_ONCE = frozenset({"device", "conf", "hist", "res", "marker", "data", "cert", "sig cert", "sig"})
 _MAX_DEPTH = 16
 
 
@@ -150,7 +150,7 @@ def check_whole(root: Node, text: str) -> list[str]:
     """Notes on the file as a whole. Raises LoggerFileError for two exports in one file and for a broken last line.
 
     A file without its signature may be cut off or edited; what it holds is judged all the same, with a note. Whether
-    a signature is genuine only the maker can tell (WHO PQS part 11 claims need the vendor's verifier).
+    a signature fits is ``signature.check_signature``'s part.
     """
     _check_once(root)
     last = root.children[-1] if root.children else root

@@ -203,6 +203,21 @@ def test_warm_stock_put_in_during_a_cut_is_not_the_end_of_its_cold() -> None:
     assert (back.passed, back.held_ms) == (False, 600 * MIN)
 
 
+def test_what_was_above_for_hours_was_the_end_of_the_cold_also_where_ice_packs_brought_it_back() -> None:
+    """Else the whole cut would be remembered as held, and the next one be foretold too late."""
+    readings = [(t * MIN, 5000 if t < 60 else 12_000) for t in range(0, 300, 5)]
+    made = holdover([*readings, (300 * MIN, 7900), (305 * MIN, 7800)], 0, 305 * MIN, 8000)
+    assert made is not None
+    assert (made.passed, made.held_ms) == (True, 60 * MIN)
+
+
+def test_one_wild_reading_at_the_end_of_a_cut_is_not_the_end_of_its_cold() -> None:
+    readings = [(t * 10 * MIN, 5000) for t in range(11)]
+    made = holdover([*readings[:-1], (100 * MIN, 12_000)], 0, 105 * MIN, 8000)
+    assert made is not None
+    assert (made.passed, made.held_ms) == (False, 105 * MIN)
+
+
 def test_one_wild_reading_neither_ends_a_holdover_nor_prolongs_it() -> None:
     readings = [(t * 10 * MIN, 5000 if t < 30 else 9000) for t in range(48)]
     clean = holdover(readings, 0, 480 * MIN, 8000)

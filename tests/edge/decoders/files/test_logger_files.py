@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.decoders.files import DeviceAlarm, LoggerFile, LoggerFileError, decode_file
+from edge.decoders.files.dates import iso_dates
 from edge.decoders.files.tree import NO_SIGNATURE
 
 Build = Callable[..., str]
@@ -495,3 +496,11 @@ def test_a_long_file_is_read_in_linear_time() -> None:
         decode_file(b"Device: Fridge-tag\n" + b"a" * 100_000 + b"," * 100_000)
     with pytest.raises(LoggerFileError):
         decode_file(b"time,temperature_c\n2026-03-01 08:00," + b"9" * 200_000 + b"\n")
+
+
+def test_a_version_number_with_dots_does_not_decide_the_order_of_dates_with_slashes() -> None:
+    """03/04/2026 is the third of April or the fourth of March, whatever stands elsewhere."""
+    with pytest.raises(LoggerFileError, match="may be day or month first"):
+        iso_dates("Fw Vers: 1.2.2020\nTS: 03/04/2026 10:00\n")
+    assert iso_dates("TS: 03/04/2026 10:00\nTS: 03/14/2026 10:00\n").startswith("TS: 2026-03-04 10:00")
+    assert iso_dates("TS: 03.04.2026 10:00\n") == "TS: 2026-04-03 10:00\n"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 
 import pytest
 
 from edge.decoders.files import decode_file
+from edge.decoders.files.model import LoggerFileError
 from edge.decoders.files.signature import _G, _N, Signature, _times, check_signature
+from edge.decoders.files.tree import NO_SIGNATURE
 
 Read = Callable[[str], bytes]
 Build = Callable[..., str]
@@ -67,6 +70,42 @@ def test_line_ends_and_encoding_are_no_change(real_file: Read) -> None:
         data + b"\r\n\r\n",
     ):
         assert decode_file(other).signature is Signature.VALID
+
+
+INVENTED = b"Data:\r\n\t2023-04-20 10:00\t5.0\r\n\t2023-04-20 10:01\t5.0\r\n"
+
+
+@pytest.mark.real_files
+def test_what_stands_after_the_signature_was_not_signed(real_file: Read) -> None:
+    """Rows set behind a whole file would be judged with its good signature."""
+    data = real_file(FRIDGE_TAG)
+    assert check_signature(data + INVENTED) is Signature.BROKEN
+    assert check_signature(data + b"\x1a\r\n") is Signature.VALID
+    with pytest.raises(LoggerFileError, match="a second Sig block"):
+        decode_file(data + INVENTED + b"Sig: " + b"AB" * 64 + b"\r\n")
+
+
+@pytest.mark.real_files
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"\r\nCert:", b"\r\ncert:"), (b"\r\nSig:", b"\r\nsig:"), (b"\r\nSig: ", b"\r\nSig: -")]
+)
+def test_a_changed_file_whose_signature_is_made_unreadable_says_that_it_has_none(
+    real_file: Read, old: bytes, new: bytes
+) -> None:
+    data = real_file(FRIDGE_TAG).replace(b"Max T: +8.5", b"Max T: +7.5")
+    assert data.count(old) == 1
+    file = decode_file(data.replace(old, new))
+    assert (file.signature, file.notes[0]) == (Signature.NONE, NO_SIGNATURE)
+
+
+@pytest.mark.real_files
+def test_a_key_set_behind_what_the_issuer_certified_is_not_looked_at(real_file: Read) -> None:
+    data = real_file(FRIDGE_TAG)
+    at = data.index(b"\r\nSig:")
+    key = re.search(rb" Public Key: \w+", data)
+    assert key is not None
+    moved = data[: key.start()] + b" Old Key" + data[key.end() : at] + b"\r\n" + key[0] + data[at:]
+    assert check_signature(moved) is Signature.NOT_CHECKABLE
 
 
 def test_a_key_of_ones_own_under_the_makers_name_is_not_vouched_for() -> None:
