@@ -136,6 +136,9 @@ def weighing_record(entry: Entry, weighing: Weighing) -> WeighingRecord:
     )
 
 
+_REASON_MAX = 64  # characters; ours have at most 14, and a page shows them as they came
+
+
 def scale_refusal(entry: Entry, seq: int, event: Event) -> ScaleRefusal:
     """A load that was not weighed, as the records keep it; its id is the edge's own number for the event."""
     return ScaleRefusal(
@@ -143,7 +146,7 @@ def scale_refusal(entry: Entry, seq: int, event: Event) -> ScaleRefusal:
         site=entry.site,
         edge=entry.edge,
         device=event.subject,
-        reason=str(event.detail.get("reason") or "unknown"),
+        reason=str(event.detail.get("reason") or "unknown")[:_REASON_MAX],
         t_ms=event.sampled_at_ms,
         received_ms=entry.received_at_ms,
     )

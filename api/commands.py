@@ -85,7 +85,8 @@ def decide(
     desk: Desk, person: Person, batch_id: str, decision: str, reason: str, *, knowing: bool = False
 ) -> Verdict:
     """Release or discard a batch. ``knowing``: the person knows that its excursion goes on or its place is in alarm; a
-    release without is refused then, and one with it keeps what went on in its audit row.
+    release without is refused then. One with it keeps in its audit row what went on at the release, which may be more
+    than the person was shown: it says nothing of what they knew of each.
     """
     batch, site = batch_of(desk.questions, person, batch_id)
     still = GoesOn()

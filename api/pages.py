@@ -189,7 +189,7 @@ def site_page(request: Request, visitor: Looker, site_id: str) -> Response:
         batches=stock[:_LISTED],
         gone=len(gone),
         open_alarms=len(desk.records.open_alarms(site.id)),
-        refused=sum(not r.weighed_since for r in desk.questions.refused_loads(site, now_ms)),
+        refused=desk.records.unweighed_refusals(site.id, now_ms - DAY_MS),
         now_ms=now_ms,
     )
 
@@ -336,7 +336,7 @@ def weighing_page(
         site=site,
         here="weighing",
         refused=[
-            refusal_item(words, site.zone, r) for r in desk.questions.refused_loads(site, desk.clock.now_ms())[:_FEW]
+            refusal_item(words, site.zone, r) for r in desk.questions.refused_loads(site, desk.clock.now_ms(), _FEW)
         ],
         free=desk.records.weighings(site.id, tied=False, limit=15),
         tied=tied,
@@ -394,7 +394,7 @@ def ledger_page(request: Request, visitor: Reporter, site_id: str) -> Response:
     now_ms = desk.clock.now_ms()
     rows = [ledger_item(words, line, now_ms, site.zone) for line in book.lines[:_LISTED]]
     notes = ledger_notes(words, book, site.zone)
-    counts = desk.records.scale_refusal_counts(site.id, now_ms - _COUNTED_DAYS * DAY_MS)
+    scales, more = refusal_counts(words, desk.records.scale_refusal_counts(site.id, now_ms - _COUNTED_DAYS * DAY_MS))
     return page(
         request,
         "ledger.html",
@@ -403,7 +403,8 @@ def ledger_page(request: Request, visitor: Reporter, site_id: str) -> Response:
         here="ledger",
         rows=rows,
         notes=notes,
-        scales=refusal_counts(words, counts),
+        scales=scales,
+        more_refused=more,
         counted_days=_COUNTED_DAYS,
     )
 

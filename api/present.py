@@ -532,14 +532,20 @@ def refusal_item(words: Words, zone: str, load: RefusedLoad) -> dict[str, str]:
     }
 
 
-def refusal_counts(words: Words, counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, list[str]]]:
-    """(scale, how many it refused, and how many for each reason), the commonest reason first."""
-    made = []
-    for device, reasons in counts.items():
-        common = sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-        said = [words("refused.count", n=n, why=words.known("refused_why", reason)) for reason, n in common]
-        made.append((device, sum(reasons.values()), said))
-    return made
+_COUNTS_SHOWN = 20
+
+
+def refusal_counts(
+    words: Words, counts: Mapping[str, Mapping[str, int]]
+) -> tuple[list[tuple[str, int, list[str]]], int]:
+    """((scale, how many it refused, how many for each reason), how many lines are not shown); the commonest shown."""
+    lines = sorted((-n, device, reason) for device, reasons in counts.items() for reason, n in reasons.items())
+    said: dict[str, list[str]] = {}
+    for n, device, reason in lines[:_COUNTS_SHOWN]:
+        line = words("refused.count", n=-n, why=words.known("refused_why", reason))
+        said.setdefault(device, []).append(line)
+    shown = [(device, sum(counts[device].values()), said[device]) for device in sorted(said)]
+    return shown, max(0, len(lines) - _COUNTS_SHOWN)
 
 
 # --- ledger ---------------------------------------------------------------------------------------------------

@@ -245,9 +245,6 @@ class SiteView:
     alarms: int
 
 
-_REFUSED_SHOWN = 20
-
-
 @dataclass(frozen=True, slots=True)
 class RefusedLoad:
     """A load that a scale would not weigh; ``weighed_since``: it weighed one after that."""
@@ -579,16 +576,11 @@ class Questions:
         rows = self.records.changes_after(0, most, site=site.id)
         return total, sum(r.role != Role.SYSTEM for r in rows)
 
-    def refused_loads(self, site: Site, now_ms: int) -> list[RefusedLoad]:
+    def refused_loads(self, site: Site, now_ms: int, limit: int) -> list[RefusedLoad]:
         """What the site's scales refused in the last day, newest first, and whether one was weighed there since."""
-        found = self.records.scale_refusals(site.id, now_ms - DAY_MS, _REFUSED_SHOWN)
-        newest = {r.device: self._weighed_last_ms(site, r.device) for r in found}
-        return [RefusedLoad(r, r.at_ms <= newest[r.device]) for r in found]
-
-    def _weighed_last_ms(self, site: Site, device: str) -> int:
-        """When a load was last captured there, 0 where none was; those without a date stand before the dated ones."""
-        times = (w.t_ms or w.received_ms or 0 for w in self.records.weighings(site.id, device=device, limit=50))
-        return max(times, default=0)
+        found = self.records.scale_refusals(site.id, now_ms - DAY_MS, limit)
+        newest = self.records.last_weighed_ms(site.id) if found else {}
+        return [RefusedLoad(r, r.at_ms <= newest.get(r.device, 0)) for r in found]
 
     def ledger(self, site_id: str) -> LedgerBook:
         """The ledger of one site; of its lines the epoch that each edge lives in comes first."""

@@ -286,7 +286,7 @@ class AlarmWithFateOut(Out):
 
 
 class VerdictOut(Out):
-    """``despite``: what went on when a person released it knowing that; null: nothing (or from before this was kept)."""
+    """``despite``: what still went on at the release; null: nothing (or from before this was kept)."""
 
     id: str
     batch: str

@@ -73,7 +73,7 @@ def decided_line(words: Words, site: Site, verdict: Verdict) -> str:
 
 
 def despite_lines(words: Words, places: Mapping[str, str], verdict: Verdict) -> list[str]:
-    """What went on when it was released knowingly: findings by code and id, places by their state then."""
+    """What still went on at the release: findings by code and id, places by their state then."""
     lines = []
     for row in verdict.despite or ():
         if "place" in row:

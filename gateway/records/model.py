@@ -542,7 +542,7 @@ class Verdict:
     ``id`` and ``site`` are given by the records on saving (leave them ""). ``reasons`` are plain JSON values.
     ``document_hash`` seals the document of what it was judged from (``gateway.records.documents``; None: judged before
     documents were kept); ``journal_offset`` and ``audit_id`` say how far the journal and the audit were read then.
-    ``despite``: what went on when a person released it, and they said that they knew (plain JSON values); None: nothing.
+    ``despite``: what still went on at the release, whether or not the person knew of each (plain JSON values); None: nothing.
     """
 
     id: str
@@ -638,8 +638,8 @@ class ScaleRefusal:
 
     @property
     def at_ms(self) -> int:
-        """When it happened; of one without a date, when it was received."""
-        return self.received_ms if self.t_ms is None else self.t_ms
+        """When it happened, and never after it was received; of one without a date, when it was received."""
+        return self.received_ms if self.t_ms is None else min(self.t_ms, self.received_ms)
 
 
 @dataclass(frozen=True, slots=True)

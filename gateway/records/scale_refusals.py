@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Select, case, delete, func, insert, select
 
 from gateway.records import tables
 from gateway.records.model import ScaleRefusal
@@ -17,7 +17,11 @@ from gateway.records.tx import Kind
 
 KEPT_MS = 90 * 86_400_000
 _REFUSAL = Kind("scale_refusal", tables.scale_refusals, ScaleRefusal, ("id",), complete=False)
-_WHEN = func.coalesce(tables.scale_refusals.c.t_ms, tables.scale_refusals.c.received_ms)
+
+# A date after the receipt is wrong: it would stay on top of the list until it has come.
+_C, _W = tables.scale_refusals.c, tables.weighings.c
+_WHEN = case((_C.t_ms < _C.received_ms, _C.t_ms), else_=_C.received_ms)
+_WEIGHED = case((_W.t_ms > _W.received_ms, _W.received_ms), else_=_W.t_ms)
 
 
 class ScaleRefusalsPart(Part):
@@ -42,10 +46,25 @@ class ScaleRefusalsPart(Part):
 
     def scale_refusals(self, site: str, since_ms: int, limit: int) -> list[ScaleRefusal]:
         """Those of a site that happened since then (undated: that were received), newest first."""
-        c = tables.scale_refusals.c
         return self._all(
-            _REFUSAL, c.site == site, since_ms <= _WHEN, order_by=(_WHEN.desc(), c.id.desc()), limit=limit
+            _REFUSAL, _C.site == site, since_ms <= _WHEN, order_by=(_WHEN.desc(), _C.id.desc()), limit=limit
         )
+
+    def last_weighed_ms(self, site: str) -> dict[str, int]:
+        """Scale -> when it last captured a weight there; undated ones do not count: nobody knows when they were."""
+        with self._db.read() as connection:
+            return {row.device: row.weighed_ms for row in connection.execute(_last_weighed(site))}
+
+    def unweighed_refusals(self, site: str, since_ms: int) -> int:
+        """How many happened at a site since then after which their scale captured no weight there."""
+        last = _last_weighed(site).subquery()
+        query = (
+            select(func.count())
+            .select_from(tables.scale_refusals.outerjoin(last, last.c.device == _C.device))
+            .where(_C.site == site, since_ms <= _WHEN, func.coalesce(last.c.weighed_ms, 0) < _WHEN)
+        )
+        with self._db.read() as connection:
+            return connection.execute(query).scalar_one()
 
     def scale_refusal_counts(self, site: str, since_ms: int) -> dict[str, dict[str, int]]:
         """Scale -> reason -> how many happened at a site since then, scales and reasons in order."""
@@ -61,3 +80,12 @@ class ScaleRefusalsPart(Part):
             for row in connection.execute(query):
                 found.setdefault(row.device, {})[row.reason] = row.n
         return found
+
+
+def _last_weighed(site: str) -> Select[tuple[str, int]]:
+    """(scale, time of its newest dated weighing at a site)."""
+    return (
+        select(_W.device, func.max(_WEIGHED).label("weighed_ms"))
+        .where(_W.site == site, _W.t_ms.is_not(None))
+        .group_by(_W.device)
+    )

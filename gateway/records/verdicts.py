@@ -53,7 +53,7 @@ class VerdictsPart(Part):
     ) -> Verdict:
         """A named person releases or discards a batch, with a reason, on its latest verdict.
 
-        ``despite``: what goes on meanwhile, which the person said they know; it stands in the verdict's audit row.
+        ``despite``: what still goes on at the release; it stands in the verdict's audit row.
 
         Our own processes are refused (PERSON_REQUIRED); who may is the api's question. A released batch may still be
         discarded; a discarded one stays discarded.

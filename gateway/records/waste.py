@@ -170,13 +170,12 @@ class WastePart(Part):
         site: str | None = None,
         bag: str | None = None,
         *,
-        device: str | None = None,
         tied: bool | None = None,
         limit: int | None = None,
     ) -> list[WeighingRecord]:
         """Newest first, undated ones before all. ``tied``: only those with (True) or without (False) a bag."""
         c = WEIGHING.table.c
-        where = [*equal(WEIGHING, site=site, bag=bag, device=device)]
+        where = [*equal(WEIGHING, site=site, bag=bag)]
         if tied is not None:
             where.append(c.bag.is_not(None) if tied else c.bag.is_(None))
         order = (c.t_ms.is_not(None), c.t_ms.desc(), c.id)

@@ -25,9 +25,9 @@ def kept(world: Any) -> list[tuple[str, str, int]]:
 
 def test_a_refusal_and_a_call_for_zero_come_to_the_records_once(world: Any, start: int) -> None:
     world.alerts.start()
-    world.say(refused("same_as_before", start), refused("set_zero", start + MINUTE))
+    world.say(refused("same_as_before", start - MINUTE), refused("set_zero", start))
     world.at(1)
-    both = [("SC-1", "set_zero", start + MINUTE), ("SC-1", "same_as_before", start)]
+    both = [("SC-1", "set_zero", start), ("SC-1", "same_as_before", start - MINUTE)]
     assert kept(world) == both
     world.again()
     world.at(1.1)
@@ -59,3 +59,10 @@ def test_words_that_the_records_cannot_hold_do_not_stop_the_line(
     world.at(1)
     assert kept(world) == [("SC-1", "unstable", start)]
     assert "was not recorded" in caplog.text
+
+
+def test_a_reason_of_any_length_is_kept_by_its_first_64_characters(world: Any, start: int) -> None:
+    world.alerts.start()
+    world.say(refused("x" * 65, start - MINUTE), refused("y" * 64, start))
+    world.at(1)
+    assert [reason for _, reason, _ in kept(world)] == ["y" * 64, "x" * 64]

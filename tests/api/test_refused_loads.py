@@ -79,8 +79,39 @@ def test_the_ledger_counts_them_by_scale_and_reason_over_30_days(world: Any) -> 
     refuse(world, "overload", 60 * 24 * 31)
     html = world.log_in("manager").get("/sites/PKM-A/ledger").text
     assert "SCALE-1: 4 refused" in html
-    assert html.index("3 times: The weight never came to rest.") < html.index("1 times: An old load")
+    assert html.index("Times: 3. The weight never came to rest.") < html.index("Times: 1. An old load")
     assert "more than the scale" not in html
+
+
+def test_the_ledger_shows_the_20_commonest_lines_and_says_how_many_more_there_are(world: Any) -> None:
+    for n in range(25):
+        refuse(world, f"odd{n:02}", 1)
+    refuse(world, "unstable", 1)
+    refuse(world, "unstable", 2)
+    html = world.log_in("manager").get("/sites/PKM-A/ledger").text
+    assert "SCALE-1: 27 refused" in html
+    assert html.count("<li>Times: ") == 20
+    assert "Times: 2. The weight never came to rest." in html
+    assert "More lines, not shown: 6" in html
+
+
+def test_the_sites_page_counts_all_that_were_refused_and_not_only_those_that_are_shown(world: Any) -> None:
+    for n in range(33):
+        refuse(world, "unstable", n / 30)
+    assert "with none weighed since: 33." in world.log_in("operator").get("/sites/PKM-A").text
+
+
+def test_weighings_without_a_date_neither_hide_the_dated_ones_nor_clear_a_refusal(world: Any) -> None:
+    """The furnished scale weighed five minutes ago: one refusal is older, the other newer."""
+    refuse(world, "unstable", 10)
+    refuse(world, "load_left", 2)
+    newest = replace(world.records.weighing("W1"), t_ms=None, received_ms=world.clock.now)
+    world.records.save_weighings([replace(newest, id=f"undated{n}") for n in range(50)], world.clock.now)
+    asker = world.log_in("operator")
+    assert "with none weighed since: 1." in asker.get("/sites/PKM-A").text
+    html = asker.get("/sites/PKM-A/weighing").text
+    assert html.count(catalogue()["refused.weighed_since"]["en"]) == 1
+    assert html.count(catalogue()["refused.badge"]["en"]) == 1
 
 
 def test_another_sites_refusals_are_not_told_here(world: Any) -> None:

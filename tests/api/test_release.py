@@ -54,9 +54,20 @@ def test_25_a_release_in_an_alarm_is_said_on_the_form_and_asked_once_more(world:
     assert world.records.verify_chain("PKM-A").ok
     page_of = f"/sites/PKM-A/verdicts/{world.records.decision('B1').id}"
     shown = text_of(asker.get(page_of).text)
-    assert "Released knowing that this still went on:" in shown
+    assert "What still went on at the release:" in shown
     assert "(HEAT-1)" in shown
     assert "Kulkas A: Alarm" in shown
+
+
+def test_25_an_alarm_that_opened_behind_the_form_is_kept_but_not_told_as_known(world: Any) -> None:
+    asker = world.log_in("manager")
+    assert "HEAT-2" not in asker.post(f"{BATCH}/decision", RELEASE).text
+    world.records.save_findings([replace(world.records.finding("HEAT-1"), id="HEAT-2")], world.clock.now)
+    assert asker.post(f"{BATCH}/decision", RELEASE | {"knowing": "yes"}).status_code == 303
+    shown = text_of(asker.get(f"/sites/PKM-A/verdicts/{world.records.decision('B1').id}").text)
+    assert "(HEAT-2)" in shown
+    assert "What still went on at the release:" in shown
+    assert "nowing" not in shown
 
 
 def test_25_by_api_a_release_in_an_alarm_needs_that_the_person_knows(world: Any) -> None:

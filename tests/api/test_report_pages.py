@@ -211,7 +211,7 @@ def test_doors_and_power_of_a_ds01_device_are_told_by_local_day(world: Any) -> N
     ]
     assert got["power"] == {"percent": "50.0", "outages": 1, "longest_ms": HOUR}
     page = text_of(world.log_in("manager", "en").get(f"{PAGE}?{TWO_DAYS}").text)
-    assert "Door opened 8 times, open for 2 min" in page
+    assert "Door openings: 8, open for 2 min" in page
     assert "Mains available 50.0 %, outages: 1, the longest 1 h" in page
 
 

@@ -134,3 +134,9 @@ def test_bounds_of_a_refused_number_are_written_as_the_language_writes_them() ->
 )
 def test_the_first_language_we_speak_is_taken(wishes: tuple[str | None, ...], wanted: str) -> None:
     assert pick_language(*wishes) == wanted
+
+
+def test_no_english_text_tells_a_count_of_one_as_many_times_nor_a_clock_behind_of_ours() -> None:
+    """A catalogue has no singular forms: where 1 can stand, the words are neutral ("Times: 1")."""
+    odd = [key for key, texts in catalogue().items() if re.search(r"\} times\b|behind of\b", texts["en"])]
+    assert odd == []

@@ -1,4 +1,4 @@
-"""Verdicts: what went on when a person released the batch, knowing it."""
+"""Verdicts: what still went on when a person released the batch."""
 
 from __future__ import annotations
 
