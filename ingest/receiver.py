@@ -53,7 +53,7 @@ _COUNTED_EVERY_S = 600.0
 _FLUSH_S = 0.5
 # From so many acknowledgements on a cork is worth its two system calls (which, other than a write, hold Python's lock).
 _MANY = 5
-# Of the time that a message may linger. With three quarters of 50 ms one message in a hundred was late (docs/decisions/0022).
+# Of the time that a message may linger. With three quarters of 50 ms one message in a hundred was late (docs/decisions/0035).
 _WAITING_SHARE = 0.5
 
 
