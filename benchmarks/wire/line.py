@@ -126,18 +126,18 @@ class _Told(Uplink):
 
     capture: Capture
 
-    async def _publish(self, client: Any, upload: Any) -> None:
+    async def _do(self, client: Any, action: Any) -> None:
         before = client.publish
 
         async def publish(topic: str, payload: bytes, qos: int) -> None:
             rest = 2 + len(topic) + 2 + len(payload)
             size = 1 + (1 if rest < 128 else 2 if rest < 16384 else 3) + rest
-            self.capture.known[size] = f"publish {upload.kind}"
+            self.capture.known[size] = f"publish {topic.rpartition('/')[2]}"
             await before(topic, payload, qos=qos)
 
         client.publish = publish
         try:
-            await super()._publish(client, upload)
+            await super()._do(client, action)
         finally:
             client.publish = before
 
