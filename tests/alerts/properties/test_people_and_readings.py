@@ -24,7 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.amended import NOTHING_SAID, Amendments, laid_over
-from alerts.bulk import judge_all, points_by_stream
+from alerts.amended_points import AmendedPoints, judge_amended
+from alerts.bulk import points_by_stream
 from alerts.exposure import Placement, expose
 from alerts.judgement import BatchInfo, Told, judge_told
 from alerts.memory import Memory
@@ -174,10 +175,17 @@ def test_req_12_req_38_columns_are_amended_as_single_readings_are(
 ) -> None:
     amended = amendments_of(corrections, marks)
     now_ms = max(f.t_ms for f in facts)
-    raw, counted = (
-        judge_all(points_by_stream(a.facts(facts)), PROFILES, now_ms) for a in (amended.unmarked, amended)
-    )
-    found = [amended.named(f) for f in (laid_over(raw, counted) if amended.marks else counted)]
+    unmarked, counted = (points_by_stream(a.facts(facts)) for a in (amended.unmarked, amended))
+    found = [
+        finding
+        for key in counted
+        for finding in judge_amended(
+            AmendedPoints(counted[key], unmarked[key] if key[1] in amended.marks else None),
+            PROFILES.plan(*key),
+            now_ms,
+            amended,
+        )
+    ]
     assert plain(found) == from_scratch(facts, amended, now_ms)
     good = [f for f in facts if f.value_c is not None]
     t_ms = np.array([f.t_ms for f in good], dtype=np.int64)
@@ -243,7 +251,8 @@ def test_req_12_no_mark_weakens_a_verdict_below_hold_or_takes_more_away_than_con
     marks = [*marks, *(replace(m, stream=SECOND) for m in others)]
     now_ms = max(f.t_ms for f in facts)
     devices = {"S1": StreamSettings(900, Decimal("0.25")), "S2": StreamSettings(900)}
-    bare = Told(BATCH, (Placement("B1", PLACE, 0),), devices=devices)
+    # There from the first reading on: of one from before (a sensor's clock steps back) its history would hold nothing.
+    bare = Told(BATCH, (Placement("B1", PLACE, min(f.t_ms for f in facts)),), devices=devices)
     before = judge_told(bare, facts, builtin_profiles(), builtin_products(), now_ms)
     told = replace(bare, amended=amendments_of([], marks))
     after = judge_told(told, facts, builtin_profiles(), builtin_products(), now_ms)
