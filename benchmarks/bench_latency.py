@@ -38,7 +38,7 @@ def measure(
 ) -> Latency:
     """Publish a file at a rate and look at p50 and p99 of what was due after ``warm_up_s``.
 
-    (The first readings of a process load libraries; ``bench_line.introduce`` has told the store of the streams before.)
+    (The first readings of a process load libraries; ``bench_introduce`` has told the store of the streams before.)
     """
     folder = line.folder
     sizes = [readings for _, readings in read_messages(messages)]

@@ -192,6 +192,8 @@ async def _line(folder: Path, table: Sequence[Row], way: Way, capture: Capture) 
     await asyncio.gather(sending, return_exceptions=True)
     stop.set()
     await ingest
+    if not steady.pieces["publish readings"]:
+        raise AssertionError("no upload was seen: the capture is not told of what the uplink sends")
     if unsent > readings * UPLOADS_AN_HOUR:
         raise AssertionError(f"{unsent} readings have no receipt")
     return Measured(way, count, connect, steady)
