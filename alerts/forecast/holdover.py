@@ -10,9 +10,8 @@ from statistics import median
 KEEP = 8  # cuts remembered
 POINTS = 64  # readings kept of each
 SHORTEST_MS = 15 * 60_000  # a shorter cut teaches nothing
-WARM_STOCK_MS = (
-    2 * 3_600_000
-)  # what was above the limit for less and came back was stock put in, not the end of the cold
+# What was above the limit for less than this and came back was stock put in, not the end of the cold.
+WARM_STOCK_MS = 2 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -214,12 +215,11 @@ def _numbers(columns: Sequence[_Packed], width: int, sign: str, before: bytes) -
     return whole.view(f"<{sign}{width}")
 
 
-def _fill_signed(whole: Numbers, columns: Sequence[_Packed], width: int) -> None:
-    _fill_differences(whole, columns, width, "i")
-
-
-def _fill_rises(whole: Numbers, columns: Sequence[_Packed], width: int) -> None:
-    _fill_differences(whole, columns, width, "u")
-
-
-_FILL = (_fill_rising, _fill_rising, _fill_plain, _fill_signed, _fill_rises)
+# By kind; differences are signed (3) or rise (4).
+_FILL = (
+    _fill_rising,
+    _fill_rising,
+    _fill_plain,
+    partial(_fill_differences, sign="i"),
+    partial(_fill_differences, sign="u"),
+)

@@ -42,11 +42,19 @@ _ISSUERS = {
         0xE3BE1648B9AE1A7B7E5B9AFC7C4B48FD003C505CB6AF749FABAAC0DA180CF668,
     )
 }
-_END = re.compile(rb"^Sig:[ \t]*([0-9A-Fa-f]{128})[ \t]*$", re.MULTILINE)
-_CERT_END = re.compile(rb"^Sig Cert:[ \t]*([0-9A-Fa-f]{128})[ \t]*$", re.MULTILINE)
-_CERT = re.compile(rb"^Cert:[ \t]*$", re.MULTILINE)
-_KEY = re.compile(rb"^ Public Key:[ \t]*([0-9A-Fa-f]{128})[ \t]*$", re.MULTILINE)
-_ISSUER = re.compile(rb"^ Issuer:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+TWO_NUMBERS = "[0-9A-Fa-f]{128}"
+"""The pattern of a signature and of a key: two numbers of 32 bytes."""
+
+
+def _line(key: str, value: str) -> re.Pattern[bytes]:
+    return re.compile(rf"^{key}:[ \t]*{value}[ \t]*$".encode(), re.MULTILINE)
+
+
+_END = _line("Sig", f"({TWO_NUMBERS})")
+_CERT_END = _line("Sig Cert", f"({TWO_NUMBERS})")
+_CERT = _line("Cert", "")
+_KEY = _line(" Public Key", f"({TWO_NUMBERS})")
+_ISSUER = _line(" Issuer", "(.*?)")
 
 
 def check_signature(data: bytes, utf_16: str | None = None) -> Signature:

@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 
 from edge.decoders.files.dates import HEADING
 from edge.decoders.files.model import COPY_AGAIN, ISO_DATES, SET_TO_C, LoggerFileError, is_nothing, local_ms
+from edge.decoders.files.signature import TWO_NUMBERS
 
 _PAIR = re.compile(r",[ \t]+(?=[A-Za-z][A-Za-z ]{0,24}:)")
-_SIGNATURE = re.compile(r"[0-9A-Fa-f]{128}")
+_SIGNATURE = re.compile(TWO_NUMBERS)
 _TIMESTAMP = re.compile(r"(\d{4})-(\d{2})-(\d{2})[ T](\d{2}):(\d{2})(?::(\d{2}))?")
 _CLOCK = re.compile(r"(\d{2}):(\d{2})")
 _DATE_LED = re.compile(r"[ \t]*\d{1,4}([./-])\d{1,2}\1\d{1,4}[ T]+\d{1,2}:")
